@@ -1,0 +1,3 @@
+//! A third-party layer.
+
+fn main() {}

@@ -1,0 +1,47 @@
+//! What a replicated program implements: a deterministic state machine, and its snapshot.
+
+use bytes::Bytes;
+use std::sync::Arc;
+
+/// Agreed time, in milliseconds since the Unix epoch: the same at every replica for the same command, and it never
+/// runs backwards. Programs that expire things use this instead of a clock.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct AgreedTime(pub u64);
+
+/// A deterministic state machine: the same commands in the same order give the same state and the same replies at
+/// every replica. No clock, no randomness, no iteration over unordered maps.
+pub trait StateMachine: Send + 'static {
+    /// Applies one command and returns the reply for the client that sent it.
+    fn apply(&mut self, command: &[u8], at: AgreedTime) -> Bytes;
+
+    /// Answers a read-only query. `at` is the time of the last command or barrier before it.
+    fn query(&self, query: &[u8], at: AgreedTime) -> Bytes;
+
+    /// Freezes the present state. Called between two commands while the group goes on, so it must be cheap (share
+    /// structure, copy on write): writes wait as long as this call takes.
+    fn snapshot(&self) -> Arc<dyn Snapshot>;
+
+    /// Forgets everything; chunks of a snapshot follow.
+    fn reset(&mut self);
+
+    /// Installs one chunk of a snapshot. Chunks arrive in order, each once.
+    ///
+    /// # Errors
+    /// A chunk that cannot be understood: the replica leaves the group rather than go on with a wrong state.
+    fn restore(&mut self, chunk: &[u8]) -> Result<(), RestoreError>;
+}
+
+/// A frozen state that can be read in chunks while the state machine goes on.
+pub trait Snapshot: Send + Sync + 'static {
+    /// How many chunks there are. The same at every replica that took the snapshot at the same point.
+    fn chunks(&self) -> u64;
+
+    /// Chunk `index` (from 0), ideally 64 KiB to 1 MiB. A chunk must say the same at every replica, so that a joiner
+    /// can go on with another donor.
+    fn chunk(&self, index: u64) -> Bytes;
+}
+
+/// A snapshot chunk was not understood.
+#[derive(Debug, thiserror::Error)]
+#[error("the snapshot cannot be restored: {0}")]
+pub struct RestoreError(pub String);

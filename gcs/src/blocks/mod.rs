@@ -1,0 +1,5 @@
+//! Building blocks on top of a group.
+
+mod machine;
+
+pub use machine::{AgreedTime, RestoreError, Snapshot, StateMachine};

@@ -1,0 +1,3 @@
+//! gcs: process groups for services that must not stop.
+
+pub mod blocks;
