@@ -1,3 +1,17 @@
 //! gcs: process groups for services that must not stop.
+//!
+//! Members of a group see the same sequence of *views* (who is alive) and, between two views, the same messages in the
+//! same order. The protocol code is sans-IO: inputs and the time go in, effects come out, so that the same code runs in
+//! the simulator and over real sockets.
 
 pub mod blocks;
+pub mod endpoint;
+pub mod frame;
+pub mod id;
+pub mod layer;
+pub mod message;
+pub mod properties;
+pub mod rng;
+pub mod stack;
+pub mod time;
+pub mod view;

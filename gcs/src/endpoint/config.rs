@@ -1,0 +1,111 @@
+//! What an endpoint is told at its start.
+
+use crate::{id::MAX_MEMBERS, layer::Watch, stack::Blueprint};
+use std::net::SocketAddr;
+
+/// How the group comes into being.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Bootstrap {
+    /// Join a group that exists: ask the contacts until one answers.
+    Join,
+    /// Join a group that the contacts know of; if none answers within the silence time-out, found it alone.
+    Found,
+    /// Join a group that the contacts know of, or found it together as soon as this many processes have met. The number
+    /// must be more than half of all processes that are ever started for this group.
+    Expect(usize),
+}
+
+/// An endpoint's settings. Start from [`Config::new`] and change fields.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The group's name. Groups with different names never mix.
+    pub group: String,
+    /// This process's name, for people: unique in the group, 1 to 64 bytes.
+    pub name: String,
+    /// Well-known addresses: processes to ask at the start. This process's own address among them does no harm.
+    pub contacts: Vec<SocketAddr>,
+    /// How the group comes into being.
+    pub bootstrap: Bootstrap,
+    /// The stack; the same at all members.
+    pub stack: Blueprint,
+    /// Whether joiners receive the group's state before their first message ([`crate::endpoint::Event::StateRequested`]).
+    /// The same at all members.
+    pub state_transfer: bool,
+    /// How members watch each other.
+    pub watch: Watch,
+    /// How many bytes of its own frames a member may have under way, not yet taken by every receiver's application.
+    pub window_bytes: usize,
+    /// How many bytes of messages a joiner keeps back while it receives the state, before it slows the group down.
+    pub backlog_bytes: usize,
+    /// Whether to come back as a new incarnation after having been excluded.
+    pub rejoin: bool,
+}
+
+impl Config {
+    /// Settings with safe defaults: join through contacts that are yet to be filled in.
+    #[must_use]
+    pub fn new(group: &str, name: &str, stack: Blueprint) -> Self {
+        Self {
+            group: group.to_owned(),
+            name: name.to_owned(),
+            contacts: Vec::new(),
+            bootstrap: Bootstrap::Join,
+            stack,
+            state_transfer: false,
+            watch: Watch::default(),
+            window_bytes: 4 << 20,
+            backlog_bytes: 256 << 20,
+            rejoin: true,
+        }
+    }
+
+    /// Whether the settings make sense.
+    ///
+    /// # Errors
+    /// Names the first setting that does not.
+    pub fn validate(&self) -> Result<(), ConfigError> {
+        if self.group.is_empty() || self.group.len() > 64 {
+            return Err(ConfigError::Group);
+        }
+        if self.name.is_empty() || self.name.len() > 64 {
+            return Err(ConfigError::Name);
+        }
+        if self.contacts.is_empty() && self.bootstrap == Bootstrap::Join {
+            return Err(ConfigError::NoContacts);
+        }
+        if matches!(self.bootstrap, Bootstrap::Expect(n) if n == 0 || n > MAX_MEMBERS) {
+            return Err(ConfigError::Expect);
+        }
+        let w = self.watch;
+        if w.heartbeat_ms == 0 || w.lease_ms >= w.silence_ms || w.silence_ms < 3 * w.heartbeat_ms {
+            return Err(ConfigError::Watch);
+        }
+        if self.window_bytes < 256 << 10 {
+            return Err(ConfigError::Window);
+        }
+        Ok(())
+    }
+}
+
+/// A setting that makes no sense.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ConfigError {
+    /// The group's name.
+    #[error("the group's name must have 1 to 64 bytes")]
+    Group,
+    /// The process's name.
+    #[error("the process's name must have 1 to 64 bytes")]
+    Name,
+    /// Nobody to ask.
+    #[error("there is no contact to join through: name at least one, or found the group")]
+    NoContacts,
+    /// The number of founders.
+    #[error("a group can be expected to have 1 to {MAX_MEMBERS} founders")]
+    Expect,
+    /// Time-outs.
+    #[error("time-outs must be: lease_ms < silence_ms, and silence_ms at least three times heartbeat_ms")]
+    Watch,
+    /// The window.
+    #[error("window_bytes must be at least 256 KiB")]
+    Window,
+}

@@ -1,0 +1,261 @@
+//! Frames: what layers pass to each other and what travels between members of one view.
+//!
+//! ```text
+//! 0      1         2      3       4        6      8            16            24
+//! | 0xC5 | version | kind | flags | sender | zero | group tag | view number | slots of layers … | payload |
+//! ```
+//! Integers are little-endian. `kind` is [`Frame::DATA`] or the index of the layer that made the frame and consumes it.
+//! The slots have fixed places: the stack computes them when it is built, from the view's size.
+
+use crate::{
+    id::{GroupTag, Rank},
+    view::ViewId,
+};
+use bytes::{Bytes, BytesMut};
+use std::ops::Range;
+
+/// The first byte of every frame.
+pub const MAGIC_FRAME: u8 = 0xC5;
+/// The first byte of every control message.
+pub const MAGIC_CONTROL: u8 = 0xC6;
+/// The version of frames and control messages.
+pub const WIRE_VERSION: u8 = 1;
+/// The length of the fixed part of the header, in bytes.
+pub const FIXED_HEADER: usize = 24;
+
+/// A batch of frames, as layers hand them on.
+pub type Frames = Vec<Frame>;
+
+/// Who gets a frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Dest {
+    /// Every member of the view except this one.
+    Others,
+    /// One member.
+    One(Rank),
+}
+
+/// A frame on its way through a stack: header slots and payload in one buffer, and what layers say of it to each other.
+#[derive(Clone, Debug)]
+pub struct Frame {
+    /// The member that made it (not one that repeats it).
+    pub from: Rank,
+    /// The member that sent this copy: `from`, or whoever repaired a loss. Known of received frames.
+    pub via: Rank,
+    /// Who gets it.
+    pub to: Dest,
+    /// Position in its sender's reliable stream of this view, from 1; 0 for frames outside of it.
+    pub seq: u64,
+    /// Position, in the sequencer's stream, of the frame that fixed this one's place in the total order; 0 if none did.
+    pub ordered_by: u64,
+    buf: Buf,
+    payload_at: usize,
+}
+
+#[derive(Clone, Debug)]
+enum Buf {
+    Writing(BytesMut),
+    Shared(Bytes),
+}
+
+const FLAG_UNRELIABLE: u8 = 1;
+
+impl Frame {
+    /// The kind of frames that carry the application's messages.
+    pub const DATA: u8 = 0xff;
+
+    /// An empty frame to write. `header` is the whole header's length; layers use [`crate::layer::Context::frame`].
+    #[must_use]
+    pub fn new(
+        kind: u8,
+        reliable: bool,
+        from: Rank,
+        group: GroupTag,
+        view: ViewId,
+        header: usize,
+        capacity: usize,
+    ) -> Self {
+        let mut buf = BytesMut::with_capacity(header + capacity);
+        buf.resize(header.max(FIXED_HEADER), 0);
+        buf[0] = MAGIC_FRAME;
+        buf[1] = WIRE_VERSION;
+        buf[2] = kind;
+        buf[3] = if reliable { 0 } else { FLAG_UNRELIABLE };
+        buf[4..6].copy_from_slice(&from.to_le_bytes());
+        buf[8..16].copy_from_slice(&(group.0 ^ view.epoch).to_le_bytes());
+        buf[16..24].copy_from_slice(&view.number.to_le_bytes());
+        let payload_at = buf.len();
+        Self { from, via: from, to: Dest::Others, seq: 0, ordered_by: 0, buf: Buf::Writing(buf), payload_at }
+    }
+
+    /// Takes a received datagram for a frame of this group and view with a header of `header` bytes.
+    ///
+    /// # Errors
+    /// Says which check failed; the frame is to be dropped and counted.
+    pub fn parse(bytes: Bytes, group: GroupTag, view: ViewId, header: usize) -> Result<Self, FrameError> {
+        let fixed = FixedHeader::parse(&bytes)?;
+        if fixed.tag != group.0 ^ view.epoch {
+            return Err(FrameError::OtherGroup);
+        }
+        if fixed.view != view.number {
+            return Err(FrameError::OtherView);
+        }
+        if bytes.len() < header {
+            return Err(FrameError::Short);
+        }
+        Ok(Self {
+            from: fixed.from,
+            via: fixed.from,
+            to: Dest::Others,
+            seq: 0,
+            ordered_by: 0,
+            buf: Buf::Shared(bytes),
+            payload_at: header.max(FIXED_HEADER),
+        })
+    }
+
+    /// The whole frame as it travels.
+    #[must_use]
+    pub fn bytes(&self) -> &[u8] {
+        match &self.buf {
+            Buf::Writing(b) => b,
+            Buf::Shared(b) => b,
+        }
+    }
+
+    /// [`Self::DATA`], or the index of the layer that consumes it.
+    #[must_use]
+    pub fn kind(&self) -> u8 {
+        self.bytes()[2]
+    }
+
+    /// Whether the reliable layer numbers and repeats it.
+    #[must_use]
+    pub fn is_reliable(&self) -> bool {
+        self.bytes()[3] & FLAG_UNRELIABLE == 0
+    }
+
+    /// The length of the whole frame, in bytes.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.bytes().len()
+    }
+
+    /// A frame is never empty: it has a header.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        false
+    }
+
+    /// The payload.
+    #[must_use]
+    pub fn payload(&self) -> &[u8] {
+        &self.bytes()[self.payload_at..]
+    }
+
+    /// The payload, shared with the frame.
+    #[must_use]
+    pub fn payload_shared(&mut self) -> Bytes {
+        self.seal();
+        match &self.buf {
+            Buf::Shared(b) => b.slice(self.payload_at..),
+            Buf::Writing(b) => Bytes::copy_from_slice(&b[self.payload_at..]),
+        }
+    }
+
+    /// Replaces the payload (a transform: encryption, compression). Header slots stay as they are.
+    pub fn replace_payload(&mut self, payload: &[u8]) {
+        let mut buf = BytesMut::with_capacity(self.payload_at + payload.len());
+        buf.extend_from_slice(&self.bytes()[..self.payload_at]);
+        buf.extend_from_slice(payload);
+        self.buf = Buf::Writing(buf);
+    }
+
+    /// A layer's part of the header.
+    #[must_use]
+    pub fn slot(&self, slot: &Range<usize>) -> &[u8] {
+        &self.bytes()[slot.clone()]
+    }
+
+    /// A layer's part of the header, for writing. Copies the frame if somebody shares it.
+    pub fn slot_mut(&mut self, slot: &Range<usize>) -> &mut [u8] {
+        &mut self.writable()[slot.clone()]
+    }
+
+    /// The buffer, to append payload to. Copies the frame if somebody shares it.
+    pub fn writable(&mut self) -> &mut BytesMut {
+        if let Buf::Shared(b) = &mut self.buf {
+            let bytes = std::mem::take(b);
+            self.buf =
+                Buf::Writing(bytes.try_into_mut().unwrap_or_else(|shared| BytesMut::from(&shared[..])));
+        }
+        match &mut self.buf {
+            Buf::Writing(b) => b,
+            Buf::Shared(_) => unreachable!("made writable above"),
+        }
+    }
+
+    /// Freezes the buffer, so that clones of the frame share it instead of copying.
+    pub fn seal(&mut self) {
+        if let Buf::Writing(b) = &mut self.buf {
+            self.buf = Buf::Shared(std::mem::take(b).freeze());
+        }
+    }
+
+    /// The frame as a datagram.
+    #[must_use]
+    pub fn into_bytes(mut self) -> Bytes {
+        self.seal();
+        match self.buf {
+            Buf::Shared(b) => b,
+            Buf::Writing(b) => b.freeze(),
+        }
+    }
+}
+
+/// The fixed part of a frame's header.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FixedHeader {
+    /// The rank of the member that made the frame.
+    pub from: Rank,
+    /// Group tag, exclusive-or the view's epoch.
+    pub tag: u64,
+    /// The view's number.
+    pub view: u64,
+}
+
+impl FixedHeader {
+    /// Reads it.
+    ///
+    /// # Errors
+    /// [`FrameError::Short`] and [`FrameError::Version`].
+    pub fn parse(bytes: &[u8]) -> Result<Self, FrameError> {
+        let Some(h) = bytes.first_chunk::<FIXED_HEADER>() else { return Err(FrameError::Short) };
+        if h[0] != MAGIC_FRAME || h[1] != WIRE_VERSION {
+            return Err(FrameError::Version);
+        }
+        let word = |at: usize| {
+            let mut w = [0; 8];
+            w.copy_from_slice(&h[at..at + 8]);
+            u64::from_le_bytes(w)
+        };
+        Ok(Self { from: Rank::from_le_bytes([h[4], h[5]]), tag: word(8), view: word(16) })
+    }
+}
+
+/// Why a datagram is not a frame for this view.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum FrameError {
+    /// Too short for its header.
+    #[error("the frame is shorter than its header")]
+    Short,
+    /// Not a frame, or of another version.
+    #[error("not a frame of version {WIRE_VERSION}")]
+    Version,
+    /// A frame of another group or another founding of this one.
+    #[error("the frame belongs to another group")]
+    OtherGroup,
+    /// A frame of an earlier or later view.
+    #[error("the frame belongs to another view")]
+    OtherView,
+}
