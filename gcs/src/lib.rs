@@ -10,6 +10,8 @@ pub mod frame;
 pub mod id;
 pub mod layer;
 pub mod message;
+#[cfg(feature = "runtime")]
+pub mod net;
 pub mod properties;
 pub mod rng;
 pub mod stack;
