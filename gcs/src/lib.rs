@@ -7,6 +7,8 @@
 pub mod blocks;
 pub mod endpoint;
 pub mod frame;
+#[cfg(feature = "runtime")]
+pub mod group;
 pub mod id;
 pub mod layer;
 pub mod message;
@@ -14,6 +16,8 @@ pub mod message;
 pub mod net;
 pub mod properties;
 pub mod rng;
+#[cfg(feature = "runtime")]
+pub mod runtime;
 pub mod stack;
 pub mod time;
 pub mod view;
