@@ -1,1 +1,6 @@
 //! Microprotocols.
+
+pub mod heartbeat;
+pub mod reliable;
+#[cfg(test)]
+mod testkit;
