@@ -235,7 +235,7 @@ impl Member {
             Up::CutHeld(cut) => self.change.on_cut_held(&cut),
             Up::Suspicions(s) => {
                 let gone = self.suspicions.gone | s.gone;
-                self.suspicions = Suspicions { gone, ..s };
+                self.suspicions = Suspicions { gone, ..*s };
             }
             Up::Contact(c) => {
                 if c.answered_at.len() == self.view.len() {
