@@ -48,7 +48,8 @@ pub(crate) fn scope(me: usize, n: usize) -> Scope {
 pub(crate) struct Plain;
 
 struct PlainLayer {
-    delivered: Vec<u64>,
+    /// By sender: the last frame's number, and how many messages were delivered.
+    last: Vec<(u64, u64)>,
 }
 
 impl Protocol for Plain {
@@ -63,7 +64,7 @@ impl Protocol for Plain {
     }
 
     fn build(&self, scope: &Scope) -> Box<dyn Layer> {
-        Box::new(PlainLayer { delivered: vec![0; scope.members()] })
+        Box::new(PlainLayer { last: vec![(0, 0); scope.members()] })
     }
 }
 
@@ -83,11 +84,14 @@ impl Layer for PlainLayer {
 
     fn up(&mut self, event: Up, cx: &mut Context<'_>) {
         let Up::Frames(frames) = event else { return cx.up(event) };
-        for mut frame in frames.into_iter().filter(|f| f.is_reliable() && f.kind() == Frame::DATA) {
-            let first = &mut self.delivered[usize::from(frame.from)];
-            *first += 1;
-            assert_eq!(*first, frame.seq, "frames come in order and once");
-            cx.up(Up::Messages(Messages::single(frame.from, *first - 1, frame.payload_shared())));
+        for mut frame in frames.into_iter().filter(Frame::is_reliable) {
+            let (seq, count) = &mut self.last[usize::from(frame.from)];
+            *seq += 1;
+            assert_eq!(*seq, frame.seq, "frames come in order and once");
+            if frame.kind() == Frame::DATA {
+                cx.up(Up::Messages(Messages::single(frame.from, *count, frame.payload_shared())));
+                *count += 1;
+            }
         }
     }
 }

@@ -44,6 +44,7 @@
 mod codec;
 mod ending;
 mod layer;
+mod receive;
 mod repair;
 mod rows;
 mod store;

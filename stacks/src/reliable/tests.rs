@@ -167,7 +167,7 @@ fn an_own_frame_carries_the_row_instead() {
     net.cast(0, &[b"a"]);
     net.run_ms(1);
     net.cast(1, &[b"b"]);
-    net.run_ms(3);
+    net.run_ms(7);
     assert!(net.nodes[1].sent.iter().all(|(_, _, kind)| *kind != KIND));
     assert_eq!(stable(&net, 0).all, [1, 1]);
 }
@@ -189,6 +189,18 @@ fn a_lost_tail_is_found_and_repaired() {
     net.passes = Box::new(|_, _, _| true);
     net.run_ms(30);
     assert_eq!(net.nodes[1].delivered[0], ["a", "b"]);
+}
+
+#[test]
+fn a_lost_acknowledgement_of_anothers_frame_is_asked_for() {
+    let mut net = net(1, 3, Faults::default(), false);
+    net.passes = Box::new(|from, to, f| !(from == 1 && to == 2 && f.kind() == KIND));
+    net.cast(0, &[b"a"]);
+    net.run_ms(8);
+    net.passes = Box::new(|_, _, _| true);
+    assert_eq!((stable(&net, 0).all[0], stable(&net, 2).all.first()), (1, Some(&0)));
+    net.run_ms(200);
+    assert_eq!(stable(&net, 2).all[0], 1);
 }
 
 #[test]
@@ -259,7 +271,9 @@ fn nothing_is_sent_delivered_or_acknowledged_once_wedged() {
     net.down(1, Down::Wedge);
     assert_eq!(frontier(&net, 1), [0, 0, 0]);
     net.cast(0, &[b"late"]);
+    net.nodes[1].sent.clear();
     net.cast(1, &[b"too late"]);
+    assert!(net.nodes[1].sent.is_empty());
     net.run_ms(200);
     assert!(net.nodes[1].delivered.iter().all(Vec::is_empty));
     assert!(net.nodes[0].delivered[1].is_empty());
@@ -285,7 +299,8 @@ fn nothing_beyond_the_cut_is_delivered() {
 
 #[test]
 fn a_closed_member_still_answers_requests() {
-    let mut net = net(1, 3, Faults::default(), true);
+    // Its acknowledgement is still due when it closes.
+    let mut net = net(1, 3, Faults::default(), false);
     net.passes = Box::new(|_, to, _| to != 2);
     net.cast(0, &[b"x"]);
     net.run_ms(3);
