@@ -53,7 +53,7 @@ const ADAPT_MAX: u32 = 4;
 
 /// Heartbeats; see the module. Its parameters are those of [`gcs::layer::Watch`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Heartbeat {}
+pub struct Heartbeat;
 
 impl Protocol for Heartbeat {
     fn spec(&self) -> LayerSpec {
@@ -318,7 +318,7 @@ impl HeartbeatLayer {
         if self.word == *before {
             return;
         }
-        cx.up(Up::Suspicions(self.word));
+        cx.up(Up::Suspicions(Box::new(self.word)));
         if self.word.silent[self.me] != before.silent[self.me] || self.word.gone != before.gone {
             self.send(cx);
         }

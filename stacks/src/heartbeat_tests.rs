@@ -19,7 +19,7 @@ fn net(n: usize) -> Net {
 }
 
 fn word(net: &Net, node: usize) -> Suspicions {
-    net.nodes[node].last(|e| if let Up::Suspicions(s) = e { Some(*s) } else { None }).unwrap_or_default()
+    net.nodes[node].last(|e| if let Up::Suspicions(s) = e { Some(**s) } else { None }).unwrap_or_default()
 }
 
 fn contact(net: &Net, node: usize) -> Contact {

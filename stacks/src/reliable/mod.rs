@@ -60,7 +60,7 @@ use gcs::{
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Reliable {
     /// Acknowledge at the end of every batch of received frames, not after a while: for stacks whose delivery waits for
-    /// stability. Members need not agree on it.
+    /// stability.
     pub prompt: bool,
 }
 
@@ -80,6 +80,10 @@ impl Protocol for Reliable {
 
     fn header_len(&self, members: usize) -> usize {
         codec::slot_len(members)
+    }
+
+    fn parameters(&self) -> String {
+        if self.prompt { "prompt".to_owned() } else { String::new() }
     }
 
     fn build(&self, scope: &Scope) -> Box<dyn Layer> {
