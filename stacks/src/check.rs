@@ -119,7 +119,7 @@ struct CheckLayer {
 impl Layer for CheckLayer {
     fn down(&mut self, event: Down, cx: &mut Context<'_>) {
         match event {
-            Down::Wedge if self.state == State::Open => self.state = State::Wedging,
+            Down::Wedge if matches!(self.state, State::Open | State::Wedged) => self.state = State::Wedging,
             Down::Close(_) if self.state != State::Closed => self.state = State::Closing,
             _ => {}
         }
@@ -131,7 +131,7 @@ impl Layer for CheckLayer {
             Up::Frames(frames) => frames.iter().filter(|f| f.seq > 0).for_each(|f| self.on_frame(f)),
             Up::Messages(messages) => self.on_messages(messages),
             Up::Wedged(_) => {
-                assert!(self.state == State::Wedging, "K6: Wedged, not asked for or again");
+                assert!(self.state == State::Wedging, "K6: Wedged, not asked for");
                 self.state = State::Wedged;
             }
             Up::Closed => {
