@@ -213,8 +213,14 @@ fn answers_to_what_was_never_sent_are_no_contact() {
     assert!(!out.events.iter().any(|e| matches!(e, Up::Contact(c) if c.quorum_at > Time::ZERO)));
     let echo = SmallVec::from_slice(&[now, now]);
     frame.replace_payload(&Beat { sent_at: now, suspects: 0, gone: 0, echo }.encode());
+    frame.via = 1;
+    stack.receive(now, vec![frame.clone()], &mut out);
+    let in_contact =
+        |out: &Output| out.events.iter().any(|e| matches!(e, Up::Contact(c) if c.quorum_at == now));
+    assert!(!in_contact(&out), "nobody beats for another");
+    frame.via = 0;
     stack.receive(now, vec![frame], &mut out);
-    assert!(out.events.iter().any(|e| matches!(e, Up::Contact(c) if c.quorum_at == now)));
+    assert!(in_contact(&out));
 }
 
 proptest! {
