@@ -1,5 +1,7 @@
 //! The store as a state machine: determinism, snapshots, expiry, and cursors.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking, in its helpers too")]
+
 use bytes::Bytes;
 use gcs::blocks::{AgreedTime, Snapshot, StateMachine};
 use gcs_examples::kv::argv::encode;

@@ -26,4 +26,5 @@ mod sorted;
 pub mod table;
 mod value;
 
+pub(crate) use fault::Fault;
 pub use machine::Store;
