@@ -2,7 +2,7 @@
 //!
 //! Invariants, asserted by `check`:
 //! 1. every key is in the shard its hash names, once;
-//! 2. `len`, each group's `len` and each shard's `bytes` agree with the entries;
+//! 2. `len`, and each part's `len` and `bytes`, agree with the entries;
 //! 3. `expiries` holds exactly the keys with a deadline, each at its deadline;
 //! 4. no key holds an empty collection.
 //!
@@ -12,13 +12,13 @@
 
 use super::entry::{Deadline, Entry};
 use super::fault::Fault;
-use super::shard::{GROUPS, Group, SHARDS, SHARDS_IN_GROUP, Shard, hash, shard_of};
+use super::shard::{self, FANOUT, GROUPS, SHARDS, Shard, Trunk, hash, path, shard_of};
 use super::value::{Blob, Collection, Value};
 use gcs::blocks::AgreedTime;
 use hashbrown::hash_table;
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::{iter, mem, thread};
+use std::{mem, thread};
 
 /// Expired keys removed before each command, at most.
 const SWEEP: usize = 16;
@@ -28,18 +28,15 @@ const FREE_IN_BACKGROUND: usize = 10_000;
 
 #[derive(Debug)]
 pub(crate) struct Keyspace {
-    /// [`GROUPS`] of them.
-    groups: Vec<Arc<Group>>,
+    /// [`FANOUT`] of them.
+    trunks: Vec<Arc<Trunk>>,
     expiries: BTreeSet<(Deadline, Blob)>,
     len: usize,
 }
 
 impl Keyspace {
     pub(crate) fn new() -> Self {
-        // All share one empty shard and one group of it until they are written to.
-        let shards = iter::repeat_n(Arc::new(Shard::default()), SHARDS_IN_GROUP).collect();
-        let groups = iter::repeat_n(Arc::new(Group { shards, len: 0 }), GROUPS).collect();
-        Self { groups, expiries: BTreeSet::new(), len: 0 }
+        Self { trunks: shard::trunks(), expiries: BTreeSet::new(), len: 0 }
     }
 
     /// How many keys there are, with expired ones that were not swept yet.
@@ -48,22 +45,29 @@ impl Keyspace {
     }
 
     /// The present state, shared: later changes do not show in it.
-    pub(crate) fn freeze(&self) -> Vec<Arc<Group>> {
-        self.groups.clone()
+    pub(crate) fn freeze(&self) -> Vec<Arc<Trunk>> {
+        self.trunks.clone()
     }
 
     /// Shard number `shard`, from 0 to `SHARDS`; `None` past the end.
     pub(crate) fn shard(&self, shard: usize) -> Option<&Shard> {
-        let group = self.groups.get(shard / SHARDS_IN_GROUP)?;
-        Some(&group.shards[shard % SHARDS_IN_GROUP])
+        let [trunk, group, place] = path(shard);
+        Some(&self.trunks.get(trunk)?.groups[group].shards[place])
     }
 
-    /// The first shard from number `from` on that may have keys; `None` if there is none. Skips by groups.
+    /// The first shard from number `from` on that may have keys; `None` if there is none. Skips by trunks and groups.
     pub(crate) fn next_shard(&self, mut from: usize) -> Option<usize> {
-        while from < SHARDS && self.groups[from / SHARDS_IN_GROUP].len == 0 {
-            from = (from / SHARDS_IN_GROUP + 1) * SHARDS_IN_GROUP;
+        while from < SHARDS {
+            let [trunk, group, _] = path(from);
+            if self.trunks[trunk].len == 0 {
+                from = (from / GROUPS + 1) * GROUPS;
+            } else if self.trunks[trunk].groups[group].len == 0 {
+                from = (from / FANOUT + 1) * FANOUT;
+            } else {
+                return Some(from);
+            }
         }
-        (from < SHARDS).then_some(from)
+        None
     }
 
     /// The live entry of `key`.
@@ -93,23 +97,23 @@ impl Keyspace {
     /// Sets `key`, whatever it was.
     pub(crate) fn put(&mut self, key: &[u8], value: Value, deadline: Deadline) {
         let hash = hash(key);
-        let group = open_group(&mut self.groups, hash);
-        let shard = open_shard(&mut group.shards, hash);
-        match shard.table.entry(hash, |entry| *entry.key == *key, |entry| self::hash(&entry.key)) {
+        let open = shard::open(&mut self.trunks, hash);
+        match open.table.entry(hash, |entry| *entry.key == *key, |entry| self::hash(&entry.key)) {
             hash_table::Entry::Occupied(mut place) => {
                 let entry = place.get_mut();
-                shard.bytes -= entry.bytes();
+                *open.group_bytes -= entry.bytes();
                 entry.value = value;
                 let before = mem::replace(&mut entry.deadline, deadline);
-                shard.bytes += entry.bytes();
+                *open.group_bytes += entry.bytes();
                 reschedule(&mut self.expiries, &entry.key, before, deadline);
             }
             hash_table::Entry::Vacant(place) => {
                 let entry = Entry { key: key.into(), value, deadline };
-                shard.bytes += entry.bytes();
+                *open.group_bytes += entry.bytes();
                 reschedule(&mut self.expiries, &entry.key, Deadline::NEVER, deadline);
                 place.insert(entry);
-                group.len += 1;
+                *open.trunk_len += 1;
+                *open.group_len += 1;
                 self.len += 1;
             }
         }
@@ -119,11 +123,11 @@ impl Keyspace {
     pub(crate) fn take(&mut self, key: &[u8], at: AgreedTime) -> Option<Entry> {
         let hash = hash(key);
         self.shard(shard_of(hash))?.find(hash, key)?;
-        let group = open_group(&mut self.groups, hash);
-        let shard = open_shard(&mut group.shards, hash);
-        let (entry, _) = shard.table.find_entry(hash, |entry| *entry.key == *key).ok()?.remove();
-        shard.bytes -= entry.bytes();
-        group.len -= 1;
+        let open = shard::open(&mut self.trunks, hash);
+        let (entry, _) = open.table.find_entry(hash, |entry| *entry.key == *key).ok()?.remove();
+        *open.group_bytes -= entry.bytes();
+        *open.trunk_len -= 1;
+        *open.group_len -= 1;
         self.len -= 1;
         reschedule(&mut self.expiries, &entry.key, entry.deadline, Deadline::NEVER);
         (!entry.deadline.has_passed(at)).then_some(entry)
@@ -149,14 +153,14 @@ impl Keyspace {
             return Ok(None);
         }
         let hash = hash(key);
-        let shard = open_shard(&mut open_group(&mut self.groups, hash).shards, hash);
-        let Some(entry) = shard.table.find_mut(hash, |entry| *entry.key == *key) else { return Ok(None) };
-        shard.bytes -= entry.bytes();
+        let open = shard::open(&mut self.trunks, hash);
+        let Some(entry) = open.table.find_mut(hash, |entry| *entry.key == *key) else { return Ok(None) };
+        *open.group_bytes -= entry.bytes();
         let outcome = C::of_mut(&mut entry.value).map(|shared| {
             let collection = Arc::make_mut(shared);
             (change(collection), collection.len() == 0)
         });
-        shard.bytes += entry.bytes();
+        *open.group_bytes += entry.bytes();
         let Some((result, emptied)) = outcome else { return Err(Fault::WrongType) };
         if emptied {
             self.take(key, at);
@@ -206,45 +210,45 @@ impl Keyspace {
     /// Panics if an invariant in this file's header does not hold.
     pub(crate) fn check(&self) {
         let mut with_deadline = 0;
-        for (number, group) in self.groups.iter().enumerate() {
-            for (place, shard) in group.shards.iter().enumerate() {
-                for entry in &shard.table {
-                    let hash = hash(&entry.key);
-                    assert_eq!(shard_of(hash), number * SHARDS_IN_GROUP + place, "invariant 1: in its shard");
-                    let found = shard.find(hash, &entry.key);
-                    assert!(found.is_some_and(|found| std::ptr::eq(found, entry)), "invariant 1: there once");
-                    if entry.deadline != Deadline::NEVER {
-                        with_deadline += 1;
-                        let due = (entry.deadline, entry.key.clone());
-                        assert!(self.expiries.contains(&due), "invariant 3: the index has the deadline");
+        let mut keys = 0;
+        for (trunk_number, trunk) in self.trunks.iter().enumerate() {
+            let mut trunk_len = 0;
+            for (group_number, group) in trunk.groups.iter().enumerate() {
+                let (mut group_len, mut group_bytes) = (0, 0);
+                for (place, shard) in group.shards.iter().enumerate() {
+                    for entry in &shard.table {
+                        let here = [trunk_number, group_number, place];
+                        assert_eq!(path(shard_of(hash(&entry.key))), here, "invariant 1: in its shard");
+                        self.check_entry(shard, entry);
+                        with_deadline += usize::from(entry.deadline != Deadline::NEVER);
+                        group_len += 1;
+                        group_bytes += entry.bytes();
                     }
-                    let empty = match &entry.value {
-                        Value::String(_) => false,
-                        Value::Hash(hash) => hash.len() == 0,
-                        Value::List(list) => list.len() == 0,
-                        Value::Set(set) => set.len() == 0,
-                    };
-                    assert!(!empty, "invariant 4: no empty collection");
                 }
-                let bytes: usize = shard.table.iter().map(Entry::bytes).sum();
-                assert_eq!(shard.bytes, bytes, "invariant 2: bytes");
+                assert_eq!((group.len, group.bytes), (group_len, group_bytes), "invariant 2: a group's");
+                trunk_len += group_len;
             }
-            let len: usize = group.shards.iter().map(|shard| shard.table.len()).sum();
-            assert_eq!(group.len, len, "invariant 2: the group's len");
+            assert_eq!(trunk.len, trunk_len, "invariant 2: a trunk's len");
+            keys += trunk_len;
         }
         assert_eq!(self.expiries.len(), with_deadline, "invariant 3: nothing else in the index");
-        assert_eq!(self.len, self.groups.iter().map(|group| group.len).sum::<usize>(), "invariant 2: len");
+        assert_eq!(self.len, keys, "invariant 2: len");
     }
-}
 
-/// The group of a hash, to change: copied if a snapshot shares it.
-fn open_group(groups: &mut [Arc<Group>], hash: u64) -> &mut Group {
-    Arc::make_mut(&mut groups[shard_of(hash) / SHARDS_IN_GROUP])
-}
-
-/// The shard of a hash among its group's, to change: copied if a snapshot shares it.
-fn open_shard(shards: &mut [Arc<Shard>], hash: u64) -> &mut Shard {
-    Arc::make_mut(&mut shards[shard_of(hash) % SHARDS_IN_GROUP])
+    fn check_entry(&self, shard: &Shard, entry: &Entry) {
+        let found = shard.find(hash(&entry.key), &entry.key);
+        assert!(found.is_some_and(|found| std::ptr::eq(found, entry)), "invariant 1: there once");
+        let due = (entry.deadline, entry.key.clone());
+        let never = entry.deadline == Deadline::NEVER;
+        assert!(never || self.expiries.contains(&due), "invariant 3: the index has the deadline");
+        let empty = match &entry.value {
+            Value::String(_) => false,
+            Value::Hash(hash) => hash.len() == 0,
+            Value::List(list) => list.len() == 0,
+            Value::Set(set) => set.len() == 0,
+        };
+        assert!(!empty, "invariant 4: no empty collection");
+    }
 }
 
 fn reschedule(expiries: &mut BTreeSet<(Deadline, Blob)>, key: &Blob, before: Deadline, after: Deadline) {

@@ -1,6 +1,6 @@
 //! A frozen keyspace in chunks.
 //!
-//! A chunk is a run of whole shards of at least 256 KiB; a shard past 1 MiB is cut into runs of its sorted keys, so
+//! A chunk is a run of whole groups of at least 256 KiB; a group past 1 MiB is cut into runs of its sorted keys, so
 //! only a single key can make a chunk larger than about 1.25 MiB. Where the cuts are depends on the contents only,
 //! so every replica that froze at the same command says the same.
 //!
@@ -8,7 +8,7 @@
 
 use super::entry::Entry;
 use super::keyspace::Keyspace;
-use super::shard::{Group, SHARDS, SHARDS_IN_GROUP, Shard};
+use super::shard::{FANOUT, GROUPS, Group, Trunk};
 use bytes::Bytes;
 use gcs::blocks::{AgreedTime, RestoreError, Snapshot};
 use std::ops::Range;
@@ -17,67 +17,66 @@ use std::sync::{Arc, OnceLock};
 const VERSION: u8 = 1;
 /// A chunk is full from here.
 const FULL: usize = 256 * 1024;
-/// A shard this large is cut.
+/// A group this large is cut.
 const CUT: usize = 1024 * 1024;
 
 #[derive(Debug, PartialEq, Eq)]
 enum Part {
-    Shards(Range<usize>),
-    /// A run of a shard's entries, in key order.
+    Groups(Range<usize>),
+    /// A run of a group's sorted entries.
     Entries(usize, Range<usize>),
 }
 
-/// Taking one clones 128 pointers; the cuts are found when the first chunk is asked for.
+/// Taking one clones 64 pointers; the cuts are found, from the groups' sizes, when chunks are first asked for.
 #[derive(Debug)]
 pub(crate) struct Frozen {
-    groups: Vec<Arc<Group>>,
+    trunks: Vec<Arc<Trunk>>,
     parts: OnceLock<Vec<Part>>,
 }
 
 impl Frozen {
     pub(crate) fn new(keyspace: &Keyspace) -> Self {
-        Self { groups: keyspace.freeze(), parts: OnceLock::new() }
+        Self { trunks: keyspace.freeze(), parts: OnceLock::new() }
     }
 
-    fn shard(&self, shard: usize) -> &Shard {
-        &self.groups[shard / SHARDS_IN_GROUP].shards[shard % SHARDS_IN_GROUP]
+    fn group(&self, group: usize) -> &Group {
+        &self.trunks[group / FANOUT].groups[group % FANOUT]
     }
 
     fn parts(&self) -> &[Part] {
         self.parts.get_or_init(|| {
             let mut parts = Vec::new();
             let (mut start, mut bytes) = (0, 0);
-            for shard in 0..SHARDS {
-                let more = self.shard(shard).bytes;
+            for group in 0..GROUPS {
+                let more = self.group(group).bytes;
                 if bytes > 0 && (bytes >= FULL || more >= CUT) {
-                    parts.push(Part::Shards(start..shard));
-                    (start, bytes) = (shard, 0);
+                    parts.push(Part::Groups(start..group));
+                    (start, bytes) = (group, 0);
                 }
                 if more >= CUT {
-                    self.cut(shard, &mut parts);
-                    start = shard + 1;
+                    self.cut(group, &mut parts);
+                    start = group + 1;
                 } else {
                     bytes += more;
                 }
             }
             if bytes > 0 {
-                parts.push(Part::Shards(start..SHARDS));
+                parts.push(Part::Groups(start..GROUPS));
             }
             parts
         })
     }
 
-    fn cut(&self, shard: usize, parts: &mut Vec<Part>) {
+    fn cut(&self, group: usize, parts: &mut Vec<Part>) {
         let (mut start, mut bytes) = (0, 0);
-        let entries = self.shard(shard).sorted();
-        for (place, entry) in entries.iter().enumerate() {
+        for (place, entry) in self.group(group).sorted().enumerate() {
             if bytes > 0 && (bytes >= FULL || bytes + entry.bytes() >= CUT) {
-                parts.push(Part::Entries(shard, start..place));
+                parts.push(Part::Entries(group, start..place));
                 (start, bytes) = (place, 0);
             }
             bytes += entry.bytes();
         }
-        parts.push(Part::Entries(shard, start..entries.len()));
+        parts.push(Part::Entries(group, start..self.group(group).len));
     }
 }
 
@@ -90,15 +89,15 @@ impl Snapshot for Frozen {
         let part = usize::try_from(index).ok().and_then(|index| self.parts().get(index));
         let mut out = vec![VERSION];
         match part {
-            Some(Part::Shards(shards)) => {
-                out.reserve(shards.clone().map(|shard| self.shard(shard).bytes).sum());
-                for shard in shards.clone() {
-                    self.shard(shard).sorted().iter().for_each(|entry| entry.encode(&mut out));
+            Some(Part::Groups(groups)) => {
+                out.reserve(groups.clone().map(|group| self.group(group).bytes).sum());
+                for group in groups.clone() {
+                    self.group(group).sorted().for_each(|entry| entry.encode(&mut out));
                 }
             }
-            Some(Part::Entries(shard, run)) => {
-                let entries = self.shard(*shard).sorted();
-                entries[run.clone()].iter().for_each(|entry| entry.encode(&mut out));
+            Some(Part::Entries(group, run)) => {
+                let entries = self.group(*group).sorted().skip(run.start).take(run.len());
+                entries.for_each(|entry| entry.encode(&mut out));
             }
             // Past the end: nothing, which restores as nothing.
             None => {}
