@@ -131,11 +131,11 @@ impl Layer for CheckLayer {
             Up::Frames(frames) => frames.iter().filter(|f| f.seq > 0).for_each(|f| self.on_frame(f)),
             Up::Messages(messages) => self.on_messages(messages),
             Up::Wedged(_) => {
-                assert_eq!(self.state, State::Wedging, "K6: Wedged, not asked for or again");
+                assert!(self.state == State::Wedging, "K6: Wedged, not asked for or again");
                 self.state = State::Wedged;
             }
             Up::Closed => {
-                assert_eq!(self.state, State::Closing, "K6: Closed, not asked for or again");
+                assert!(self.state == State::Closing, "K6: Closed, not asked for or again");
                 self.state = State::Closed;
             }
             Up::Stable(stable) => self.on_stable(stable),
@@ -174,8 +174,8 @@ impl CheckLayer {
         self.delivers("messages");
         let count = &mut self.messages[usize::from(messages.from)];
         let from = messages.from;
-        assert_eq!(messages.first, *count, "K4: message {} of {from} comes after {count}", messages.first);
-        assert_eq!(messages.iter().count() as u64, u64::from(messages.count), "K4: the count is wrong");
+        assert!(messages.first == *count, "K4: message {} of {from} comes after {count}", messages.first);
+        assert!(messages.iter().count() as u64 == u64::from(messages.count), "K4: the count is wrong");
         *count += u64::from(messages.count);
     }
 
@@ -185,5 +185,95 @@ impl CheckLayer {
         assert!(grows(&self.stable.all, &stable.all), "K5: everybody's holdings shrink");
         assert!(grows(&stable.all, &stable.majority), "K5: all hold what no majority holds");
         self.stable = stable.clone();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rig::Rig;
+    use bytes::Bytes;
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+
+    /// A layer that says what it is told to say at every cast.
+    struct Liar(fn(&Context<'_>) -> Vec<Up>);
+
+    impl Protocol for Liar {
+        fn spec(&self) -> LayerSpec {
+            let (needs, gives) = (Properties::NONE, Properties::TOTAL_ORDER);
+            LayerSpec { name: "liar", version: 1, needs, gives, wants: Wants::ALL }
+        }
+        fn build(&self, _: &Scope) -> Box<dyn Layer> {
+            Box::new(Self(self.0))
+        }
+    }
+
+    impl Layer for Liar {
+        fn down(&mut self, event: Down, cx: &mut Context<'_>) {
+            match event {
+                Down::Cast(_) => (self.0)(cx).into_iter().for_each(|lie| cx.up(lie)),
+                other => cx.down(other),
+            }
+        }
+    }
+
+    fn frame(cx: &Context<'_>, from: u16, seq: u64, ordered_by: u64) -> Up {
+        let mut f = cx.data_frame(0);
+        (f.from, f.seq, f.ordered_by) = (from, seq, ordered_by);
+        Up::Frames(vec![f])
+    }
+
+    fn stable(majority: u64, all: u64) -> Up {
+        Up::Stable(Arc::new(Stability { majority: vec![majority; 2], all: vec![all; 2] }))
+    }
+
+    fn messages(first: u64) -> Up {
+        Up::Messages(Messages::single(1, first, Bytes::new()))
+    }
+
+    /// What a check says when the layer below it says that, in the open view or between its wedge and its end.
+    fn verdict(check: Check, wedged: bool, lie: fn(&Context<'_>) -> Vec<Up>) -> String {
+        let mut rig = Rig::new(vec![Arc::new(Liar(lie)), Arc::new(check)], 2, 600, 1000, 1);
+        let run = AssertUnwindSafe(|| {
+            if wedged {
+                rig.wedge(0);
+            }
+            rig.cast(0, &[b""]);
+        });
+        let Err(panic) = catch_unwind(run) else { return "fine".to_owned() };
+        let said = panic.downcast::<String>().map(|s| *s);
+        let said = said.or_else(|p| p.downcast::<&str>().map(|s| (*s).to_owned())).unwrap();
+        said[..2].to_owned()
+    }
+
+    #[test]
+    fn each_invariant_is_watched() {
+        let (stream, order, top) = (Check::stream(), Check::order(), Check::messages());
+        assert_eq!(verdict(stream, true, |cx| vec![frame(cx, 1, 1, 0)]), "K1");
+        assert_eq!(verdict(top, true, |_| vec![messages(0)]), "K1");
+        assert_eq!(verdict(stream, false, |cx| vec![frame(cx, 1, 2, 0)]), "K2");
+        assert_eq!(verdict(stream, false, |cx| vec![frame(cx, 1, 1, 0), frame(cx, 1, 1, 0)]), "K2");
+        assert_eq!(verdict(order, false, |cx| vec![frame(cx, 1, 2, 1), frame(cx, 1, 1, 1)]), "K2");
+        assert_eq!(verdict(order, false, |cx| vec![frame(cx, 1, 1, 2), frame(cx, 0, 1, 1)]), "K3");
+        assert_eq!(verdict(order, false, |cx| vec![frame(cx, 1, 1, 0)]), "K3");
+        assert_eq!(verdict(top, false, |_| vec![messages(1)]), "K4");
+        assert_eq!(verdict(top, false, |_| vec![messages(0), messages(0)]), "K4");
+        assert_eq!(verdict(stream, false, |_| vec![stable(3, 1), stable(2, 1)]), "K5");
+        assert_eq!(verdict(stream, false, |_| vec![stable(3, 2), stable(3, 1)]), "K5");
+        assert_eq!(verdict(stream, false, |_| vec![stable(2, 3)]), "K5");
+        assert_eq!(verdict(stream, false, |_| vec![Up::Closed]), "K6");
+        assert_eq!(verdict(stream, true, |_| vec![Up::Wedged(vec![0; 2])]), "K6");
+    }
+
+    #[test]
+    fn what_is_right_passes() {
+        let right =
+            |cx: &Context<'_>| vec![frame(cx, 1, 1, 0), frame(cx, 0, 1, 0), stable(1, 1), stable(1, 1)];
+        assert_eq!(verdict(Check::stream(), false, right), "fine");
+        let right = |cx: &Context<'_>| vec![frame(cx, 1, 1, 2), frame(cx, 1, 3, 2), frame(cx, 0, 4, 4)];
+        assert_eq!(verdict(Check::order(), false, right), "fine");
+        assert_eq!(verdict(Check::messages(), false, |_| vec![messages(0), messages(1)]), "fine");
+        // Frames outside of the streams come at any time.
+        assert_eq!(verdict(Check::stream(), true, |cx| vec![frame(cx, 1, 0, 0)]), "fine");
     }
 }
