@@ -98,7 +98,7 @@ pub enum Up {
     /// Everything up to the cut has been delivered.
     Closed,
     /// Who suspects whom has changed.
-    Suspicions(Suspicions),
+    Suspicions(Box<Suspicions>),
     /// A quorum was in contact.
     Contact(Contact),
 }

@@ -11,6 +11,7 @@ pub mod frame;
 pub mod group;
 pub mod id;
 pub mod layer;
+pub mod membership;
 pub mod message;
 #[cfg(feature = "runtime")]
 pub mod net;
@@ -21,3 +22,4 @@ pub mod runtime;
 pub mod stack;
 pub mod time;
 pub mod view;
+pub mod wire;

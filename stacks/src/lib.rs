@@ -1,1 +1,52 @@
-//! Microprotocols.
+//! Microprotocols for [`gcs`], stacks with names, and composition by property.
+//!
+//! A stack is a list of layers, bottom first. Take one by name ([`named()`]), by what it shall promise ([`compose()`]), or
+//! list the protocols yourself ([`gcs::stack::Blueprint::new`]), which checks that each layer has below it what it needs.
+//!
+//! | Layer, from the bottom | Needs | Gives |
+//! |---|---|---|
+//! | [`Heartbeat`] | | suspicion |
+//! | [`Reliable`] | | reliable, FIFO, stability, virtual synchrony |
+//! | [`Sequencer`] | reliable, FIFO, virtual synchrony | total order |
+//! | [`Uniform`] | reliable, FIFO, stability, virtual synchrony | uniform |
+//! | [`Flow`] | reliable, FIFO | flow control |
+//! | [`Pack`] | reliable, FIFO | messages |
+//! | [`Check`], anywhere | what it checks | |
+//! | [`Template`], to copy | | |
+//!
+//! | Name | Layers |
+//! |---|---|
+//! | `fifo` | heartbeat, reliable, flow, pack |
+//! | `total` | heartbeat, reliable, sequencer, flow, pack |
+//! | `total+uniform`, `uniform` | heartbeat, reliable, sequencer, uniform, flow, pack |
+//! | each with `+check` | and oracles that panic when a promise is broken |
+//!
+//! To write a layer, copy `template.rs`. To have [`compose_with`] use it, put it on the menu as a [`Dish`].
+
+pub mod catalogue;
+pub mod check;
+pub mod compose;
+pub mod flow;
+pub mod heartbeat;
+pub mod pack;
+pub mod reliable;
+pub mod sequencer;
+pub mod template;
+pub mod uniform;
+
+mod nonsense;
+#[cfg(test)]
+mod rig;
+#[cfg(test)]
+mod testkit;
+
+pub use catalogue::{CatalogueError, named, names};
+pub use check::Check;
+pub use compose::{ComposeError, Dish, compose, compose_with};
+pub use flow::{Flow, SlowReceiver};
+pub use heartbeat::Heartbeat;
+pub use pack::Pack;
+pub use reliable::Reliable;
+pub use sequencer::Sequencer;
+pub use template::Template;
+pub use uniform::Uniform;

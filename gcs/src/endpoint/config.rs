@@ -39,6 +39,8 @@ pub struct Config {
     pub backlog_bytes: usize,
     /// Whether to come back as a new incarnation after having been excluded.
     pub rejoin: bool,
+    /// How long to look for the group before giving up with [`crate::endpoint::LeaveReason::NoAnswer`]; None: forever.
+    pub join_timeout_ms: Option<u64>,
 }
 
 impl Config {
@@ -56,6 +58,7 @@ impl Config {
             window_bytes: 4 << 20,
             backlog_bytes: 256 << 20,
             rejoin: true,
+            join_timeout_ms: None,
         }
     }
 

@@ -75,6 +75,9 @@ pub enum LeaveReason {
         /// The difference, in words.
         reason: String,
     },
+    /// Nobody let it in for as long as the settings allow.
+    #[error("no member of the group answered: is one of the contacts a running member, and reachable?")]
+    NoAnswer,
     /// Every member that had the state is gone, and with them the state.
     #[error("the group's state is lost: every member that had it is gone")]
     StateLost,

@@ -1,18 +1,46 @@
 //! One process's part in one group, sans-IO: [`Endpoint::handle`] takes an [`Input`] and the time, and writes
 //! [`Effects`]. The runtime and the simulator drive the same code.
+//!
+//! ```text
+//! Idle ── Start ──> Seeking ── decision ──> Member ── decision ──> Member (next view)
+//!                      ^                      │ excluded
+//!                      └──── new incarnation ─┘          left, refused ──> Out
+//! ```
 
+mod change;
 mod config;
+mod core;
+mod decision;
 mod io;
+mod joins;
+mod member;
+mod seeking;
+mod state;
 
 pub use config::{Bootstrap, Config, ConfigError};
 pub use io::{Datagram, Effects, Event, Input, LeaveReason, Stats, Transmit};
 
-use crate::{id::MemberId, time::Time};
+use self::{change::Say, core::Core, member::Member, seeking::Seeking, seeking::Step};
+use crate::{
+    frame::{MAGIC_CONTROL, MAGIC_FRAME, WIRE_VERSION},
+    id::{Incarnation, MemberId, Rank},
+    time::Time,
+    view::{View, ViewId},
+    wire::{Body, Control, Malformed, Refuse, Vid},
+};
+use std::net::SocketAddr;
 
 /// One process's part in one group.
 pub struct Endpoint {
-    config: Config,
-    me: MemberId,
+    core: Core,
+    phase: Phase,
+}
+
+enum Phase {
+    Idle,
+    Seeking(Seeking),
+    Member(Box<Member>),
+    Out,
 }
 
 impl Endpoint {
@@ -23,39 +51,347 @@ impl Endpoint {
     /// A setting that makes no sense.
     pub fn new(config: Config, me: MemberId, mtu: usize, seed: u64) -> Result<Self, ConfigError> {
         config.validate()?;
-        let _ = (mtu, seed);
-        Ok(Self { config, me })
+        Ok(Self { core: Core::new(config, me, mtu, seed), phase: Phase::Idle })
     }
 
     /// Consumes one input.
-    pub fn handle(&mut self, now: Time, input: Input, effects: &mut Effects) {
-        let _ = (now, input, effects, &self.config);
+    pub fn handle(&mut self, now: Time, input: Input, fx: &mut Effects) {
+        match input {
+            Input::Start { wall_ns } => self.start(now, wall_ns),
+            Input::Datagrams(datagrams) => self.on_datagrams(now, datagrams, fx),
+            Input::Cast(messages) => {
+                self.core.cast += messages.count() as u64;
+                match &mut self.phase {
+                    Phase::Member(m) => m.cast(now, &mut self.core, messages, fx),
+                    Phase::Out => {}
+                    Phase::Idle | Phase::Seeking(_) => self.core.unsent.push(messages),
+                }
+            }
+            Input::Gone(id) => {
+                if let Phase::Member(m) = &mut self.phase {
+                    m.on_gone(now, &mut self.core, id, fx);
+                }
+            }
+            Input::Leave => {
+                self.core.leaving = true;
+                self.core.set_writable(false, fx);
+            }
+            Input::State { view, snapshot } => self.core.state.provide(view, snapshot),
+            Input::Congested(congested) => {
+                self.core.app_congested = congested;
+                if let Phase::Member(m) = &mut self.phase {
+                    m.update_congestion(now, &mut self.core, fx);
+                }
+            }
+            Input::Tick => {}
+        }
+        self.drive(now, fx);
     }
 
     /// When to call with [`Input::Tick`] at the latest; [`Time::NEVER`] if there is nothing to wait for.
     #[must_use]
     pub fn deadline(&self) -> Time {
-        Time::NEVER
+        match &self.phase {
+            Phase::Idle | Phase::Out => Time::NEVER,
+            Phase::Seeking(s) => s.deadline(),
+            Phase::Member(m) => m.deadline(&self.core),
+        }
     }
 
     /// This process in its present life.
     #[must_use]
     pub fn me(&self) -> MemberId {
-        self.me
+        self.core.me
+    }
+
+    /// The present view, if there is one.
+    #[must_use]
+    pub fn view(&self) -> Option<&View> {
+        match &self.phase {
+            Phase::Member(m) => Some(&m.view),
+            _ => None,
+        }
     }
 
     /// Counters.
     #[must_use]
     pub fn stats(&self) -> Stats {
-        Stats::default()
+        self.core.stats
     }
 
     /// Asserts the invariants of the endpoint and its stack. Called after every input in tests and simulations.
-    pub fn check(&self) {}
+    pub fn check(&self) {
+        if let Phase::Member(m) = &self.phase {
+            m.stack.check();
+            assert!(m.view.rank_of(self.core.me) == Some(m.rank), "M1: a member is in its view");
+        }
+    }
 
     /// How many bytes of frames and messages the endpoint holds on to.
     #[must_use]
     pub fn held_bytes(&self) -> usize {
-        0
+        let stack = if let Phase::Member(m) = &self.phase { m.held_bytes() } else { 0 };
+        stack + self.core.state.held_bytes() + self.core.unsent.iter().map(|o| o.byte_len()).sum::<usize>()
+    }
+
+    fn start(&mut self, now: Time, wall_ns: u64) {
+        if matches!(self.phase, Phase::Idle) {
+            self.core.wall_ns = wall_ns;
+            self.phase = Phase::Seeking(Seeking::new(now, &self.core, self.core.config.bootstrap, &[]));
+        }
+    }
+
+    /// Timers, and everything that follows from what has changed.
+    fn drive(&mut self, now: Time, fx: &mut Effects) {
+        // Bounded: a step leads to another phase, and no phase leads back without a message from outside.
+        for _ in 0..32 {
+            let step = match &mut self.phase {
+                Phase::Idle | Phase::Out => return,
+                Phase::Seeking(s) => s.tick(now, &mut self.core, fx),
+                Phase::Member(m) => {
+                    m.tick(now, &mut self.core, fx);
+                    match m.drive_change(now, &mut self.core, fx).unwrap_or(Step::Stay) {
+                        Step::Stay => m.drive_leave(now, &mut self.core, fx),
+                        step => step,
+                    }
+                }
+            };
+            let stays = matches!(step, Step::Stay);
+            self.step(now, step, fx);
+            if !self.deliver_loopback(now, fx) && stays {
+                return;
+            }
+        }
+    }
+
+    /// Handles what this process has said to itself. Returns whether there was anything.
+    fn deliver_loopback(&mut self, now: Time, fx: &mut Effects) -> bool {
+        let Phase::Member(m) = &mut self.phase else { return false };
+        let said = std::mem::take(&mut m.loopback);
+        let any = !said.is_empty();
+        for body in said {
+            let me = self.core.me;
+            if self.on_body(now, me, body, fx).is_err() {
+                self.core.stats.malformed += 1;
+            }
+        }
+        any
+    }
+
+    fn step(&mut self, now: Time, step: Step, fx: &mut Effects) {
+        match step {
+            Step::Stay => {}
+            Step::Install(decision) => {
+                let previous = match std::mem::replace(&mut self.phase, Phase::Out) {
+                    Phase::Member(m) => Some(m),
+                    _ => None,
+                };
+                match Member::install(now, &mut self.core, decision, previous, fx) {
+                    Err(reason) => self.leave(now, reason, fx),
+                    Ok(member) => {
+                        self.phase = Phase::Member(Box::new(member));
+                        if self.core.state.is_stranded() {
+                            self.rejoin(now, fx);
+                        }
+                    }
+                }
+            }
+            Step::Rejoin if self.core.config.rejoin => self.rejoin(now, fx),
+            Step::Rejoin => self.leave(now, LeaveReason::Excluded, fx),
+            Step::Leave(reason) => self.leave(now, reason, fx),
+        }
+    }
+
+    /// Comes back as a new incarnation.
+    fn rejoin(&mut self, now: Time, fx: &mut Effects) {
+        let known = match &self.phase {
+            Phase::Member(m) => m.ids(),
+            _ => Vec::new(),
+        };
+        let core = &mut self.core;
+        tracing::info!(me = %core.me, "excluded from the group; comes back as a new incarnation");
+        core.set_blocked(true, fx);
+        core.set_writable(false, fx);
+        core.watch(std::collections::BTreeSet::new(), fx);
+        core.me.incarnation = Incarnation(core.me.incarnation.0 + 1);
+        if core.config.state_transfer {
+            core.state.forget();
+        }
+        // What was under way is lost to this process; what was not is cast in the next view.
+        core.cast = core.delivered + core.unsent.iter().map(|o| o.count() as u64).sum::<u64>();
+        self.phase = Phase::Seeking(Seeking::new(now, core, Bootstrap::Join, &known));
+    }
+
+    fn leave(&mut self, now: Time, reason: LeaveReason, fx: &mut Effects) {
+        if let Phase::Member(m) = std::mem::replace(&mut self.phase, Phase::Out)
+            && let Some(decision) = m.parting_decision()
+        {
+            m.finish(now, &mut self.core, &decision, fx);
+        }
+        self.core.set_writable(false, fx);
+        self.core.watch(std::collections::BTreeSet::new(), fx);
+        fx.events.push(Event::Left(reason));
+    }
+
+    fn on_datagrams(&mut self, now: Time, datagrams: Vec<Datagram>, fx: &mut Effects) {
+        let mut frames = Vec::with_capacity(datagrams.len());
+        for d in datagrams {
+            match d.payload.first() {
+                Some(&MAGIC_FRAME) => frames.push(d),
+                Some(&MAGIC_CONTROL) => {
+                    self.on_frames(now, &mut frames, fx);
+                    self.on_control(now, d, fx);
+                }
+                _ => self.core.stats.garbage += 1,
+            }
+        }
+        self.on_frames(now, &mut frames, fx);
+    }
+
+    fn on_frames(&mut self, now: Time, frames: &mut Vec<Datagram>, fx: &mut Effects) {
+        if frames.is_empty() {
+            return;
+        }
+        match &mut self.phase {
+            Phase::Member(m) => m.on_frames(now, &mut self.core, std::mem::take(frames), fx),
+            _ => {
+                self.core.stats.other_view += frames.len() as u64;
+                frames.clear();
+            }
+        }
+    }
+
+    fn on_control(&mut self, now: Time, d: Datagram, fx: &mut Effects) {
+        if d.payload.get(1).is_some_and(|v| *v != WIRE_VERSION) {
+            self.core.stats.malformed += 1;
+            self.refuse_version(d.from, d.payload[1], fx);
+            return;
+        }
+        let Ok(control) = Control::decode_datagram(d.payload) else {
+            self.core.stats.malformed += 1;
+            return;
+        };
+        if control.group != self.core.tag.0 {
+            self.core.stats.other_group += 1;
+            return;
+        }
+        let from = control.from.as_ref().and_then(|id| MemberId::try_from(id).ok());
+        let (Some(from), Some(body)) = (from, control.body) else {
+            self.core.stats.malformed += 1;
+            return;
+        };
+        if from.addr != d.from || from.addr == self.core.me.addr {
+            self.core.stats.forged += 1;
+            return;
+        }
+        if self.on_body(now, from, body, fx).is_err() {
+            self.core.stats.malformed += 1;
+        }
+        self.deliver_loopback(now, fx);
+    }
+
+    fn refuse_version(&mut self, to: SocketAddr, version: u8, fx: &mut Effects) {
+        if matches!(self.phase, Phase::Member(_)) && self.core.stats.malformed.is_power_of_two() {
+            let reason = format!("the group speaks version {WIRE_VERSION}, the joiner version {version}");
+            self.core.send(to, Body::Refuse(Refuse { reason }), fx);
+        }
+    }
+
+    fn on_body(&mut self, now: Time, from: MemberId, body: Body, fx: &mut Effects) -> Result<(), Malformed> {
+        let core = &mut self.core;
+        let step = match (&mut self.phase, body) {
+            (Phase::Idle | Phase::Out, _) => Step::Stay,
+            (Phase::Seeking(s), Body::Join(j)) => s.on_join(now, core, from, j, fx),
+            (Phase::Seeking(s), Body::MemberList(l)) => {
+                s.on_member_list(now, core, from, &l);
+                Step::Stay
+            }
+            (Phase::Seeking(s), Body::Release(_)) => {
+                s.on_release(now, from);
+                Step::Stay
+            }
+            (Phase::Seeking(s), Body::Refuse(r)) => s.on_refuse(from, r.reason),
+            (Phase::Seeking(s), Body::Decide(d)) => s.on_decide(core, d)?,
+            (Phase::Seeking(_), _) => Step::Stay,
+            (Phase::Member(m), body) => Self::on_member_body(now, core, m, from, body, fx)?,
+        };
+        self.step(now, step, fx);
+        Ok(())
+    }
+
+    fn on_member_body(
+        now: Time,
+        core: &mut Core,
+        m: &mut Member,
+        from: MemberId,
+        body: Body,
+        fx: &mut Effects,
+    ) -> Result<Step, Malformed> {
+        let rank = m.view.rank_of(from);
+        let say = match body {
+            Body::Join(j) => {
+                m.on_join(now, core, from, j, fx);
+                return Ok(Step::Stay);
+            }
+            Body::MemberList(l) => return Ok(m.on_member_list(core, from, &l)),
+            Body::MemberJoined(j) if rank.is_some() => {
+                let joiner = MemberId::try_from(j.joiner.as_ref().ok_or(Malformed)?)?;
+                m.on_member_joined(core, joiner, fx);
+                return Ok(Step::Stay);
+            }
+            Body::StatePull(p) => {
+                core.state.on_pull(core.tag, core.me, from, p, fx);
+                return Ok(Step::Stay);
+            }
+            Body::StatePiece(p) => {
+                core.state.on_piece(now, from, p, fx);
+                core.state.tick(now, core.tag, core.me, core.app_congested, fx);
+                return Ok(Step::Stay);
+            }
+            Body::StateDone(d) => {
+                core.state.on_done(from, d.view.unwrap_or_default().into());
+                return Ok(Step::Stay);
+            }
+            Body::Refuse(_) | Body::Release(_) | Body::MemberJoined(_) => return Ok(Step::Stay),
+            Body::Leave(l) => {
+                return Ok(match (rank, in_view(m, l.view)) {
+                    (Some(r), Ok(())) => {
+                        m.on_leave(r);
+                        Step::Stay
+                    }
+                    _ => {
+                        m.notice(now, core, from.addr, fx);
+                        Step::Stay
+                    }
+                });
+            }
+            Body::Prepare(x) => (x.view, Say::Prepare(x)),
+            Body::Promise(x) => (x.view, Say::Promise(x)),
+            Body::Reject(x) => (x.view, Say::Reject(x)),
+            Body::Accept(x) => (x.view, Say::Accept(x)),
+            Body::Accepted(x) => (x.view, Say::Accepted(x)),
+            Body::Decide(x) => (x.view, Say::Decide(x)),
+        };
+        let (view, say) = say;
+        match in_view(m, view) {
+            Ok(()) => {
+                let rank: Rank = rank.ok_or(Malformed)?;
+                m.on_consensus(now, core, rank, say, fx)?;
+            }
+            // It lives in an earlier view.
+            Err(earlier) if earlier && !matches!(say, Say::Decide(_)) => m.notice(now, core, from.addr, fx),
+            Err(_) => {}
+        }
+        Ok(Step::Stay)
+    }
+}
+
+/// Whether a message is about the member's present view; otherwise whether it is about an earlier one.
+fn in_view(m: &Member, view: Option<Vid>) -> Result<(), bool> {
+    let view = ViewId::from(view.unwrap_or_default());
+    if view == m.view.id {
+        Ok(())
+    } else {
+        Err(view.epoch == m.view.id.epoch && view.number < m.view.id.number)
     }
 }

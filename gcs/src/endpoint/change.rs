@@ -1,0 +1,497 @@
+//! The view change: one consensus among the members of the view that ends.
+//!
+//! ```text
+//! proposer            members
+//!   ── PREPARE ─────────>   wedge: nothing new is sent or delivered
+//!   <── PROMISE ─────────   frontier, value accepted earlier
+//!   … a quorum, and everybody who is not excluded …
+//!   ── ACCEPT (next members, cut) ──>   fetch up to the cut, wait for leases of the silent
+//!   <── ACCEPTED ────────   everything up to the cut is held here
+//!   … a quorum …
+//!   ── DECIDE ──────────>   deliver up to the cut, install
+//! ```
+//! Anybody may propose at any time as far as safety is concerned; the lowest-ranked member that is not excluded does.
+//! Invariants: a member that has promised delivers nothing beyond the frontier that it promised with until it closes; who
+//! is among the next members answered the prepare; a member accepts only when it holds every frame up to the cut; a
+//! silent member is replaced only after every lease that its peers let it have is over.
+
+use super::{
+    core::Core,
+    decision::Decision,
+    io::{Effects, LeaveReason},
+    member::Member,
+    seeking::Step,
+};
+use crate::{
+    id::{MemberId, Rank},
+    layer::Down,
+    membership::{Acceptor, Ballot, choose, is_quorum},
+    time::Time,
+    view::Cut,
+    wire::{self, Accept, Accepted, Body, Decide, Entry, Malformed, Prepare, Promise, Reject, Value},
+};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+/// An unanswered prepare or accept is repeated: at first after, and at most every.
+const RESEND: (Duration, Duration) = (Duration::from_millis(10), Duration::from_millis(80));
+/// A ballot that gets nowhere is given up for a higher one: at first after, and at most.
+const PATIENCE: (Duration, Duration) = (Duration::from_millis(150), Duration::from_millis(2400));
+/// Leases are waited for this much longer, in tenths: the stated bound on clock drift.
+const DRIFT_TENTHS: u32 = 1;
+
+/// One member's part in ending its view.
+#[derive(Default)]
+pub(super) struct Change {
+    acceptor: Acceptor<Value>,
+    /// What this member held when it was last wedged. Set: it is wedged.
+    pub(super) frontier: Option<Vec<u64>>,
+    highest: Ballot,
+    pending: Option<Pending>,
+    proposal: Option<Proposal>,
+    decided: Option<Decision>,
+    decided_held: bool,
+    /// No new proposal before this.
+    backoff_until: Option<Time>,
+    attempts: u32,
+}
+
+/// An accept that waits for frames or leases.
+struct Pending {
+    ballot: Ballot,
+    value: Value,
+    cut: Arc<Cut>,
+    held: bool,
+    retry_at: Time,
+}
+
+struct Proposal {
+    ballot: Ballot,
+    stage: Stage,
+    resend_at: Time,
+    interval: Duration,
+    give_up_at: Time,
+    silence_at: Time,
+}
+
+enum Stage {
+    Preparing(BTreeMap<Rank, Promised>),
+    Accepting { value: Value, accepted: u64 },
+}
+
+struct Promised {
+    accepted: Option<(Ballot, Value)>,
+    frontier: Vec<u64>,
+    complete: bool,
+}
+
+impl From<wire::Ballot> for Ballot {
+    fn from(b: wire::Ballot) -> Self {
+        Self { round: b.round, rank: b.rank }
+    }
+}
+
+impl From<Ballot> for wire::Ballot {
+    fn from(b: Ballot) -> Self {
+        Self { round: b.round, rank: b.rank }
+    }
+}
+
+impl Change {
+    pub(super) fn is_wedged(&self) -> bool {
+        self.frontier.is_some()
+    }
+
+    pub(super) fn on_cut_held(&mut self, cut: &Arc<Cut>) {
+        if let Some(p) = self.pending.as_mut().filter(|p| p.cut == *cut) {
+            p.held = true;
+        }
+        if self.decided.as_ref().is_some_and(|d| d.cut == *cut) {
+            self.decided_held = true;
+        }
+    }
+
+    pub(super) fn deadline(&self) -> Time {
+        let proposal = self.proposal.as_ref().map_or(Time::NEVER, |p| p.resend_at.min(p.give_up_at));
+        let pending = self.pending.as_ref().filter(|p| p.held).map_or(Time::NEVER, |p| p.retry_at);
+        proposal.min(pending).min(self.backoff_until.unwrap_or(Time::NEVER))
+    }
+}
+
+/// What a control message says of the consensus.
+pub(super) enum Say {
+    Prepare(Prepare),
+    Promise(Promise),
+    Reject(Reject),
+    Accept(Accept),
+    Accepted(Accepted),
+    Decide(Decide),
+}
+
+impl Member {
+    /// Starts, repeats or finishes what is due. Called after every input.
+    pub(super) fn drive_change(
+        &mut self,
+        now: Time,
+        core: &mut Core,
+        fx: &mut Effects,
+    ) -> Result<Step, Malformed> {
+        self.try_accept(now, core, fx)?;
+        if let Some(step) = self.try_install(core) {
+            return Ok(step);
+        }
+        if self.change.decided.is_some() {
+            return Ok(Step::Stay);
+        }
+        if self.change.backoff_until.is_some_and(|t| t <= now) {
+            self.change.backoff_until = None;
+        }
+        let excluded = self.excluded();
+        self.drive_proposal(now, core, excluded, fx);
+        let first = (0..self.view.len()).find(|r| excluded >> r & 1 == 0);
+        let mine = first == Some(usize::from(self.rank));
+        let wanted = self.change.is_wedged() || excluded != 0 || self.joins.wants_change(now, self, excluded);
+        if wanted && mine && self.change.proposal.is_none() && self.change.backoff_until.is_none() {
+            self.propose(now, core, fx);
+        }
+        Ok(Step::Stay)
+    }
+
+    fn propose(&mut self, now: Time, core: &mut Core, fx: &mut Effects) {
+        let highest = self.change.highest.max(self.change.acceptor.promised());
+        let ballot = highest.next(u32::from(self.rank));
+        self.change.highest = ballot;
+        let patience = (PATIENCE.0 * (1 << self.change.attempts.min(4))).min(PATIENCE.1);
+        self.change.attempts += 1;
+        tracing::debug!(view = %self.view.id, round = ballot.round, rank = self.rank, "proposes a view change");
+        self.change.proposal = Some(Proposal {
+            ballot,
+            stage: Stage::Preparing(BTreeMap::new()),
+            resend_at: now + RESEND.0,
+            interval: RESEND.0,
+            give_up_at: now + patience + Duration::from_micros(core.rng.below(20_000)),
+            silence_at: now + core.silence(),
+        });
+        let prepare = Prepare { view: Some(self.view.id.into()), ballot: Some(ballot.into()) };
+        self.broadcast(core, Body::Prepare(prepare), fx);
+    }
+
+    fn drive_proposal(&mut self, now: Time, core: &mut Core, excluded: u64, fx: &mut Effects) {
+        let members = self.view.len();
+        let Some(mut p) = self.change.proposal.take() else { return };
+        if let Stage::Preparing(promises) = &p.stage {
+            let answered = promises.keys().fold(0_u64, |m, r| m | 1 << r);
+            let everyone = u64::MAX >> (64 - members);
+            let unresponsive = if now >= p.silence_at { everyone & !answered } else { 0 };
+            let complete = (answered | excluded | unresponsive) & everyone == everyone;
+            if is_quorum(answered, members)
+                && complete
+                && let Some(value) = self.value(core, promises, excluded | unresponsive, now)
+            {
+                p.stage = Stage::Accepting { value, accepted: 0 };
+                p.resend_at = now;
+                p.interval = RESEND.0;
+                p.give_up_at = now + PATIENCE.0 * (1 << self.change.attempts.min(4));
+            }
+        }
+        if p.give_up_at <= now && (matches!(p.stage, Stage::Accepting { .. }) || p.silence_at <= now) {
+            // Perhaps the holder of a frame is gone. A higher ballot finds out who holds what now.
+            return;
+        }
+        if p.give_up_at <= now {
+            p.give_up_at = p.silence_at;
+        }
+        if p.resend_at <= now {
+            self.resend_proposal(core, &p, fx);
+            p.resend_at = now + p.interval;
+            p.interval = (p.interval * 2).min(RESEND.1);
+        }
+        self.change.proposal = Some(p);
+    }
+
+    fn resend_proposal(&mut self, core: &Core, p: &Proposal, fx: &mut Effects) {
+        let (view, ballot) = (Some(self.view.id.into()), Some(p.ballot.into()));
+        let (answered, body) = match &p.stage {
+            Stage::Preparing(promises) => {
+                (promises.keys().fold(0_u64, |m, r| m | 1 << r), Body::Prepare(Prepare { view, ballot }))
+            }
+            Stage::Accepting { value, accepted } => {
+                (*accepted, Body::Accept(Accept { view, ballot, value: Some(value.clone()) }))
+            }
+        };
+        for r in (0..self.view.len()).filter(|r| answered >> r & 1 == 0) {
+            self.send_rank(core, Rank::try_from(r).unwrap_or(0), body.clone(), fx);
+        }
+    }
+
+    /// The value to propose: one accepted earlier, or what the promises say. None while nobody would be left.
+    fn value(
+        &self,
+        core: &Core,
+        promises: &BTreeMap<Rank, Promised>,
+        excluded: u64,
+        now: Time,
+    ) -> Option<Value> {
+        if let Some(value) = choose(promises.values().filter_map(|p| p.accepted.clone())) {
+            return Some(value);
+        }
+        let stays = |r: Rank| excluded >> r & 1 == 0 && self.joins.leavers >> r & 1 == 0;
+        let mut next = Vec::new();
+        for (r, p) in promises.iter().filter(|(r, _)| stays(**r)) {
+            let m = self.view.member(*r)?;
+            next.push(Entry { id: Some(m.id.into()), name: m.name.to_string(), complete: p.complete });
+        }
+        if next.is_empty() {
+            return None;
+        }
+        let dead_or_leaving = |id: MemberId| self.view.rank_of(id).is_none_or(|r| !stays(r));
+        for joiner in self.joins.ready(now, self, excluded) {
+            let taken = |m: &crate::view::Member| *m.name == joiner.name && !dead_or_leaving(m.id);
+            let same_addr = |m: &crate::view::Member| m.id.addr == joiner.id.addr && !dead_or_leaving(m.id);
+            let twice = next.iter().any(|e| e.name == joiner.name);
+            if next.len() < crate::id::MAX_MEMBERS
+                && !twice
+                && !self.view.members.iter().any(|m| taken(m) || same_addr(m))
+            {
+                let complete = !core.config.state_transfer;
+                next.push(Entry { id: Some(joiner.id.into()), name: joiner.name.clone(), complete });
+            }
+        }
+        let mut frontier = vec![0; self.view.len()];
+        let mut holder = vec![0; self.view.len()];
+        // Those that stay first: of several holders, one that is there to be asked.
+        let (stay, go): (Vec<_>, Vec<_>) = promises.iter().partition(|(r, _)| stays(**r));
+        for (r, p) in stay.into_iter().chain(go) {
+            for (s, held) in p.frontier.iter().enumerate().take(frontier.len()) {
+                if *held > frontier[s] {
+                    (frontier[s], holder[s]) = (*held, u32::from(*r));
+                }
+            }
+        }
+        Some(Value { next, frontier, holder })
+    }
+
+    /// Handles a message of the consensus for this view.
+    pub(super) fn on_consensus(
+        &mut self,
+        now: Time,
+        core: &mut Core,
+        from: Rank,
+        say: Say,
+        fx: &mut Effects,
+    ) -> Result<(), Malformed> {
+        if let (Some(d), Say::Prepare(_) | Say::Accept(_)) = (&self.change.decided, &say) {
+            let decide = Body::Decide(d.decide.clone());
+            self.send_rank(core, from, decide, fx);
+            return Ok(());
+        }
+        match say {
+            Say::Prepare(m) => self.on_prepare(now, core, from, m.ballot.ok_or(Malformed)?.into(), fx),
+            Say::Promise(m) => self.on_promise(from, m)?,
+            Say::Reject(m) => self.on_reject(now, core, m.promised.ok_or(Malformed)?.into()),
+            Say::Accept(m) => self.on_accept(now, core, from, m, fx)?,
+            Say::Accepted(m) => self.on_accepted(core, from, m.ballot.ok_or(Malformed)?.into(), fx)?,
+            Say::Decide(m) => self.on_decide(now, core, m, fx)?,
+        }
+        Ok(())
+    }
+
+    fn on_prepare(&mut self, now: Time, core: &mut Core, from: Rank, ballot: Ballot, fx: &mut Effects) {
+        self.change.highest = self.change.highest.max(ballot);
+        if ballot.rank != u32::from(from) {
+            return;
+        }
+        if let Err(promised) = self.change.acceptor.promise(ballot) {
+            let reject = Reject { view: Some(self.view.id.into()), promised: Some(promised.into()) };
+            self.send_rank(core, from, Body::Reject(reject), fx);
+            return;
+        }
+        self.change.pending = self.change.pending.take().filter(|p| p.ballot >= ballot);
+        self.down(now, core, Down::Wedge, fx);
+        let accepted = self.change.acceptor.accepted();
+        let promise = Promise {
+            view: Some(self.view.id.into()),
+            ballot: Some(ballot.into()),
+            accepted_ballot: accepted.map(|(b, _)| (*b).into()),
+            accepted: accepted.map(|(_, v)| v.clone()),
+            frontier: self.change.frontier.clone().unwrap_or_default(),
+            complete: core.state.is_complete(),
+        };
+        self.send_rank(core, from, Body::Promise(promise), fx);
+    }
+
+    fn on_promise(&mut self, from: Rank, m: Promise) -> Result<(), Malformed> {
+        let members = self.view.len();
+        if m.frontier.len() != members {
+            return Err(Malformed);
+        }
+        let accepted = match (m.accepted_ballot, m.accepted) {
+            (Some(b), Some(v)) if v.frontier.len() == members && v.holder.len() == members => {
+                Some((b.into(), v))
+            }
+            (None, None) => None,
+            _ => return Err(Malformed),
+        };
+        let Some(p) = &mut self.change.proposal else { return Ok(()) };
+        if m.ballot.map(Ballot::from) == Some(p.ballot)
+            && let Stage::Preparing(promises) = &mut p.stage
+        {
+            promises.insert(from, Promised { accepted, frontier: m.frontier, complete: m.complete });
+        }
+        Ok(())
+    }
+
+    fn on_reject(&mut self, now: Time, core: &mut Core, promised: Ballot) {
+        self.change.highest = self.change.highest.max(promised);
+        if self.change.proposal.as_ref().is_some_and(|p| p.ballot < promised) {
+            self.change.proposal = None;
+            self.change.backoff_until = Some(now + Duration::from_micros(5_000 + core.rng.below(30_000)));
+        }
+    }
+
+    fn on_accept(
+        &mut self,
+        now: Time,
+        core: &mut Core,
+        from: Rank,
+        m: Accept,
+        fx: &mut Effects,
+    ) -> Result<(), Malformed> {
+        let (ballot, value) = (Ballot::from(m.ballot.ok_or(Malformed)?), m.value.ok_or(Malformed)?);
+        value.members()?;
+        if value.frontier.len() != self.view.len()
+            || value.holder.iter().any(|r| *r as usize >= self.view.len())
+            || ballot.rank != u32::from(from)
+        {
+            return Err(Malformed);
+        }
+        self.change.highest = self.change.highest.max(ballot);
+        if let Err(promised) = self.change.acceptor.promise(ballot) {
+            let reject = Reject { view: Some(self.view.id.into()), promised: Some(promised.into()) };
+            self.send_rank(core, from, Body::Reject(reject), fx);
+            return Ok(());
+        }
+        if self.change.acceptor.accepted().is_some_and(|(b, _)| *b == ballot) {
+            self.say_accepted(core, ballot, fx);
+            return Ok(());
+        }
+        if self.change.pending.as_ref().is_some_and(|p| p.ballot == ballot) {
+            return Ok(());
+        }
+        if !self.change.is_wedged() {
+            self.down(now, core, Down::Wedge, fx);
+        }
+        let cut = Arc::new(value.cut());
+        let pending = Pending { ballot, value, cut: cut.clone(), held: false, retry_at: now };
+        self.change.pending = Some(pending);
+        if self.change.decided.is_none() {
+            self.down(now, core, Down::Fetch(cut), fx);
+        }
+        Ok(())
+    }
+
+    fn say_accepted(&mut self, core: &Core, ballot: Ballot, fx: &mut Effects) {
+        let accepted = Accepted { view: Some(self.view.id.into()), ballot: Some(ballot.into()) };
+        let proposer = Rank::try_from(ballot.rank).unwrap_or(Rank::MAX);
+        self.send_rank(core, proposer, Body::Accepted(accepted), fx);
+    }
+
+    /// Accepts what is pending, once all frames are here and all leases over.
+    fn try_accept(&mut self, now: Time, core: &mut Core, fx: &mut Effects) -> Result<(), Malformed> {
+        let Some(p) = self.change.pending.as_ref().filter(|p| p.held) else { return Ok(()) };
+        let next = p.value.members()?;
+        let free_at = self.leases_end(core, |id| next.iter().any(|m| m.id == id));
+        if now < free_at {
+            if let Some(p) = &mut self.change.pending {
+                p.retry_at = free_at;
+            }
+            return Ok(());
+        }
+        let Some(p) = self.change.pending.take() else { return Ok(()) };
+        if self.change.acceptor.accept(p.ballot, p.value).is_ok() {
+            self.say_accepted(core, p.ballot, fx);
+        }
+        Ok(())
+    }
+
+    /// When the last lease ends that this member let one of those have who do not stay, are not gone and did not ask.
+    fn leases_end(&self, core: &Core, stays: impl Fn(MemberId) -> bool) -> Time {
+        let lease = core.lease() + core.lease() * DRIFT_TENTHS / 10;
+        let excused = self.suspicions.gone | self.joins.leavers | 1 << self.rank;
+        let members = self.view.members.iter().enumerate();
+        members
+            .filter(|(r, m)| excused >> r & 1 == 0 && !stays(m.id))
+            .filter_map(|(r, _)| self.contact.answered_at.get(r).map(|at| *at + lease))
+            .max()
+            .unwrap_or(Time::ZERO)
+    }
+
+    fn on_accepted(
+        &mut self,
+        core: &Core,
+        from: Rank,
+        ballot: Ballot,
+        fx: &mut Effects,
+    ) -> Result<(), Malformed> {
+        let members = self.view.len();
+        let Some(p) = self.change.proposal.as_mut().filter(|p| p.ballot == ballot) else { return Ok(()) };
+        let Stage::Accepting { value, accepted } = &mut p.stage else { return Ok(()) };
+        *accepted |= 1 << from;
+        if !is_quorum(*accepted, members) {
+            return Ok(());
+        }
+        let decision = Decision::new(self.view.id, value.clone())?;
+        tracing::debug!(view = %decision.view.id, members = decision.view.len(), "a view is decided");
+        self.change.proposal = None;
+        let decide = decision.decide.clone();
+        let joiners =
+            decision.view.members.iter().map(|m| m.id).filter(|id| self.view.rank_of(*id).is_none());
+        core.send_all(joiners.map(|id| id.addr).collect(), Body::Decide(decide.clone()), fx);
+        self.broadcast(core, Body::Decide(decide), fx);
+        Ok(())
+    }
+
+    fn on_decide(
+        &mut self,
+        now: Time,
+        core: &mut Core,
+        m: Decide,
+        fx: &mut Effects,
+    ) -> Result<(), Malformed> {
+        let decision = Decision::received(m)?;
+        let sound = decision.cut.frontier.len() == self.view.len()
+            && decision.cut.holder.iter().all(|r| usize::from(*r) < self.view.len());
+        if decision.ends != self.view.id || !sound {
+            return Err(Malformed);
+        }
+        if let Some(d) = &self.change.decided {
+            assert!(d.decide.value == decision.decide.value, "a view has one successor");
+            return Ok(());
+        }
+        let takes_part = decision.includes(core.me) || core.leaving;
+        let cut = decision.cut.clone();
+        self.change.proposal = None;
+        self.change.decided = Some(decision);
+        if takes_part {
+            self.down(now, core, Down::Wedge, fx);
+            self.down(now, core, Down::Fetch(cut), fx);
+        }
+        Ok(())
+    }
+
+    /// What to do about the decision, once everything that counts is here.
+    fn try_install(&mut self, core: &Core) -> Option<Step> {
+        let decision = self.change.decided.as_ref()?;
+        if decision.includes(core.me) {
+            return self.change.decided_held.then(|| Step::Install(decision.clone()));
+        }
+        if !core.leaving {
+            return Some(Step::Rejoin);
+        }
+        Some(Step::Leave(LeaveReason::Asked))
+    }
+
+    /// The decision that this member leaves with, if it holds what counts.
+    pub(super) fn parting_decision(&self) -> Option<Decision> {
+        self.change.decided.clone().filter(|_| self.change.decided_held)
+    }
+}

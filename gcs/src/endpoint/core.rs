@@ -1,0 +1,114 @@
+//! What an endpoint keeps across views and lives: settings, identity, counters, and the ways out.
+
+use super::{
+    config::Config,
+    io::{Effects, Event, Stats, Transmit},
+    state::State,
+};
+use crate::{
+    id::{GroupTag, MemberId},
+    message::Outgoing,
+    rng::Rng,
+    time::Time,
+    wire::{Body, Control},
+};
+use smallvec::{SmallVec, smallvec};
+use std::{collections::BTreeSet, net::SocketAddr, time::Duration};
+
+pub(super) struct Core {
+    pub(super) config: Config,
+    pub(super) tag: GroupTag,
+    pub(super) me: MemberId,
+    pub(super) mtu: usize,
+    pub(super) rng: Rng,
+    pub(super) wall_ns: u64,
+    pub(super) stats: Stats,
+    /// State transfer, both sides.
+    pub(super) state: State,
+    /// Messages to be cast in the next view.
+    pub(super) unsent: Vec<Outgoing>,
+    /// Messages that the application has cast, and those of them that came back.
+    pub(super) cast: u64,
+    pub(super) delivered: u64,
+    pub(super) leaving: bool,
+    pub(super) app_congested: bool,
+    pub(super) writable: bool,
+    pub(super) blocked: bool,
+    pub(super) lease_until: Time,
+    pub(super) watched: BTreeSet<MemberId>,
+}
+
+impl Core {
+    pub(super) fn new(config: Config, me: MemberId, mtu: usize, seed: u64) -> Self {
+        let complete = !config.state_transfer;
+        Self {
+            tag: GroupTag::of(&config.group),
+            me,
+            mtu,
+            rng: Rng::new(seed),
+            wall_ns: 0,
+            stats: Stats::default(),
+            state: State::new(complete, mtu, config.backlog_bytes),
+            unsent: Vec::new(),
+            cast: 0,
+            delivered: 0,
+            leaving: false,
+            app_congested: false,
+            writable: false,
+            blocked: false,
+            lease_until: Time::ZERO,
+            watched: BTreeSet::new(),
+            config,
+        }
+    }
+
+    pub(super) fn lease(&self) -> Duration {
+        Duration::from_millis(self.config.watch.lease_ms)
+    }
+
+    pub(super) fn silence(&self) -> Duration {
+        Duration::from_millis(self.config.watch.silence_ms)
+    }
+
+    pub(super) fn send(&self, to: SocketAddr, body: Body, fx: &mut Effects) {
+        self.send_all(smallvec![to], body, fx);
+    }
+
+    pub(super) fn send_all(&self, to: SmallVec<[SocketAddr; 4]>, body: Body, fx: &mut Effects) {
+        if to.is_empty() {
+            return;
+        }
+        let control = Control { group: self.tag.0, from: Some(self.me.into()), body: Some(body) };
+        fx.transmits.push(Transmit { to, payload: control.encode_datagram() });
+    }
+
+    pub(super) fn set_writable(&mut self, writable: bool, fx: &mut Effects) {
+        if self.writable != writable {
+            self.writable = writable;
+            fx.events.push(Event::Writable(writable));
+        }
+    }
+
+    pub(super) fn set_blocked(&mut self, blocked: bool, fx: &mut Effects) {
+        if self.blocked != blocked {
+            self.blocked = blocked;
+            fx.events.push(if blocked { Event::Blocked } else { Event::Resumed });
+        }
+    }
+
+    /// Contact with a quorum at `at` extends the lease.
+    pub(super) fn extend_lease(&mut self, at: Time, fx: &mut Effects) {
+        let until = at + self.lease();
+        if until > self.lease_until {
+            self.lease_until = until;
+            fx.events.push(Event::Lease(until));
+        }
+    }
+
+    /// Watches exactly these processes.
+    pub(super) fn watch(&mut self, members: BTreeSet<MemberId>, fx: &mut Effects) {
+        fx.events.extend(self.watched.difference(&members).map(|m| Event::Watch(*m, false)));
+        fx.events.extend(members.difference(&self.watched).map(|m| Event::Watch(*m, true)));
+        self.watched = members;
+    }
+}

@@ -1,0 +1,58 @@
+//! The outcome of a view change, as everybody learns it.
+
+use crate::{
+    id::MemberId,
+    view::{Cut, View, ViewId},
+    wire::{Decide, Entry, Malformed, Value, Vid},
+};
+use std::sync::Arc;
+
+/// A decided successor of a view, checked.
+#[derive(Clone, Debug)]
+pub(super) struct Decision {
+    /// The view that ends; number 0 when the group is founded.
+    pub(super) ends: ViewId,
+    /// The one that follows.
+    pub(super) view: View,
+    /// By rank in the new view: who has the group's state.
+    pub(super) complete: Vec<bool>,
+    /// What counts of the old view.
+    pub(super) cut: Arc<Cut>,
+    /// As it travels.
+    pub(super) decide: Decide,
+}
+
+impl Decision {
+    pub(super) fn new(ends: ViewId, value: Value) -> Result<Self, Malformed> {
+        let members = value.members()?;
+        Ok(Self {
+            ends,
+            view: View { id: ViewId { epoch: ends.epoch, number: ends.number + 1 }, members: members.into() },
+            complete: value.next.iter().map(|e| e.complete).collect(),
+            cut: Arc::new(value.cut()),
+            decide: Decide { view: Some(ends.into()), value: Some(value) },
+        })
+    }
+
+    pub(super) fn received(decide: Decide) -> Result<Self, Malformed> {
+        let ends: Vid = decide.view.ok_or(Malformed)?;
+        if ends.number >= u64::MAX - 1 {
+            return Err(Malformed);
+        }
+        Self::new(ends.into(), decide.value.ok_or(Malformed)?)
+    }
+
+    /// The founding of a group by these processes: the founder first.
+    pub(super) fn founding(
+        epoch: u64,
+        members: impl IntoIterator<Item = (MemberId, String)>,
+    ) -> Result<Self, Malformed> {
+        let entry = |(id, name): (MemberId, String)| Entry { id: Some(id.into()), name, complete: true };
+        let value = Value { next: members.into_iter().map(entry).collect(), ..Value::default() };
+        Self::new(ViewId { epoch, number: 0 }, value)
+    }
+
+    pub(super) fn includes(&self, id: MemberId) -> bool {
+        self.view.rank_of(id).is_some()
+    }
+}

@@ -1,0 +1,161 @@
+//! Who wants to come and who wants to go, as a member sees it.
+
+use super::{
+    core::Core,
+    io::Effects,
+    member::Member,
+    seeking::{Step, difference, others},
+};
+use crate::{
+    id::{MAX_MEMBERS, MemberId, Rank},
+    time::Time,
+    wire::{Body, Join, Leave, MemberJoined, Refuse},
+};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::SocketAddr,
+    time::Duration,
+};
+
+/// A joiner that is not heard for this long does not count.
+const STALE: Duration = Duration::from_millis(1200);
+/// Joiners that are ready within this time of the first come in together.
+const BATCH: Duration = Duration::from_millis(5);
+/// A member that leaves says so this often.
+const LEAVE_EVERY: Duration = Duration::from_millis(50);
+
+#[derive(Default)]
+pub(super) struct Joins {
+    pending: BTreeMap<SocketAddr, Joiner>,
+    /// Members that want to leave, as a mask.
+    pub(super) leavers: u64,
+    /// When to say again that this process leaves.
+    pub(super) leave_at: Time,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Joiner {
+    pub(super) id: MemberId,
+    pub(super) name: String,
+    heard: BTreeSet<MemberId>,
+    heard_at: Time,
+    /// When it had heard every member.
+    since: Option<Time>,
+    /// `since` is [`BATCH`] ago.
+    ripe: bool,
+}
+
+impl Joins {
+    /// The joiners that have heard every member that stays.
+    pub(super) fn ready<'a>(
+        &'a self,
+        now: Time,
+        member: &'a Member,
+        excluded: u64,
+    ) -> impl Iterator<Item = &'a Joiner> + use<'a> {
+        let stays = move |r: usize| excluded >> r & 1 == 0;
+        self.pending.values().filter(move |j| {
+            let heard = |(r, m): (usize, &crate::view::Member)| !stays(r) || j.heard.contains(&m.id);
+            now.since(j.heard_at) < STALE && member.view.members.iter().enumerate().all(heard)
+        })
+    }
+
+    /// Whether somebody is to come or go.
+    pub(super) fn wants_change(&self, now: Time, member: &Member, excluded: u64) -> bool {
+        self.leavers != 0 || self.ready(now, member, excluded).any(|j| j.ripe)
+    }
+
+    pub(super) fn tick(&mut self, now: Time) {
+        for j in self.pending.values_mut() {
+            j.ripe = j.since.is_some_and(|s| now >= s + BATCH);
+        }
+    }
+
+    pub(super) fn deadline(&self) -> Time {
+        let unripe = self.pending.values().filter(|j| !j.ripe).filter_map(|j| j.since);
+        unripe.min().map_or(Time::NEVER, |s| s + BATCH)
+    }
+}
+
+impl Member {
+    pub(super) fn on_join(
+        &mut self,
+        now: Time,
+        core: &mut Core,
+        from: MemberId,
+        join: Join,
+        fx: &mut Effects,
+    ) {
+        let id = self.view.members.iter().map(|m| m.id).find(|m| m.addr == from.addr);
+        match id {
+            // It has not heard of its view yet.
+            Some(m) if m == from => return self.resend_decision(core, from.addr, fx),
+            Some(m) if m.incarnation > from.incarnation => return,
+            // The process at this address is a new one: the old one is dead.
+            Some(m) => self.on_gone(now, core, m, fx),
+            None => {}
+        }
+        if join.withdraw {
+            core.send(from.addr, Body::Release(crate::wire::Release {}), fx);
+        }
+        let excluded = self.excluded();
+        let name_taken = self.view.members.iter().enumerate().any(|(r, m)| {
+            *m.name == *join.name && m.id.addr != from.addr && (excluded | self.joins.leavers) >> r & 1 == 0
+        });
+        let reason = difference(core, &join)
+            .or_else(|| name_taken.then(|| format!("the name `{}` is taken; choose another one", join.name)));
+        if let Some(reason) = reason {
+            core.send(from.addr, Body::Refuse(Refuse { reason }), fx);
+            return;
+        }
+        self.joins.pending.retain(|_, j| now.since(j.heard_at) < 4 * STALE);
+        let known = self.joins.pending.get(&from.addr).filter(|j| j.id == from);
+        if known.is_none() {
+            if self.joins.pending.len() >= MAX_MEMBERS {
+                return;
+            }
+            let body = Body::MemberJoined(MemberJoined { joiner: Some(from.into()) });
+            core.send_all(others(&self.ids(), core.me), body, fx);
+        }
+        let heard: BTreeSet<_> = join.heard.iter().filter_map(|m| MemberId::try_from(m).ok()).collect();
+        let all = self
+            .view
+            .members
+            .iter()
+            .enumerate()
+            .all(|(r, m)| excluded >> r & 1 == 1 || heard.contains(&m.id));
+        let since = all.then(|| known.and_then(|j| j.since).unwrap_or(now));
+        let joiner = Joiner { id: from, name: join.name, heard, heard_at: now, since, ripe: false };
+        self.joins.pending.insert(from.addr, joiner);
+        core.send(from.addr, self.member_list(), fx);
+    }
+
+    /// A contact tells of a joiner: make this member known to it.
+    pub(super) fn on_member_joined(&self, core: &Core, joiner: MemberId, fx: &mut Effects) {
+        if self.view.rank_of(joiner).is_none() {
+            core.send(joiner.addr, self.member_list(), fx);
+        }
+    }
+
+    pub(super) fn on_leave(&mut self, from: Rank) {
+        self.joins.leavers |= 1 << from;
+    }
+
+    /// Pursues this process's own wish to leave. Everything that it cast has been delivered, or cannot be.
+    pub(super) fn drive_leave(&mut self, now: Time, core: &mut Core, fx: &mut Effects) -> Step {
+        if !core.leaving {
+            return Step::Stay;
+        }
+        if self.view.len() == 1 || core.blocked {
+            return Step::Leave(super::io::LeaveReason::Asked);
+        }
+        if now < self.joins.leave_at {
+            return Step::Stay;
+        }
+        self.joins.leave_at = now + LEAVE_EVERY;
+        if core.delivered >= core.cast {
+            self.broadcast(core, Body::Leave(Leave { view: Some(self.view.id.into()) }), fx);
+        }
+        Step::Stay
+    }
+}

@@ -1,0 +1,465 @@
+//! A process with a view: it runs the view's stack, and keeps the previous one for those who are still in it.
+
+use super::{
+    change::Change,
+    core::Core,
+    decision::Decision,
+    io::{Datagram, Effects, Event, LeaveReason, Transmit},
+    joins::Joins,
+    seeking::{Step, others},
+};
+use crate::{
+    frame::{Dest, FixedHeader, Frames},
+    id::{MemberId, Rank},
+    layer::{Contact, Down, Scope, Suspicions, Up},
+    membership::select_excluded,
+    message::Outgoing,
+    stack::{Output, Stack},
+    time::Time,
+    view::{View, ViewChange, ViewId},
+    wire::{Body, MemberList},
+};
+use smallvec::{SmallVec, smallvec};
+use std::{collections::VecDeque, net::SocketAddr, time::Duration};
+
+/// Frames of the next view that are kept until it is installed: at most so many.
+const EARLY_FRAMES: usize = 128;
+/// Those who have not installed the view are told of it this often.
+const ANNOUNCE: Duration = Duration::from_millis(40);
+/// Processes in earlier views are told of this one at most this often, all together.
+const NOTICE: Duration = Duration::from_millis(5);
+
+pub(super) struct Member {
+    pub(super) view: View,
+    pub(super) rank: Rank,
+    pub(super) stack: Stack,
+    old: Option<Stack>,
+    /// The decision that made this view, for those who missed it.
+    decision: Decision,
+    /// The members that are known to have installed this view, as a mask.
+    installed: u64,
+    announce_at: Time,
+    noticed_at: Time,
+    early: VecDeque<Datagram>,
+    pub(super) suspicions: Suspicions,
+    pub(super) contact: Contact,
+    /// Contact with a quorum, or the view's beginning.
+    contact_at: Time,
+    pub(super) change: Change,
+    pub(super) joins: Joins,
+    /// Messages of the control protocol from this process to itself.
+    pub(super) loopback: VecDeque<Body>,
+    scratch: Output,
+    congested: bool,
+}
+
+impl Member {
+    /// Installs a view: closes the stack of the previous one, starts a new one, tells the application.
+    pub(super) fn install(
+        now: Time,
+        core: &mut Core,
+        decision: Decision,
+        previous: Option<Box<Self>>,
+        fx: &mut Effects,
+    ) -> Result<Self, LeaveReason> {
+        let view = decision.view.clone();
+        let rank = view.rank_of(core.me).unwrap_or(0);
+        let came_with = previous.as_ref().map_or_else(
+            || vec![core.me],
+            |p| view.members.iter().map(|m| m.id).filter(|m| p.view.rank_of(*m).is_some()).collect(),
+        );
+        let early = previous.as_ref().map(|p| p.early.clone()).unwrap_or_default();
+        let fresh = previous.is_none() && decision.ends.number != 0;
+        let old = previous.map(|p| p.close(now, core, &decision, fx));
+        if decision.ends.number == 0 {
+            core.state.set_complete();
+        }
+        let ids: Vec<_> = view.members.iter().map(|m| m.id).collect();
+        core.state.retain_members(&ids);
+        let complete: Vec<_> =
+            ids.iter().zip(&decision.complete).filter(|(_, c)| **c).map(|(m, _)| *m).collect();
+        if complete.is_empty() {
+            return Err(LeaveReason::StateLost);
+        }
+        let scope = Scope {
+            view: view.clone(),
+            me: rank,
+            group: core.tag,
+            now,
+            mtu: core.mtu,
+            window_bytes: core.config.window_bytes,
+            watch: core.config.watch,
+            seed: core.rng.next_u64(),
+        };
+        let mut member = Self {
+            stack: core.config.stack.build(scope),
+            rank,
+            old,
+            installed: 1 << rank,
+            announce_at: now + ANNOUNCE,
+            noticed_at: Time::ZERO,
+            early: VecDeque::new(),
+            suspicions: Suspicions::default(),
+            contact: Contact { quorum_at: Time::ZERO, answered_at: vec![now; view.len()] },
+            contact_at: now,
+            change: Change::default(),
+            joins: Joins::default(),
+            loopback: VecDeque::new(),
+            scratch: Output::default(),
+            congested: false,
+            decision,
+            view,
+        };
+        core.stats.views += 1;
+        core.blocked = false;
+        core.watch(ids.iter().copied().filter(|m| *m != core.me).collect(), fx);
+        let joined = fresh && !core.state.is_complete();
+        member.announce_view(now, core, came_with, joined, &complete, fx);
+        member.announce(core, fx);
+        let mut out = std::mem::take(&mut member.scratch);
+        member.stack.start(now, &mut out);
+        member.absorb(core, out, fx);
+        core.set_writable(!core.leaving, fx);
+        for batch in std::mem::take(&mut core.unsent) {
+            member.down(now, core, Down::Cast(batch), fx);
+        }
+        for datagram in early {
+            member.on_frames(now, core, vec![datagram], fx);
+        }
+        Ok(member)
+    }
+
+    /// Tells the application of the view, and begins state transfer on this side.
+    fn announce_view(
+        &mut self,
+        now: Time,
+        core: &mut Core,
+        came_with: Vec<MemberId>,
+        joined: bool,
+        complete: &[MemberId],
+        fx: &mut Effects,
+    ) {
+        let id = self.view.id;
+        let change = ViewChange { view: self.view.clone(), rank: self.rank, awaits_state: joined, came_with };
+        core.state.deliver(Event::View(change), fx);
+        if joined {
+            core.state.receive_from(id, complete.to_vec(), now);
+        }
+        let joiners = self.view.members.iter().map(|m| m.id).filter(|m| !complete.contains(m));
+        // Those that are still receiving an earlier state go on with that one.
+        let known = &self.old_view_members();
+        let joiners: Vec<_> = joiners.filter(|m| !known.contains(m)).collect();
+        if core.state.offer(id, joiners) {
+            core.state.deliver(Event::StateRequested { view: id }, fx);
+        }
+    }
+
+    fn old_view_members(&self) -> Vec<MemberId> {
+        self.old.as_ref().map_or_else(Vec::new, |o| o.scope().view.members.iter().map(|m| m.id).collect())
+    }
+
+    /// Delivers what counts of the view, and keeps the stack for repairs.
+    fn close(
+        mut self: Box<Self>,
+        now: Time,
+        core: &mut Core,
+        decision: &Decision,
+        fx: &mut Effects,
+    ) -> Stack {
+        self.down(now, core, Down::Wedge, fx);
+        self.down(now, core, Down::Close(decision.cut.clone()), fx);
+        self.stack
+    }
+
+    /// The last act of a member that leaves: what counts of the view is delivered to it, too.
+    pub(super) fn finish(self: Box<Self>, now: Time, core: &mut Core, decision: &Decision, fx: &mut Effects) {
+        drop(self.close(now, core, decision, fx));
+    }
+
+    /// The members that this one would exclude now, as a mask.
+    pub(super) fn excluded(&self) -> u64 {
+        select_excluded(self.view.len(), &self.suspicions.silent, self.suspicions.gone)
+    }
+
+    pub(super) fn ids(&self) -> Vec<MemberId> {
+        self.view.members.iter().map(|m| m.id).collect()
+    }
+
+    pub(super) fn addrs(&self, to: Dest) -> SmallVec<[SocketAddr; 4]> {
+        match to {
+            Dest::Others => {
+                let me = usize::from(self.rank);
+                self.view
+                    .members
+                    .iter()
+                    .enumerate()
+                    .filter(|(i, _)| *i != me)
+                    .map(|(_, m)| m.id.addr)
+                    .collect()
+            }
+            Dest::One(r) => self.view.member(r).map(|m| smallvec![m.id.addr]).unwrap_or_default(),
+        }
+    }
+
+    /// Hands an event to the stack and carries out what comes of it.
+    pub(super) fn down(&mut self, now: Time, core: &mut Core, event: Down, fx: &mut Effects) {
+        let mut out = std::mem::take(&mut self.scratch);
+        self.stack.down(now, event, &mut out);
+        self.absorb(core, out, fx);
+    }
+
+    fn absorb(&mut self, core: &mut Core, mut out: Output, fx: &mut Effects) {
+        core.stats.frames_sent += out.frames.len() as u64;
+        for frame in out.frames.drain(..) {
+            let to = self.addrs(frame.to);
+            if !to.is_empty() {
+                fx.transmits.push(Transmit { to, payload: frame.into_bytes() });
+            }
+        }
+        for event in out.events.drain(..) {
+            self.on_up(core, event, fx);
+        }
+        self.scratch = out;
+    }
+
+    fn on_up(&mut self, core: &mut Core, event: Up, fx: &mut Effects) {
+        match event {
+            Up::Messages(m) => {
+                if m.from == self.rank {
+                    core.delivered += u64::from(m.count);
+                }
+                core.state.deliver(Event::Messages(m), fx);
+            }
+            Up::Credit(credit) => core.set_writable(credit && !core.leaving, fx),
+            Up::Wedged(frontier) => self.change.frontier = Some(frontier),
+            Up::CutHeld(cut) => self.change.on_cut_held(&cut),
+            Up::Suspicions(s) => {
+                let gone = self.suspicions.gone | s.gone;
+                self.suspicions = Suspicions { gone, ..*s };
+            }
+            Up::Contact(c) => {
+                if c.answered_at.len() == self.view.len() {
+                    self.contact_at = self.contact_at.max(c.quorum_at);
+                    core.extend_lease(c.quorum_at, fx);
+                    self.contact = c;
+                }
+            }
+            Up::Unsent(messages) => core.unsent.push(messages),
+            Up::Closed | Up::Stable(_) | Up::Frames(_) => {}
+        }
+    }
+
+    /// Frames from the network, in a batch.
+    pub(super) fn on_frames(
+        &mut self,
+        now: Time,
+        core: &mut Core,
+        datagrams: Vec<Datagram>,
+        fx: &mut Effects,
+    ) {
+        let mut frames = Frames::new();
+        for d in datagrams {
+            let Ok(header) = FixedHeader::parse(&d.payload) else {
+                core.stats.garbage += 1;
+                continue;
+            };
+            if header.tag != core.tag.0 ^ self.view.id.epoch {
+                core.stats.other_group += 1;
+                continue;
+            }
+            if header.view != self.view.id.number {
+                self.on_other_view(now, core, d, header, fx);
+                continue;
+            }
+            let via = rank_at(&self.view, d.from).filter(|v| *v != self.rank);
+            let (Some(via), true) = (via, usize::from(header.from) < self.view.len()) else {
+                core.stats.forged += 1;
+                continue;
+            };
+            match self.stack.parse(d.payload) {
+                Ok(mut frame) => {
+                    frame.via = via;
+                    self.installed |= 1 << via;
+                    frames.push(frame);
+                }
+                Err(_) => core.stats.garbage += 1,
+            }
+        }
+        core.stats.frames_received += frames.len() as u64;
+        if !frames.is_empty() {
+            let mut out = std::mem::take(&mut self.scratch);
+            self.stack.receive(now, frames, &mut out);
+            self.absorb(core, out, fx);
+        }
+    }
+
+    /// A frame of an earlier or later view.
+    fn on_other_view(
+        &mut self,
+        now: Time,
+        core: &mut Core,
+        d: Datagram,
+        header: FixedHeader,
+        fx: &mut Effects,
+    ) {
+        core.stats.other_view += 1;
+        if header.view > self.view.id.number {
+            if header.view == self.view.id.number + 1 && self.early.len() < EARLY_FRAMES {
+                self.early.push_back(d);
+            }
+            return;
+        }
+        // Somebody who may need frames of the view before this one.
+        if let Some(mut old) = self.old.take() {
+            let scope = old.scope();
+            let via = rank_at(&scope.view, d.from).filter(|v| *v != scope.me);
+            if let (true, Some(via)) = (header.view == scope.view.id.number, via)
+                && usize::from(header.from) < scope.members()
+                && let Ok(mut frame) = old.parse(d.payload)
+            {
+                frame.via = via;
+                let mut out = Output::default();
+                old.receive(now, vec![frame], &mut out);
+                self.transmit_old(core, &old, out, fx);
+            }
+            self.old = Some(old);
+        }
+        self.notice(now, core, d.from, fx);
+    }
+
+    fn transmit_old(&self, core: &mut Core, old: &Stack, out: Output, fx: &mut Effects) {
+        core.stats.frames_sent += out.frames.len() as u64;
+        for frame in out.frames {
+            if let Dest::One(r) = frame.to
+                && let Some(m) = old.scope().view.member(r)
+            {
+                fx.transmits.push(Transmit { to: smallvec![m.id.addr], payload: frame.into_bytes() });
+            }
+        }
+    }
+
+    /// Tells a process that still lives in an earlier view of this one: its decision, or the members if it is not one.
+    pub(super) fn notice(&mut self, now: Time, core: &Core, to: SocketAddr, fx: &mut Effects) {
+        if now < self.noticed_at + NOTICE {
+            return;
+        }
+        let body = match rank_at(&self.view, to) {
+            Some(r) if self.installed >> r & 1 == 1 => return,
+            Some(_) => Body::Decide(self.decision.decide.clone()),
+            None => self.member_list(),
+        };
+        self.noticed_at = now;
+        core.send(to, body, fx);
+    }
+
+    pub(super) fn member_list(&self) -> Body {
+        let members = self.view.members.iter().map(|m| m.id.into()).collect();
+        Body::MemberList(MemberList { view: Some(self.view.id.into()), members })
+    }
+
+    /// Sends the decision to those that are not known to have installed the view.
+    fn announce(&self, core: &Core, fx: &mut Effects) {
+        let missing = |r: usize| self.installed >> r & 1 == 0 && self.suspicions.gone >> r & 1 == 0;
+        let to: SmallVec<[SocketAddr; 4]> = self
+            .view
+            .members
+            .iter()
+            .enumerate()
+            .filter(|(r, _)| missing(*r))
+            .map(|(_, m)| m.id.addr)
+            .collect();
+        core.send_all(to, Body::Decide(self.decision.decide.clone()), fx);
+    }
+
+    pub(super) fn resend_decision(&self, core: &Core, to: SocketAddr, fx: &mut Effects) {
+        core.send(to, Body::Decide(self.decision.decide.clone()), fx);
+    }
+
+    fn everyone_installed(&self) -> bool {
+        let everyone = u64::MAX >> (64 - self.view.len());
+        (self.installed | self.suspicions.gone) & everyone == everyone
+    }
+
+    /// Evidence that a process is gone.
+    pub(super) fn on_gone(&mut self, now: Time, core: &mut Core, member: MemberId, fx: &mut Effects) {
+        if let Some(rank) = self.view.rank_of(member).filter(|r| *r != self.rank) {
+            self.suspicions.gone |= 1 << rank;
+            self.down(now, core, Down::Gone(rank), fx);
+        }
+    }
+
+    /// A member list from another process: of a later view that does not have this one?
+    pub(super) fn on_member_list(&self, core: &Core, from: MemberId, list: &MemberList) -> Step {
+        let view = ViewId::from(list.view.unwrap_or_default());
+        let later = view.epoch == self.view.id.epoch && view.number > self.view.id.number;
+        let known = rank_at(&self.view, from.addr).is_some();
+        let includes = |id: MemberId| list.members.iter().any(|m| MemberId::try_from(m) == Ok(id));
+        if !later || !known || includes(core.me) {
+            return Step::Stay;
+        }
+        if core.leaving { Step::Leave(LeaveReason::Asked) } else { Step::Rejoin }
+    }
+
+    pub(super) fn cast(&mut self, now: Time, core: &mut Core, messages: Outgoing, fx: &mut Effects) {
+        self.down(now, core, Down::Cast(messages), fx);
+    }
+
+    pub(super) fn deadline(&self, core: &Core) -> Time {
+        let announce = if self.everyone_installed() { Time::NEVER } else { self.announce_at };
+        let blocked = if core.blocked { Time::NEVER } else { self.contact_at + core.lease() };
+        let mut at = self.stack.deadline().min(announce).min(blocked).min(core.state.deadline());
+        if core.leaving {
+            at = at.min(self.joins.leave_at);
+        }
+        at.min(self.change.deadline()).min(self.joins.deadline())
+    }
+
+    pub(super) fn tick(&mut self, now: Time, core: &mut Core, fx: &mut Effects) {
+        if self.stack.deadline() <= now {
+            let mut out = std::mem::take(&mut self.scratch);
+            self.stack.tick(now, &mut out);
+            self.absorb(core, out, fx);
+        }
+        if !self.everyone_installed() && self.announce_at <= now {
+            self.announce_at = now + ANNOUNCE;
+            self.announce(core, fx);
+        }
+        if self.everyone_installed() {
+            self.old = None;
+        }
+        self.joins.tick(now);
+        core.set_blocked(now >= self.contact_at + core.lease(), fx);
+        core.state.tick(now, core.tag, core.me, core.app_congested, fx);
+        self.update_congestion(now, core, fx);
+    }
+
+    pub(super) fn update_congestion(&mut self, now: Time, core: &mut Core, fx: &mut Effects) {
+        let congested = core.app_congested || core.state.is_congested();
+        if congested != self.congested {
+            self.congested = congested;
+            self.down(now, core, Down::Congested(congested), fx);
+        }
+    }
+
+    pub(super) fn held_bytes(&self) -> usize {
+        self.stack.held_bytes() + self.old.as_ref().map_or(0, Stack::held_bytes)
+    }
+
+    pub(super) fn broadcast(&mut self, core: &Core, body: Body, fx: &mut Effects) {
+        core.send_all(others(&self.ids(), core.me), body.clone(), fx);
+        self.loopback.push_back(body);
+    }
+
+    pub(super) fn send_rank(&mut self, core: &Core, to: Rank, body: Body, fx: &mut Effects) {
+        if to == self.rank {
+            self.loopback.push_back(body);
+        } else if let Some(m) = self.view.member(to) {
+            core.send(m.id.addr, body, fx);
+        }
+    }
+}
+
+/// The member of the view at this address.
+pub(super) fn rank_at(view: &View, addr: SocketAddr) -> Option<Rank> {
+    view.members.iter().position(|m| m.id.addr == addr).and_then(|i| Rank::try_from(i).ok())
+}

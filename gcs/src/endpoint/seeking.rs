@@ -1,0 +1,327 @@
+//! A process without a view: it looks for its group, or for others to found one with.
+//!
+//! ```text
+//! joiner                 contact (any member)            other members
+//!   ── JOIN ──────────────>  ── MEMBER_JOINED ─────────────>
+//!   <── MEMBER_LIST ──                                  
+//!   <────────────────────────────────── MEMBER_LIST ──
+//!   ── JOIN (heard: everybody) ──> all members; the proposer starts a view change
+//!   <── DECIDE ──
+//! ```
+//! This is the well-known-address discovery of Azeez, "Auto-scaling web services on Amazon EC2", 2010, section 4.2. A
+//! joiner is let in when it has heard every member itself, so that a one-way link does not let it in and throw it out
+//! again.
+//!
+//! Founding with `expect(n)`: every process pledges itself to one candidate, the lowest address that it hears, and
+//! takes the pledge back only when that one says that it has not used it, or is certainly dead. Who has `n` pledges, its
+//! own included, founds. Two foundings would need `2n` pledges, so `n` must be more than half of all processes.
+
+use super::{
+    config::Bootstrap,
+    core::Core,
+    decision::Decision,
+    io::{Effects, LeaveReason},
+};
+use crate::{
+    id::{MAX_MEMBERS, MemberId},
+    time::Time,
+    wire::{Body, Decide, Id, Join, MemberList, Refuse, Release},
+};
+use smallvec::SmallVec;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::SocketAddr,
+    time::Duration,
+};
+
+/// How often a joiner asks: at first, and at most.
+const ASK: (Duration, Duration) = (Duration::from_millis(30), Duration::from_millis(300));
+/// A candidate that is not heard for this long does not count.
+const STALE: Duration = Duration::from_millis(1500);
+
+/// What becomes of a process after an input.
+#[derive(Debug)]
+pub(super) enum Step {
+    Stay,
+    Install(Decision),
+    Rejoin,
+    Leave(LeaveReason),
+}
+
+pub(super) struct Seeking {
+    bootstrap: Bootstrap,
+    since: Time,
+    ask_at: Time,
+    interval: Duration,
+    contacts: BTreeSet<SocketAddr>,
+    /// Members of the group, as last told, and when.
+    members: Vec<MemberId>,
+    told_at: Time,
+    heard: BTreeSet<MemberId>,
+    candidates: BTreeMap<SocketAddr, Candidate>,
+    pledge: Option<MemberId>,
+    withdrawing: bool,
+}
+
+struct Candidate {
+    id: MemberId,
+    name: String,
+    heard_at: Time,
+    pledged_to_me: bool,
+    founds_alone: bool,
+}
+
+impl Seeking {
+    pub(super) fn new(now: Time, core: &Core, bootstrap: Bootstrap, known: &[MemberId]) -> Self {
+        let known = known.iter().map(|m| m.addr);
+        let mut contacts: BTreeSet<_> = core.config.contacts.iter().copied().chain(known).collect();
+        contacts.remove(&core.me.addr);
+        let bootstrap = if bootstrap == Bootstrap::Expect(1) { Bootstrap::Found } else { bootstrap };
+        Self {
+            bootstrap,
+            since: now,
+            ask_at: now,
+            interval: ASK.0,
+            contacts,
+            members: Vec::new(),
+            told_at: Time::ZERO,
+            heard: BTreeSet::new(),
+            candidates: BTreeMap::new(),
+            pledge: None,
+            withdrawing: false,
+        }
+    }
+
+    pub(super) fn deadline(&self) -> Time {
+        self.ask_at
+    }
+
+    pub(super) fn tick(&mut self, now: Time, core: &mut Core, fx: &mut Effects) -> Step {
+        if now < self.ask_at {
+            return Step::Stay;
+        }
+        let timeout = core.config.join_timeout_ms.map(Duration::from_millis);
+        if core.leaving {
+            return Step::Leave(LeaveReason::Asked);
+        }
+        if timeout.is_some_and(|t| now.since(self.since) >= t) {
+            return Step::Leave(LeaveReason::NoAnswer);
+        }
+        self.candidates.retain(|_, c| now.since(c.heard_at) < STALE);
+        if now.since(self.told_at) > STALE {
+            self.members.clear();
+            self.heard.clear();
+        }
+        if let Some(decision) = self.found(now, core) {
+            return Step::Install(decision);
+        }
+        self.ask(now, core, fx);
+        Step::Stay
+    }
+
+    /// Founds the group if the time has come.
+    fn found(&mut self, now: Time, core: &Core) -> Option<Decision> {
+        if !self.members.is_empty() {
+            return None;
+        }
+        let me = (core.me, core.config.name.clone());
+        match self.bootstrap {
+            Bootstrap::Join => None,
+            Bootstrap::Found => {
+                let older = self.candidates.values().any(|c| c.founds_alone && c.id.addr < core.me.addr);
+                let asked_enough = self.contacts.is_empty() || now.since(self.since) >= core.silence();
+                (asked_enough && !older).then(|| Decision::founding(core.wall_ns, [me]).ok()).flatten()
+            }
+            Bootstrap::Expect(n) => {
+                self.choose_pledge(core);
+                if self.pledge != Some(core.me) {
+                    return None;
+                }
+                let mut founders = vec![me];
+                let pledged = self.candidates.values().filter(|c| c.pledged_to_me);
+                founders.extend(pledged.map(|c| (c.id, c.name.clone())));
+                founders.truncate(MAX_MEMBERS);
+                (founders.len() >= n).then(|| Decision::founding(core.wall_ns, founders).ok()).flatten()
+            }
+        }
+    }
+
+    /// Pledges this process to the lowest candidate, or asks for the pledge back if it is with another one.
+    fn choose_pledge(&mut self, core: &Core) {
+        let lowest = self.candidates.values().map(|c| c.id).chain([core.me]).min_by_key(|id| id.addr);
+        match self.pledge {
+            None => {
+                self.pledge = lowest;
+                self.withdrawing = false;
+            }
+            // Nobody but this process can use a pledge to itself.
+            Some(to) if to == core.me => self.pledge = lowest,
+            Some(to) => self.withdrawing = lowest.is_some_and(|l| l.addr < to.addr),
+        }
+    }
+
+    fn ask(&mut self, now: Time, core: &mut Core, fx: &mut Effects) {
+        let to: BTreeSet<SocketAddr> = self
+            .contacts
+            .iter()
+            .copied()
+            .chain(self.members.iter().map(|m| m.addr))
+            .chain(self.candidates.keys().copied())
+            .filter(|a| *a != core.me.addr)
+            .collect();
+        for addr in to {
+            let withdraw = self.withdrawing && self.pledge.is_some_and(|p| p.addr == addr);
+            core.send(addr, Body::Join(self.join(core, withdraw)), fx);
+        }
+        let jitter = Duration::from_micros(core.rng.below(5_000));
+        self.ask_at = now + self.interval + jitter;
+        self.interval = (self.interval * 3 / 2).min(ASK.1);
+    }
+
+    fn join(&self, core: &Core, withdraw: bool) -> Join {
+        let w = core.config.watch;
+        Join {
+            name: core.config.name.clone(),
+            stack: core.config.stack.description(),
+            state_transfer: core.config.state_transfer,
+            heard: self.heard.iter().map(|m| Id::from(*m)).take(MAX_MEMBERS).collect(),
+            expect: match self.bootstrap {
+                Bootstrap::Join => 0,
+                Bootstrap::Found => 1,
+                Bootstrap::Expect(n) => u32::try_from(n).unwrap_or(u32::MAX).max(2),
+            },
+            candidates: self.candidates.values().map(|c| Id::from(c.id)).take(MAX_MEMBERS).collect(),
+            pledge: self.pledge.map(Id::from),
+            watch: vec![w.heartbeat_ms, w.silence_ms, w.lease_ms],
+            withdraw,
+        }
+    }
+
+    /// Another process looks for the group, too.
+    pub(super) fn on_join(
+        &mut self,
+        now: Time,
+        core: &mut Core,
+        from: MemberId,
+        join: Join,
+        fx: &mut Effects,
+    ) -> Step {
+        if let Some(difference) = difference(core, &join) {
+            tracing::debug!(%from, difference, "a candidate does not fit");
+            return Step::Stay;
+        }
+        let known = self.candidates.get(&from.addr).map(|c| c.id);
+        if known.is_some_and(|k| k.incarnation > from.incarnation) {
+            return Step::Stay;
+        }
+        if self.pledge.is_some_and(|p| p.addr == from.addr && p.incarnation < from.incarnation) {
+            // The one that had the pledge is dead.
+            self.pledge = None;
+        }
+        if join.name == core.config.name && core.me.addr < from.addr {
+            let reason = format!("the name `{}` is taken; choose another one", join.name);
+            core.send(from.addr, Body::Refuse(Refuse { reason }), fx);
+            return Step::Stay;
+        }
+        let pledged = join.pledge.as_ref().and_then(|p| MemberId::try_from(p).ok());
+        if known != Some(from) && self.candidates.len() >= 2 * MAX_MEMBERS {
+            return Step::Stay;
+        }
+        let fresh = known != Some(from);
+        let candidate = Candidate {
+            id: from,
+            name: join.name,
+            heard_at: now,
+            pledged_to_me: pledged == Some(core.me) && !join.withdraw,
+            founds_alone: join.expect == 1,
+        };
+        self.candidates.insert(from.addr, candidate);
+        if join.withdraw && pledged == Some(core.me) {
+            core.send(from.addr, Body::Release(Release {}), fx);
+        }
+        for id in join.candidates.iter().filter_map(|c| MemberId::try_from(c).ok()) {
+            if id.addr != core.me.addr && self.contacts.len() < 4 * MAX_MEMBERS {
+                self.contacts.insert(id.addr);
+            }
+        }
+        if let Some(decision) = self.found(now, core) {
+            return Step::Install(decision);
+        }
+        if fresh {
+            self.interval = ASK.0;
+            self.ask_at = now;
+        }
+        Step::Stay
+    }
+
+    pub(super) fn on_release(&mut self, now: Time, from: MemberId) {
+        if self.pledge == Some(from) && self.withdrawing {
+            self.pledge = None;
+            self.withdrawing = false;
+            self.ask_at = now;
+        }
+    }
+
+    pub(super) fn on_member_list(&mut self, now: Time, core: &Core, from: MemberId, list: &MemberList) {
+        let members: Vec<_> = list.members.iter().filter_map(|m| MemberId::try_from(m).ok()).collect();
+        if !members.contains(&from) || members.contains(&core.me) {
+            return;
+        }
+        self.told_at = now;
+        self.heard.retain(|m| members.contains(m));
+        if self.heard.insert(from) || self.members != members {
+            self.interval = ASK.0;
+            self.ask_at = now;
+        }
+        self.members = members;
+    }
+
+    pub(super) fn on_decide(&mut self, core: &Core, decide: Decide) -> Result<Step, crate::wire::Malformed> {
+        let decision = Decision::received(decide)?;
+        if !decision.includes(core.me) {
+            return Ok(Step::Stay);
+        }
+        let founder = decision.view.members[0].id;
+        if decision.ends.number == 0 && self.pledge != Some(founder) {
+            return Ok(Step::Stay);
+        }
+        Ok(Step::Install(decision))
+    }
+
+    /// The group, or a process that would be in it, does not take this one. Members that this process knows of decide;
+    /// a contact's word counts only before anybody has been more welcoming.
+    pub(super) fn on_refuse(&self, from: MemberId, reason: String) -> Step {
+        let known = self.contacts.contains(&from.addr) || self.members.contains(&from);
+        if known { Step::Leave(LeaveReason::Refused { by: from.addr, reason }) } else { Step::Stay }
+    }
+}
+
+/// What keeps a joiner with these settings out of this process's group, in words.
+pub(super) fn difference(core: &Core, join: &Join) -> Option<String> {
+    let c = &core.config;
+    let stack = c.stack.description();
+    if join.stack != stack {
+        return Some(format!("the group's stack is `{stack}`, the joiner's is `{}`", join.stack));
+    }
+    if join.state_transfer != c.state_transfer {
+        let says = |on: bool| if on { "transfers state" } else { "transfers no state" };
+        return Some(format!(
+            "the group {}, the joiner expects that it {}",
+            says(c.state_transfer),
+            says(join.state_transfer)
+        ));
+    }
+    let watch = [c.watch.heartbeat_ms, c.watch.silence_ms, c.watch.lease_ms];
+    if join.watch != watch {
+        return Some(format!(
+            "the group's time-outs (heartbeat, silence, lease, in ms) are {watch:?}, the joiner's are {:?}",
+            join.watch
+        ));
+    }
+    None
+}
+
+/// The addresses of `members` other than `me`.
+pub(super) fn others(members: &[MemberId], me: MemberId) -> SmallVec<[SocketAddr; 4]> {
+    members.iter().filter(|m| **m != me).map(|m| m.addr).collect()
+}

@@ -1,0 +1,256 @@
+//! From properties to a stack: the cheapest legal one that the menu allows.
+//!
+//! Horus and Ensemble call it "property-driven composition" (Liu, Kreitz, van Renesse et al., "Building reliable,
+//! high-performance communication systems from components", SOSP 1999). The menu lists protocols by their height, the
+//! place that they take relative to each other. From the bottom up, every protocol whose needs are met is taken or left;
+//! of the ways that lead to the same properties only the cheapest goes on.
+
+use crate::{
+    flow::Flow, heartbeat::Heartbeat, pack::Pack, reliable::Reliable, sequencer::Sequencer, uniform::Uniform,
+};
+use gcs::{
+    layer::Protocol,
+    properties::Properties,
+    stack::{Blueprint, REQUIRED, StackError},
+};
+use std::{fmt, sync::Arc};
+
+/// A protocol on the menu.
+#[derive(Clone)]
+pub struct Dish {
+    protocol: Arc<dyn Protocol>,
+    height: u16,
+    cost: u32,
+}
+
+impl Dish {
+    /// Above everything that orders or holds back frames, and below flow control: the place of most protocols that
+    /// are added.
+    pub const BELOW_FLOW: u16 = 600;
+    /// Directly above the transport, where frames are repaired already.
+    pub const ABOVE_RELIABLE: u16 = 250;
+    /// Below everything: sees every frame as it travels.
+    pub const BOTTOM: u16 = 0;
+
+    /// A protocol with the height [`Dish::BELOW_FLOW`] and the cost of an ordering layer, 20.
+    #[must_use]
+    pub fn new(protocol: impl Protocol) -> Self {
+        Self { protocol: Arc::new(protocol), height: Self::BELOW_FLOW, cost: 20 }
+    }
+
+    /// Sets its place: layers stand in the order of their heights. Those on the menu are at 100 (heartbeat), 200
+    /// (reliable), 400 (sequencer), 500 (uniform), 700 (flow) and 900 (pack).
+    #[must_use]
+    pub fn at(mut self, height: u16) -> Self {
+        self.height = height;
+        self
+    }
+
+    /// Sets its cost: about how many microseconds it adds to the delivery of a frame, in comparison with the others.
+    #[must_use]
+    pub fn cost(mut self, cost: u32) -> Self {
+        self.cost = cost;
+        self
+    }
+}
+
+impl fmt::Debug for Dish {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} at {}, cost {}", self.protocol.spec().name, self.height, self.cost)
+    }
+}
+
+/// Why there is no stack with these properties.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ComposeError {
+    /// Nobody gives them.
+    #[error("nothing on the menu gives {missing}; on it are: {menu}. Add a protocol with `compose_with`")]
+    Missing {
+        /// What nobody gives.
+        missing: Properties,
+        /// What is on the menu.
+        menu: String,
+    },
+    /// Somebody gives each of them, but no legal stack gives all.
+    #[error(
+        "no legal stack gives all of {wanted}: the needs of the protocols that do are not met below them"
+    )]
+    Impossible {
+        /// What was wanted, and what every group needs.
+        wanted: Properties,
+    },
+    /// The layers do not make a stack: two protocols have the same name, or there are too many.
+    #[error(transparent)]
+    Stack(#[from] StackError),
+}
+
+/// The cheapest stack with these properties, and those that every group needs.
+///
+/// # Errors
+/// [`ComposeError`] names the properties that cannot be had.
+///
+/// ```
+/// use gcs::properties::Properties;
+/// let stack = gcs_stacks::compose(Properties::TOTAL_ORDER | Properties::UNIFORM).unwrap();
+/// assert_eq!(stack.fingerprint(), gcs_stacks::named("uniform").unwrap().fingerprint());
+/// ```
+pub fn compose(wanted: Properties) -> Result<Blueprint, ComposeError> {
+    compose_with(wanted, &[])
+}
+
+/// [`compose`] with more on the menu.
+///
+/// # Errors
+/// [`ComposeError`] names the properties that cannot be had.
+pub fn compose_with(wanted: Properties, extra: &[Dish]) -> Result<Blueprint, ComposeError> {
+    let all = wanted | REQUIRED;
+    let layers = choose(all, menu(false, extra))?;
+    // Who waits for acknowledgements wants them at once.
+    let uniform = layers.iter().any(|l| l.spec().gives.contains(Properties::UNIFORM));
+    let layers = if uniform { choose(all, menu(true, extra))? } else { layers };
+    Ok(Blueprint::new(&format!("composed for {wanted}"), layers)?)
+}
+
+/// The menu, from the bottom up.
+fn menu(prompt: bool, extra: &[Dish]) -> Vec<Dish> {
+    let mut menu = vec![
+        Dish::new(Heartbeat).at(100).cost(1),
+        Dish::new(Reliable { prompt }).at(200).cost(10),
+        Dish::new(Sequencer).at(400).cost(20),
+        Dish::new(Uniform).at(500).cost(40),
+        Dish::new(Flow::default()).at(700).cost(2),
+        Dish::new(Pack).at(900).cost(2),
+    ];
+    menu.extend_from_slice(extra);
+    menu.sort_by_key(|d| d.height);
+    menu
+}
+
+/// A way to a stack: what it gives so far, at which cost, with which layers.
+#[derive(Clone, Default)]
+struct Way {
+    gives: Properties,
+    cost: u32,
+    layers: Vec<Arc<dyn Protocol>>,
+}
+
+fn choose(all: Properties, menu: Vec<Dish>) -> Result<Vec<Arc<dyn Protocol>>, ComposeError> {
+    let given = menu.iter().fold(Properties::NONE, |sum, d| sum | d.protocol.spec().gives);
+    let missing = all.without(given);
+    if !missing.is_empty() {
+        let names: Vec<_> = menu.iter().map(|d| d.protocol.spec().name).collect();
+        return Err(ComposeError::Missing { missing, menu: names.join(", ") });
+    }
+    let mut ways = vec![Way::default()];
+    for dish in menu {
+        let spec = dish.protocol.spec();
+        let longer: Vec<_> =
+            ways.iter().filter(|w| w.gives.contains(spec.needs)).map(|w| w.with(&dish)).collect();
+        for way in longer {
+            add_cheapest(&mut ways, way);
+        }
+    }
+    let best = ways.into_iter().filter(|w| w.gives.contains(all)).min_by_key(|w| w.cost);
+    best.map(|w| w.layers).ok_or(ComposeError::Impossible { wanted: all })
+}
+
+impl Way {
+    fn with(&self, dish: &Dish) -> Self {
+        let mut way = self.clone();
+        way.gives = way.gives | dish.protocol.spec().gives;
+        way.cost = way.cost.saturating_add(dish.cost);
+        way.layers.push(dish.protocol.clone());
+        way
+    }
+
+    /// Whether this way leads wherever the other one does, and costs no more.
+    fn replaces(&self, other: &Self) -> bool {
+        self.gives.contains(other.gives) && self.cost <= other.cost
+    }
+}
+
+/// Adds a way unless one is as good, and drops those that it makes superfluous.
+fn add_cheapest(ways: &mut Vec<Way>, way: Way) {
+    if !ways.iter().any(|w| w.replaces(&way)) {
+        ways.retain(|w| !way.replaces(w));
+        ways.push(way);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{catalogue::named, template::Template};
+    use gcs::layer::{Layer, LayerSpec, Scope, Wants};
+
+    struct Fake(&'static str, Properties, Properties);
+
+    impl Protocol for Fake {
+        fn spec(&self) -> LayerSpec {
+            LayerSpec { name: self.0, version: 1, needs: self.1, gives: self.2, wants: Wants::ALL }
+        }
+        fn build(&self, scope: &Scope) -> Box<dyn Layer> {
+            Template.build(scope)
+        }
+    }
+
+    fn layers(stack: &Blueprint) -> Vec<&'static str> {
+        stack.layers().map(|l| l.name).collect()
+    }
+
+    #[test]
+    fn composes_what_the_catalogue_lists() {
+        let total = Properties::TOTAL_ORDER;
+        for (wanted, name) in [
+            (Properties::NONE, "fifo"),
+            (Properties::FIFO, "fifo"),
+            (total, "total"),
+            (total | Properties::UNIFORM, "uniform"),
+        ] {
+            let stack = compose(wanted).unwrap();
+            assert_eq!(stack.description(), named(name).unwrap().description());
+        }
+        assert_eq!(
+            layers(&compose(Properties::UNIFORM).unwrap()),
+            ["heartbeat", "reliable", "uniform", "flow", "pack"]
+        );
+    }
+
+    #[test]
+    fn what_nobody_gives_is_named() {
+        let error = compose(Properties::ENCRYPTED | Properties::TOTAL_ORDER).unwrap_err().to_string();
+        assert_eq!(
+            error,
+            "nothing on the menu gives encrypted; on it are: heartbeat, reliable, sequencer, uniform, flow, pack. \
+             Add a protocol with `compose_with`"
+        );
+    }
+
+    #[test]
+    fn protocols_can_be_added() {
+        let (sealed, causal) = (Properties::ENCRYPTED, Properties::CAUSAL_ORDER);
+        let extra = [
+            Dish::new(Fake("seal", Properties::NONE, sealed)).at(Dish::BOTTOM),
+            Dish::new(Fake("causal", Properties::FIFO | sealed, causal)).at(Dish::ABOVE_RELIABLE),
+        ];
+        let stack = compose_with(causal, &extra).unwrap();
+        assert_eq!(layers(&stack), ["seal", "heartbeat", "reliable", "causal", "flow", "pack"]);
+        // Nobody wants it: it is not there.
+        let stack = compose_with(Properties::NONE, &extra).unwrap();
+        assert_eq!(stack.description(), named("fifo").unwrap().description());
+    }
+
+    #[test]
+    fn the_cheaper_one_is_taken() {
+        let extra = |cost| [Dish::new(Fake("token", Properties::FIFO, Properties::TOTAL_ORDER)).cost(cost)];
+        assert!(layers(&compose_with(Properties::TOTAL_ORDER, &extra(19)).unwrap()).contains(&"token"));
+        assert!(layers(&compose_with(Properties::TOTAL_ORDER, &extra(21)).unwrap()).contains(&"sequencer"));
+    }
+
+    #[test]
+    fn needs_that_are_met_only_above_make_no_stack() {
+        let extra = [Dish::new(Fake("low", Properties::FIFO, Properties::COMPRESSED)).at(Dish::BOTTOM)];
+        let error = compose_with(Properties::COMPRESSED, &extra).unwrap_err();
+        assert_eq!(error, ComposeError::Impossible { wanted: Properties::COMPRESSED | REQUIRED });
+    }
+}
