@@ -173,4 +173,4 @@ fn check_sizes<M: AsRef<[u8]>>(messages: &[M]) -> Result<(), CastError> {
 
 #[cfg(test)]
 #[path = "group/tests.rs"]
-mod tests;
+pub(crate) mod tests;

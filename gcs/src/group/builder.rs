@@ -179,6 +179,11 @@ impl Builder {
         self
     }
 
+    /// What the stack promises, if there is one.
+    pub(crate) fn stack_gives(&self) -> Option<crate::properties::Properties> {
+        self.stack.as_ref().map(Blueprint::gives)
+    }
+
     /// Starts the endpoint. It goes on to join or found; [`Group::view`] and the first event say when it has.
     ///
     /// # Errors
