@@ -104,6 +104,5 @@ fn kill_and_restart(
 
 /// Lets the load go on for a while.
 fn pause(ms: u64) {
-    let until = std::time::Duration::from_millis(ms);
-    thread::park_timeout(until);
+    thread::park_timeout(Duration::from_millis(ms));
 }
