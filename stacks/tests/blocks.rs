@@ -1,5 +1,7 @@
 //! The building blocks over real sockets: three members in one process, each with its own endpoint.
 
+#![expect(clippy::unwrap_used, reason = "a test panics where something is wrong")]
+
 use gcs::{
     blocks::{
         barrier::Barriers,

@@ -5,7 +5,7 @@
 //! looks at them. Members that leave the view before they have replied are counted as failed, so a call for all replies
 //! ends. Nothing is repeated: a call that was under way when this process was excluded fails.
 //!
-//! Bounds: [`IN_FLIGHT`] calls; each ends at its time-out.
+//! Bounds: 1024 calls under way; each ends at its time-out.
 
 mod service;
 
