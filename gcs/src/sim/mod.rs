@@ -1,0 +1,43 @@
+//! A deterministic simulator: whole groups in one thread, on virtual time, from one seed.
+
+mod app;
+mod clock;
+mod drive;
+mod envelope;
+mod events;
+mod faults;
+mod generate;
+mod kv;
+pub mod linear;
+mod network;
+mod node;
+pub mod oracles;
+mod plan;
+mod plan_text;
+mod process;
+mod queue;
+mod report;
+mod roster;
+mod run;
+mod setup;
+mod trace;
+mod workload;
+mod world;
+
+pub use app::{App, AppContext};
+pub use clock::LocalClock;
+pub use envelope::MessageId;
+pub use generate::{Faults, generate};
+pub use kv::Op;
+pub use network::Disturbance;
+pub use node::Node;
+pub use oracles::{Oracle, Violation};
+pub use plan::{Fault, Plan, Step, When};
+pub use plan_text::PlanError;
+pub use process::{addr_of, index_of, life_of, member_of};
+pub use report::Report;
+pub use run::{run, run_app, run_plan};
+pub use setup::Setup;
+pub use trace::{Installed, Observation, Short, Trace, What};
+pub use workload::{Workload, WorkloadOptions};
+pub use world::{Birth, Physics, World};
