@@ -125,7 +125,10 @@ async fn announce(replica: Replicated<Store>) {
         }
         if blocked != s.blocked {
             blocked = s.blocked;
-            println!("{}", if blocked { "blocked: no contact with a majority" } else { "in contact with a majority" });
+            println!(
+                "{}",
+                if blocked { "blocked: no contact with a majority" } else { "in contact with a majority" }
+            );
         }
         if status.changed().await.is_err() {
             return;
