@@ -17,7 +17,8 @@ const TICKS_AT_ONCE: u32 = 200;
 const OVERHEARD: usize = 32;
 
 impl<N: Node, A: App> World<N, A> {
-    /// Gives an input to a process that runs, and carries out what comes of it.
+    /// Gives an input to a process, and carries out what comes of it. A process that is stopped gets it later; what a
+    /// process was about to do when it was stopped counts as done before.
     pub(super) fn input(&mut self, process: usize, input: Input) {
         let mut pending = VecDeque::from([input]);
         let mut ticks = 0;
@@ -46,6 +47,10 @@ impl<N: Node, A: App> World<N, A> {
                 self.transmit(process, effects.transmits);
             }
         }
+        let p = &mut self.processes[process];
+        if p.is_alive() {
+            p.waiting.append(&mut pending);
+        }
         self.schedule_tick(process);
     }
 
@@ -73,7 +78,7 @@ impl<N: Node, A: App> World<N, A> {
                 }
             }
             for to in &t.to {
-                if self.processes[process].status != Status::Up {
+                if !self.processes[process].is_alive() {
                     return;
                 }
                 let Some(to) = index_of(*to).filter(|to| *to < self.processes.len()) else { continue };

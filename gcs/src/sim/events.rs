@@ -37,7 +37,7 @@ impl<N: Node, A: App> World<N, A> {
     /// Tells the application what happened, in order.
     pub(super) fn events(&mut self, process: usize, events: Vec<Event>, pending: &mut VecDeque<Input>) {
         for event in events {
-            if self.processes[process].status != Status::Up || self.violation.is_some() {
+            if !self.processes[process].is_alive() || self.violation.is_some() {
                 return;
             }
             let me = self.me(process);
@@ -76,6 +76,8 @@ impl<N: Node, A: App> World<N, A> {
                 Event::Left(reason) => {
                     self.record(process, me, What::Left(reason.to_string().into()));
                     self.processes[process].end(Status::Gone);
+                    // It closes its connections in good order.
+                    self.spread_evidence(process);
                 }
             }
         }
@@ -156,7 +158,7 @@ impl<N: Node, A: App> World<N, A> {
         let me = self.me(process);
         let mut actions = Actions::default();
         let p = &mut self.processes[process];
-        let Some(app) = p.app.as_mut().filter(|_| p.status == Status::Up) else { return };
+        let Some(app) = p.app.as_mut() else { return };
         let mut cx = AppContext {
             now: p.clock.local(self.now),
             me,

@@ -2,7 +2,7 @@
 
 use super::clock::LocalClock;
 use crate::{
-    endpoint::Datagram,
+    endpoint::{Datagram, Input},
     id::{Incarnation, MemberId},
     rng::Rng,
     view::{View, ViewId},
@@ -79,6 +79,8 @@ pub(super) struct Process<N, A> {
     pub(super) view_of: Option<MemberId>,
     pub(super) previous: Option<ViewId>,
     pub(super) inbox: VecDeque<Datagram>,
+    /// Other inputs that wait while the process is stopped.
+    pub(super) waiting: VecDeque<Input>,
     pub(super) reading: bool,
     /// The earliest tick in the queue (true nanoseconds), `u64::MAX` if none.
     pub(super) tick_at: u64,
@@ -107,6 +109,7 @@ impl<N, A> Process<N, A> {
             view_of: None,
             previous: None,
             inbox: VecDeque::new(),
+            waiting: VecDeque::new(),
             reading: false,
             tick_at: u64::MAX,
             wake_at: u64::MAX,
@@ -138,6 +141,7 @@ impl<N, A> Process<N, A> {
         self.node = None;
         self.app = None;
         self.inbox.clear();
+        self.waiting.clear();
         self.reading = false;
         self.watches.clear();
         self.view = None;

@@ -59,11 +59,19 @@ pub fn run_app<A: App + 'static>(
 ) -> Report {
     let mut world = build(seed, setup, plan, oracles, make);
     let outcome = catch_unwind(AssertUnwindSafe(|| phases(&mut world, seed, setup)));
-    let (violation, progress) = match outcome {
-        Ok(Ok(progress)) => (None, progress),
-        Ok(Err(violation)) => (Some(violation), false),
-        Err(panic) => (Some(Violation::new("panic", panic_message(&*panic))), false),
-    };
+    let outcome = outcome.unwrap_or_else(|p| Err(Violation::new("panic", panic_message(&*p))));
+    report(seed, plan, &world, outcome)
+}
+
+/// What a run found out: whether the group went on, or what was broken.
+pub(super) fn report<N: Node, A: App>(
+    seed: u64,
+    plan: &Plan,
+    world: &World<N, A>,
+    outcome: Result<bool, Violation>,
+) -> Report {
+    let progress = matches!(outcome, Ok(true));
+    let violation = outcome.err();
     Report {
         seed,
         plan: plan.clone(),

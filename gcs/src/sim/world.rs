@@ -351,6 +351,10 @@ impl<N: Node, A: App> World<N, A> {
     }
 
     fn wake(&mut self, process: usize) {
+        if let Status::Paused(until) = self.processes[process].status {
+            self.processes[process].wake_at = until;
+            return;
+        }
         self.call_app(process, |app, cx| app.wake(cx));
     }
 
@@ -361,6 +365,9 @@ impl<N: Node, A: App> World<N, A> {
         p.reading = true;
         self.record(process, self.me(process), What::Woke);
         self.queue.push(self.now, Happening::Read(process));
+        for input in std::mem::take(&mut self.processes[process].waiting) {
+            self.input(process, input);
+        }
         self.input(process, Input::Tick);
         if self.processes[process].wake_at != u64::MAX {
             self.processes[process].wake_at = self.now;
@@ -375,8 +382,6 @@ impl<N: Node, A: App> World<N, A> {
         }
         if self.network.is_cut(self.now, dead, watcher) || self.network.is_cut(self.now, watcher, dead) {
             self.queue.push(self.now + 100_000_000, Happening::Evidence { watcher, gone });
-        } else if matches!(self.processes[watcher].status, Status::Paused(_)) {
-            self.queue.push(self.now + 20_000_000, Happening::Evidence { watcher, gone });
         } else {
             self.input(watcher, Input::Gone(gone));
         }

@@ -119,6 +119,10 @@ use hold;
 #[must_use]
 pub fn for_stack(gives: Properties, state_transfer: bool) -> Vec<Box<dyn Oracle>> {
     let mut all: Vec<Box<dyn Oracle>> = vec![
+        // At the end of a run, a group that is not whole explains what else is missing.
+        Box::new(L1),
+        Box::new(L3),
+        Box::<L2>::default(),
         Box::new(M1),
         Box::<M2>::default(),
         Box::<M3>::default(),
@@ -134,9 +138,6 @@ pub fn for_stack(gives: Properties, state_transfer: bool) -> Vec<Box<dyn Oracle>
         Box::<D6>::default(),
         Box::<D7>::default(),
         Box::<O1>::default(),
-        Box::new(L1),
-        Box::<L2>::default(),
-        Box::new(L3),
         Box::<A2>::default(),
     ];
     let (total, uniform) = (gives.contains(Properties::TOTAL_ORDER), gives.contains(Properties::UNIFORM));
