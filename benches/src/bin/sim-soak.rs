@@ -29,6 +29,9 @@ struct Args {
     /// Go on after a failure, and list all failing seeds at the end.
     #[arg(long)]
     keep_going: bool,
+    /// How many of the last observations a failure prints.
+    #[arg(long, default_value_t = 200)]
+    tail: usize,
     /// Damage datagrams as well; then only panics count.
     #[arg(long)]
     corrupt: bool,
@@ -45,6 +48,7 @@ fn setup(args: &Args, seed: u64) -> anyhow::Result<(String, Setup)> {
     };
     let mut setup = Setup::new(gcs_stacks::named(stack)?);
     setup.members = (3, 7);
+    setup.physics.trace_keep = args.tail;
     setup.state_transfer = (seed / 7) % 3 != 0;
     setup.faults = Faults { corruption: args.corrupt, ..Faults::all() };
     Ok((stack.to_owned(), setup))

@@ -37,7 +37,7 @@ pub struct Args {
     /// Found the group, unless a contact knows of it.
     #[arg(long, conflicts_with = "expect")]
     found: bool,
-    /// Found the group as soon as this many replicas have met (more than half of all that will ever be started).
+    /// Found the group as soon as this many replicas have met (more than two thirds of all that will ever be started).
     #[arg(long)]
     expect: Option<usize>,
     /// Where Redis clients connect.
