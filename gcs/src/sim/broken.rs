@@ -13,7 +13,7 @@
 use crate::{
     frame::Frame,
     id::Rank,
-    layer::{Context, Down, Emitted, Layer, LayerSpec, Protocol, Scope, Up},
+    layer::{Contact, Context, Down, Emitted, Layer, LayerSpec, Protocol, Scope, Up},
     message::{Messages, Outgoing},
     rng::Rng,
 };
@@ -97,6 +97,7 @@ impl Protocol for Broken {
             rng,
             kept: None,
             closing: false,
+            contact: None,
         })
     }
 }
@@ -109,6 +110,8 @@ struct BrokenLayer {
     /// Something that goes up later.
     kept: Option<Up>,
     closing: bool,
+    /// The last contact that it told of.
+    contact: Option<Contact>,
 }
 
 impl BrokenLayer {
@@ -129,6 +132,7 @@ impl BrokenLayer {
                 }
                 Emitted::Up(_, Up::Contact(mut contact)) if self.how == How::EternalLease => {
                     contact.quorum_at = cx.now;
+                    self.contact = Some(contact.clone());
                     cx.up(Up::Contact(contact));
                 }
                 other => cx.queue.push_back(other),
@@ -176,6 +180,10 @@ impl Layer for BrokenLayer {
 
     fn timer(&mut self, timer: u8, cx: &mut Context<'_>) {
         self.work(cx, |layer, cx| layer.timer(timer, cx));
+        if let Some(contact) = &mut self.contact {
+            contact.quorum_at = cx.now;
+            cx.up(Up::Contact(contact.clone()));
+        }
     }
 
     fn check(&self) {

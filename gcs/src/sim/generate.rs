@@ -130,7 +130,7 @@ struct Generator {
 impl Generator {
     /// The kinds to choose from; what is listed twice is chosen twice as often.
     fn kinds(&self, faults: &Faults) -> Vec<Kind> {
-        let table: [(bool, Kind); 13] = [
+        let table: [(bool, Kind); 15] = [
             (faults.kills, Self::kill),
             (faults.kills, Self::kill),
             (faults.kills && faults.churn, Self::storm),
@@ -138,6 +138,8 @@ impl Generator {
             (faults.pauses, Self::pause),
             (faults.cuts, Self::cut),
             (faults.cuts, Self::partition),
+            (faults.cuts, Self::isolate),
+            (faults.triggers && faults.kills, Self::kill_amid_frames),
             (faults.disturbances, Self::disturb),
             (faults.disturbances, Self::disturb),
             (faults.churn, Self::leave),
@@ -234,6 +236,32 @@ impl Generator {
         let side: Vec<_> = (0..self.processes).filter(|_| self.rng.chance(400)).collect();
         if !side.is_empty() && side.len() < self.processes {
             self.at(at, Fault::Partition { side, lasts: Some(lasts) });
+        }
+    }
+
+    /// Somebody, likely the oldest member, is alone for longer than it takes to be excluded, and perhaps dies in it:
+    /// what it delivers alone must not be lost.
+    fn isolate(&mut self) {
+        let at = self.time();
+        let process = if self.rng.chance(500) { 0 } else { self.process() };
+        let lasts = (600 + self.rng.below(1_200)) * MS;
+        self.at(at, Fault::Partition { side: vec![process], lasts: Some(lasts) });
+        if self.rng.chance(400) {
+            let after = 1 + self.rng.below(300);
+            let evidence = self.rng.chance(500);
+            self.at(at + after, Fault::Kill { process, evidence });
+        }
+    }
+
+    /// Somebody dies when a frame has reached some of the others, but not all.
+    fn kill_amid_frames(&mut self) {
+        let process = self.process();
+        let nth = 1 + u32::try_from(self.rng.below(1_200)).unwrap_or(0);
+        let fault = Fault::Kill { process, evidence: self.rng.chance(600) };
+        self.steps.push(Step { when: When::Sends { process, kind: "frame".to_owned(), nth }, fault });
+        if self.rng.chance(500) {
+            let at = self.time();
+            self.at(at, Fault::Start { process });
         }
     }
 

@@ -4,6 +4,7 @@
 //! the group is founded anew after a total stop, its state is gone, and the history ends there.
 
 use super::{Oracle, Violation, hold};
+use crate::sim::trace::Short;
 use crate::sim::trace::{Observation, What};
 use crate::sim::{
     envelope::MessageId,
@@ -64,7 +65,7 @@ impl Oracle for A3 {
                 if let Some(call) = call {
                     call.returned = Some((self.now, *value));
                 }
-                hold!(self, known, "{} answers {id}, which nobody invoked", o.member);
+                hold!(self, known, "{} answers {id}, which nobody invoked", Short(o.member));
             }
             _ => {}
         }

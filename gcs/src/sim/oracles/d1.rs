@@ -1,6 +1,7 @@
 //! D1, integrity: delivered ⇒ sent, unchanged, by whom the delivery names.
 
 use super::{Oracle, Violation, hold};
+use crate::sim::trace::Short;
 use crate::sim::trace::{Observation, What};
 use crate::sim::{envelope::MessageId, process::index_of};
 use std::collections::BTreeMap;
@@ -23,10 +24,15 @@ impl Oracle for D1 {
             }
             What::Delivered { id, digest, from, .. } => {
                 let sent = self.sent.get(id);
-                hold!(self, sent.is_some(), "{} delivers {id}, which nobody sent", o.member);
-                hold!(self, sent == Some(digest), "{} delivers {id} with another payload", o.member);
+                hold!(self, sent.is_some(), "{} delivers {id}, which nobody sent", Short(o.member));
+                hold!(self, sent == Some(digest), "{} delivers {id} with another payload", Short(o.member));
                 let by = from.and_then(|f| index_of(f.addr));
-                hold!(self, by == Some(id.process()), "{} delivers {id} as a message of {from:?}", o.member);
+                hold!(
+                    self,
+                    by == Some(id.process()),
+                    "{} delivers {id} as a message of {from:?}",
+                    Short(o.member)
+                );
             }
             _ => {}
         }

@@ -2,6 +2,7 @@
 
 use super::{Oracle, Violation, hold};
 use crate::sim::envelope::MessageId;
+use crate::sim::trace::Short;
 use crate::sim::trace::{Observation, What};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -23,7 +24,7 @@ impl Oracle for D2 {
             }
             What::Delivered { id, .. } => {
                 let first = self.delivered.entry(o.process).or_default().insert(*id);
-                hold!(self, first, "{} delivers {id} again", o.member);
+                hold!(self, first, "{} delivers {id} again", Short(o.member));
             }
             _ => {}
         }

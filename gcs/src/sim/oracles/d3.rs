@@ -1,6 +1,7 @@
 //! D3, same-view delivery: all who deliver m deliver it in the same view.
 
 use super::{Oracle, Violation, hold};
+use crate::sim::trace::Short;
 use crate::sim::trace::{Observation, What};
 use crate::{sim::envelope::MessageId, view::ViewId};
 use std::collections::BTreeMap;
@@ -19,7 +20,7 @@ impl Oracle for D3 {
     fn observe(&mut self, o: &Observation) -> Result<(), Violation> {
         if let What::Delivered { id, view: Some(view), .. } = &o.what {
             let known = *self.view.entry(*id).or_insert(*view);
-            let me = o.member;
+            let me = Short(o.member);
             hold!(self, known == *view, "{me} delivers {id} in view {view}, somebody else in {known}");
         }
         Ok(())

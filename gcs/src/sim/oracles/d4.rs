@@ -4,6 +4,7 @@
 //! view of sending is the one in which the sender delivers its own message.
 
 use super::{Oracle, Violation, hold};
+use crate::sim::trace::Short;
 use crate::sim::trace::{Observation, What};
 use crate::{sim::envelope::MessageId, view::ViewId};
 use std::collections::BTreeMap;
@@ -36,7 +37,7 @@ impl Oracle for D4 {
                     self,
                     !early,
                     "{} delivers {id} in view {view}, before that of its cast {cast:?}",
-                    o.member
+                    Short(o.member)
                 );
                 let own = if o.process == id.process() {
                     self.own.insert(*id, *view);

@@ -2,6 +2,7 @@
 
 use super::sets::{Current, difference};
 use super::{Oracle, Violation, hold};
+use crate::sim::trace::Short;
 use crate::sim::trace::{Observation, What};
 use crate::{id::MemberId, sim::envelope::MessageId, view::ViewId};
 use std::collections::BTreeMap;
@@ -30,8 +31,8 @@ impl Oracle for D5 {
         let (from, mut set) = (passage.old.view, passage.old.messages);
         set.sort_unstable();
         let (who, known) = self.sets.entry((from, passage.to)).or_insert_with(|| (o.member, set.clone()));
-        let (who, odd) = (*who, difference(known, &set));
-        let me = o.member;
+        let (who, odd) = (Short(*who), difference(known, &set));
+        let me = Short(o.member);
         hold!(
             self,
             odd.is_none(),

@@ -2,6 +2,7 @@
 //! another member: what it had under way in its earlier incarnation may be lost.
 
 use super::{Oracle, Violation, hold};
+use crate::sim::trace::Short;
 use crate::sim::trace::{Observation, What};
 use crate::{
     id::MemberId,
@@ -44,7 +45,13 @@ impl Oracle for D7 {
         }
         for p in summary.wanted() {
             let open = self.open.values().flatten().find(|(_, by)| **by == p.member);
-            hold!(self, open.is_none(), "{} never delivers its own {:?}", p.member, open.map(|(id, _)| *id));
+            hold!(
+                self,
+                open.is_none(),
+                "{} never delivers its own {:?}",
+                Short(p.member),
+                open.map(|(id, _)| *id)
+            );
         }
         Ok(())
     }

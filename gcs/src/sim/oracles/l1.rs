@@ -2,6 +2,7 @@
 //! in one view, and nobody else is in it.
 
 use super::{Oracle, Summary, Violation, hold};
+use crate::sim::trace::Short;
 use crate::sim::trace::{Observation, names};
 
 /// Oracle L1, membership precision.
@@ -25,7 +26,7 @@ impl Oracle for L1 {
         wanted.sort_unstable();
         let mut common = None;
         for p in summary.wanted() {
-            let me = p.member;
+            let me = Short(p.member);
             let Some((id, members)) = &p.view else {
                 return Err(Violation::new(self.name(), format!("{me} is in no view")));
             };

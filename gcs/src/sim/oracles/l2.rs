@@ -1,6 +1,7 @@
 //! L2, multicast liveness: what is cast after everything has healed is delivered by all in the view.
 
 use super::{Oracle, Summary, Violation, hold};
+use crate::sim::trace::Short;
 use crate::sim::{
     envelope::MessageId,
     trace::{Observation, What},
@@ -37,7 +38,7 @@ impl Oracle for L2 {
                 self,
                 missing.is_none(),
                 "{} does not deliver {missing:?}, cast when all was well",
-                p.member
+                Short(p.member)
             );
         }
         Ok(())

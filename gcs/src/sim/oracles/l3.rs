@@ -3,6 +3,7 @@
 
 use super::{Oracle, Summary, Violation, hold};
 use crate::sim::trace::Observation;
+use crate::sim::trace::Short;
 
 /// Oracle L3, view changes end.
 #[derive(Clone, Copy, Debug, Default)]
@@ -22,9 +23,9 @@ impl Oracle for L3 {
             return Ok(());
         }
         for p in summary.wanted() {
-            hold!(self, !p.blocked, "{} stays blocked", p.member);
-            hold!(self, p.writable, "{} takes no messages", p.member);
-            hold!(self, !p.awaits_state, "{} never receives the state", p.member);
+            hold!(self, !p.blocked, "{} stays blocked", Short(p.member));
+            hold!(self, p.writable, "{} takes no messages", Short(p.member));
+            hold!(self, !p.awaits_state, "{} never receives the state", Short(p.member));
         }
         Ok(())
     }

@@ -1,6 +1,7 @@
 //! M1, self-inclusion: p installs V ⇒ p ∈ V.
 
 use super::{Oracle, Violation, hold};
+use crate::sim::trace::Short;
 use crate::sim::trace::{Observation, What};
 
 /// Oracle M1, self-inclusion.
@@ -19,7 +20,7 @@ impl Oracle for M1 {
                 self,
                 at_rank == Some(&o.member),
                 "{} is not at rank {} of view {}",
-                o.member,
+                Short(o.member),
                 v.rank,
                 v.id
             );

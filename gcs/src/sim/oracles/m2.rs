@@ -1,6 +1,7 @@
 //! M2, local monotonicity: the view identifiers that p installs increase.
 
 use super::{Oracle, Violation, hold};
+use crate::sim::trace::Short;
 use crate::sim::trace::{Observation, What};
 use crate::{id::MemberId, view::ViewId};
 use std::collections::BTreeMap;
@@ -20,7 +21,7 @@ impl Oracle for M2 {
         if let What::View(v) = &o.what
             && let Some(last) = self.last.insert(o.member, v.id)
         {
-            hold!(self, last < v.id, "{} installs view {} after {last}", o.member, v.id);
+            hold!(self, last < v.id, "{} installs view {} after {last}", Short(o.member), v.id);
         }
         Ok(())
     }

@@ -1,6 +1,7 @@
 //! M3, view agreement: the same identifier ⇒ the same members in the same rank order.
 
 use super::{Oracle, Violation, hold};
+use crate::sim::trace::Short;
 use crate::sim::trace::{Observation, What};
 use crate::{id::MemberId, sim::trace::names, view::ViewId};
 use std::{collections::BTreeMap, sync::Arc};
@@ -20,7 +21,7 @@ impl Oracle for M3 {
         if let What::View(v) = &o.what {
             let known = self.members.entry(v.id).or_insert_with(|| v.members.clone()).clone();
             let (a, b) = (names(&known), names(&v.members));
-            hold!(self, known == v.members, "view {} is [{a}], and at {} it is [{b}]", v.id, o.member);
+            hold!(self, known == v.members, "view {} is [{a}], and at {} it is [{b}]", v.id, Short(o.member));
         }
         Ok(())
     }

@@ -2,6 +2,7 @@
 //! view waits for it; D4 ties a message to the view in which it is sent then.)
 
 use super::{Oracle, Violation, hold};
+use crate::sim::trace::Short;
 use crate::sim::trace::{Observation, What};
 use crate::{id::MemberId, view::ViewId};
 use std::{collections::BTreeMap, sync::Arc};
@@ -27,15 +28,15 @@ impl Oracle for M4 {
             }
             What::Delivered { id, view, from, .. } => {
                 let now = self.views.get(&o.process);
-                hold!(self, now.is_some(), "{} delivers {id} without a view", o.member);
+                hold!(self, now.is_some(), "{} delivers {id} without a view", Short(o.member));
                 hold!(
                     self,
                     *view == now.map(|n| n.0),
                     "{} delivers {id} in {view:?}, not where it is",
-                    o.member
+                    Short(o.member)
                 );
                 let member = from.is_some_and(|f| now.is_some_and(|n| n.1.contains(&f)));
-                hold!(self, member, "{} delivers {id} of {from:?}, who is not in the view", o.member);
+                hold!(self, member, "{} delivers {id} of {from:?}, who is not in the view", Short(o.member));
             }
             _ => {}
         }

@@ -1,6 +1,7 @@
 //! M6, agreement on predecessors: p goes V→V' and q ∈ V∩V' installs V' as a survivor ⇒ q came from V.
 
 use super::{Oracle, Violation, hold};
+use crate::sim::trace::Short;
 use crate::sim::trace::{Observation, What};
 use crate::{id::MemberId, view::ViewId};
 use std::collections::BTreeMap;
@@ -22,7 +23,7 @@ impl Oracle for M6 {
             && let Some(previous) = v.previous
         {
             let (who, from) = *self.came_from.entry(v.id).or_insert((o.member, previous));
-            let me = o.member;
+            let (me, who) = (Short(o.member), Short(who));
             hold!(self, from == previous, "{me} comes to view {} from {previous}, {who} from {from}", v.id);
         }
         Ok(())

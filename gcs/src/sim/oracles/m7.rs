@@ -3,6 +3,7 @@
 //! belongs to the life that the delivery names as its sender.
 
 use super::{Oracle, Violation, hold};
+use crate::sim::trace::Short;
 use crate::sim::trace::{Observation, What};
 use crate::{
     id::{Incarnation, MemberId},
@@ -48,7 +49,7 @@ impl Oracle for M7 {
             }
             What::Delivered { id, from: Some(from), .. } => {
                 let alias = life_of(from.incarnation).0 != id.life();
-                hold!(self, !alias, "{} delivers {id} as a message of {from}", o.member);
+                hold!(self, !alias, "{} delivers {id} as a message of {from}", Short(o.member));
             }
             _ => {}
         }

@@ -3,6 +3,7 @@
 //! that was excluded and has come back may have lost what was under way.
 
 use super::{Oracle, Violation, hold};
+use crate::sim::trace::Short;
 use crate::sim::trace::{Observation, What};
 use crate::{id::MemberId, sim::envelope::MessageId};
 use std::collections::BTreeMap;
@@ -23,9 +24,9 @@ impl Oracle for O1 {
         if let What::Delivered { id, from: Some(from), .. } = &o.what {
             let key = (o.member, id.process(), id.life());
             if let Some((last, by)) = self.last.insert(key, (*id, *from)) {
-                hold!(self, last < *id, "{} delivers {id} after {last}", o.member);
+                hold!(self, last < *id, "{} delivers {id} after {last}", Short(o.member));
                 let gap = by == *from && last.count() + 1 != id.count();
-                hold!(self, !gap, "{} delivers {id} directly after {last}", o.member);
+                hold!(self, !gap, "{} delivers {id} directly after {last}", Short(o.member));
             }
         }
         Ok(())

@@ -3,6 +3,7 @@
 
 use super::sets::Current;
 use super::{Oracle, Violation, hold};
+use crate::sim::trace::Short;
 use crate::sim::trace::{Observation, What};
 use crate::{id::MemberId, sim::envelope::MessageId, view::ViewId};
 use std::collections::BTreeMap;
@@ -33,7 +34,7 @@ impl O3 {
             None => sequence.push(id),
             Some(known) => {
                 let known = *known;
-                let me = o.member;
+                let me = Short(o.member);
                 hold!(
                     self,
                     known == id,
@@ -58,11 +59,11 @@ impl Oracle for O3 {
         let Some(passage) = passage else { return Ok(()) };
         let (from, to, mine) = (passage.old.view, passage.to, passage.old.messages);
         let (who, known) = self.survivors.entry((from, to)).or_insert_with(|| (o.member, mine.clone()));
-        let who = *who;
+        let who = Short(*who);
         let at = known.iter().zip(&mine).position(|(a, b)| a != b);
         let differs = at.map(|i| (i, known[i], mine[i]));
         let lengths = (known.len(), mine.len());
-        let me = o.member;
+        let me = Short(o.member);
         hold!(
             self,
             differs.is_none(),

@@ -3,6 +3,7 @@
 
 use super::sets::Current;
 use super::{Oracle, Violation, hold};
+use crate::sim::trace::Short;
 use crate::sim::trace::{Observation, What};
 use crate::{id::MemberId, sim::envelope::MessageId, view::ViewId};
 use std::collections::{BTreeMap, BTreeSet};
@@ -27,7 +28,7 @@ impl Oracle for O4 {
         if let What::Delivered { id, view: Some(view), .. } = &o.what {
             self.delivered.entry(*view).or_default().entry(*id).or_insert(o.member);
             let missed = self.survived.get(view).is_some_and(|s| !s.contains(id));
-            let me = o.member;
+            let me = Short(o.member);
             hold!(self, !missed, "{me} delivers {id} in view {view}; those who went on had not delivered it");
         }
         let Some(passage) = passage else { return Ok(()) };
@@ -35,7 +36,7 @@ impl Oracle for O4 {
         let mine: BTreeSet<_> = passage.old.messages.into_iter().collect();
         let all = self.delivered.get(&view);
         let missing = all.and_then(|all| all.iter().find(|(m, _)| !mine.contains(m)));
-        let me = o.member;
+        let me = Short(o.member);
         hold!(
             self,
             missing.is_none(),

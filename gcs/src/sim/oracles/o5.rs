@@ -6,6 +6,7 @@
 
 use super::sets::Current;
 use super::{Oracle, Violation, hold};
+use crate::sim::trace::Short;
 use crate::sim::trace::{Observation, What};
 use crate::{
     id::MemberId,
@@ -48,7 +49,12 @@ impl Oracle for O5 {
             let count = self.current.of(o.process).map_or(0, |d| d.messages.len());
             let length = sequence.len();
             let gap = self.total && count != length;
-            hold!(self, !gap, "{} is the first to deliver {id}, as number {count} of {length}", o.member);
+            hold!(
+                self,
+                !gap,
+                "{} is the first to deliver {id}, as number {count} of {length}",
+                Short(o.member)
+            );
         }
         Ok(())
     }
@@ -65,7 +71,7 @@ impl Oracle for O5 {
         for d in self.current.iter().filter(|d| d.view == last && staying.contains(&d.member)) {
             let mine: BTreeSet<_> = d.messages.iter().copied().collect();
             let missing = all.iter().find(|(m, _)| !mine.contains(m));
-            let me = d.member;
+            let me = Short(d.member);
             hold!(
                 self,
                 missing.is_none(),
