@@ -1,0 +1,176 @@
+//! The async API: a process joins a group, casts messages and reads events.
+//!
+//! A [`Group`] is a handle: clones share one endpoint, which lives on a thread of its own. [`Events`] is the stream of
+//! what the group delivers, for one reader. When the last `Group` and the `Events` are dropped, the thread stops
+//! abruptly, and the others see this process as gone; [`Group::leave`] is the clean way.
+
+mod builder;
+mod events;
+
+pub use builder::{Builder, StartError};
+pub use events::Events;
+
+use crate::{
+    blocks::Snapshot,
+    endpoint::LeaveReason,
+    id::MemberId,
+    message::MAX_MESSAGE,
+    runtime::{
+        GroupStats, Status,
+        shared::{Command, Refused, Shared},
+    },
+    view::{ViewChange, ViewId},
+};
+use std::{net::SocketAddr, sync::Arc};
+use tokio::sync::watch;
+
+/// This process's membership in a group. Cheap to clone; usable from any thread and any runtime.
+#[derive(Clone)]
+pub struct Group {
+    keep: Arc<Keep>,
+    addr: SocketAddr,
+}
+
+/// Stops the endpoint when the last handle is gone.
+pub(crate) struct Keep(pub(crate) Arc<Shared>);
+
+impl Drop for Keep {
+    fn drop(&mut self) {
+        self.0.abandon();
+    }
+}
+
+/// Why messages were not cast. Nothing was.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum CastError {
+    /// A message is too large.
+    #[error("a message of {0} bytes is too large: at most {MAX_MESSAGE} bytes can be cast as one")]
+    TooLarge(usize),
+    /// The group does not keep up, or is blocked; only from [`Group::try_cast`].
+    #[error("the group takes no more messages at present: wait, or use `cast`")]
+    WouldBlock,
+    /// This process is not in the group any more.
+    #[error("this process is no longer in the group")]
+    Left,
+}
+
+impl From<Refused> for CastError {
+    fn from(refused: Refused) -> Self {
+        match refused {
+            Refused::Full => Self::WouldBlock,
+            Refused::Closed => Self::Left,
+        }
+    }
+}
+
+impl Group {
+    /// Settings for a membership in the group called `name`.
+    #[must_use]
+    pub fn builder(name: &str) -> Builder {
+        Builder::new(name)
+    }
+
+    pub(crate) fn new(keep: Arc<Keep>, addr: SocketAddr) -> Self {
+        Self { keep, addr }
+    }
+
+    pub(crate) fn shared(&self) -> &Arc<Shared> {
+        &self.keep.0
+    }
+
+    /// Multicasts a message (at most [`MAX_MESSAGE`] bytes) to all members, this one included. Waits while 1 MiB of
+    /// messages is waiting for the group's credit. Ok means that it is under way: it is delivered, unless this process
+    /// fails or is excluded first.
+    ///
+    /// # Errors
+    /// [`CastError::TooLarge`], [`CastError::Left`].
+    pub async fn cast(&self, message: &[u8]) -> Result<(), CastError> {
+        self.cast_batch(&[message]).await
+    }
+
+    /// Multicasts several messages, one after the other, for the price of one hand-over.
+    ///
+    /// # Errors
+    /// As [`Self::cast`]; then none of them was cast.
+    pub async fn cast_batch<M: AsRef<[u8]>>(&self, messages: &[M]) -> Result<(), CastError> {
+        check_sizes(messages)?;
+        Ok(self.shared().push_wait(messages).await?)
+    }
+
+    /// Multicasts a message if that is possible without waiting.
+    ///
+    /// # Errors
+    /// [`CastError`].
+    pub fn try_cast(&self, message: &[u8]) -> Result<(), CastError> {
+        check_sizes(&[message])?;
+        Ok(self.shared().push(&[message])?)
+    }
+
+    /// Leaves the group after everything cast so far is delivered, and waits until that is done. Other clones of the
+    /// handle are of no more use then.
+    ///
+    /// # Errors
+    /// Why this process was out of the group before it could leave; None if its endpoint was stopped.
+    pub async fn leave(&self) -> Result<(), Option<LeaveReason>> {
+        let mut status = self.shared().status.subscribe();
+        self.shared().command(Command::Leave);
+        let end = status.wait_for(|s| s.left.is_some() || s.stopped).await;
+        match end.ok().and_then(|s| s.left.clone()) {
+            Some(LeaveReason::Asked) => Ok(()),
+            other => Err(other),
+        }
+    }
+
+    /// Answers [`crate::endpoint::Event::StateRequested`]: the state at the beginning of `view`.
+    pub fn provide_state(&self, view: ViewId, snapshot: Arc<dyn Snapshot>) {
+        self.shared().command(Command::State { view, snapshot });
+    }
+
+    /// Whether this process is still known to be in contact with a quorum: as long as it is, no other part of the group
+    /// has gone on without it. Reads a clock; to be asked right before acting as an owner.
+    #[must_use]
+    pub fn lease_valid(&self) -> bool {
+        self.shared().lease_valid()
+    }
+
+    /// The present view; None before the first one. It may be ahead of the events not yet read.
+    #[must_use]
+    pub fn view(&self) -> Option<Arc<ViewChange>> {
+        self.shared().status.borrow().view.clone()
+    }
+
+    /// Where this process stands, and a way to wait for changes of that.
+    #[must_use]
+    pub fn status(&self) -> watch::Receiver<Status> {
+        self.shared().status.subscribe()
+    }
+
+    /// This process in its present life; None before the first view.
+    #[must_use]
+    pub fn me(&self) -> Option<MemberId> {
+        self.shared().status.borrow().me
+    }
+
+    /// The address that others reach this process at.
+    #[must_use]
+    pub fn local_addr(&self) -> SocketAddr {
+        self.addr
+    }
+
+    /// Counters and queue lengths, as of the endpoint's last activity.
+    #[must_use]
+    pub fn stats(&self) -> GroupStats {
+        self.shared().stats()
+    }
+}
+
+fn check_sizes<M: AsRef<[u8]>>(messages: &[M]) -> Result<(), CastError> {
+    match messages.iter().map(|m| m.as_ref().len()).find(|n| *n > MAX_MESSAGE) {
+        Some(n) => Err(CastError::TooLarge(n)),
+        None => Ok(()),
+    }
+}
+
+#[cfg(test)]
+#[path = "group/tests.rs"]
+mod tests;

@@ -1,0 +1,265 @@
+//! From settings to a running endpoint.
+
+use super::{Events, Group, Keep};
+use crate::{
+    endpoint::{Bootstrap, Config, ConfigError, Endpoint},
+    id::{GroupTag, MemberId},
+    layer::Watch,
+    net::{BindError, Transport, liveness, liveness::Liveness, udp::Udp},
+    runtime::{
+        clock::{self, Clock},
+        driver::{Driver, Engine, State},
+        shared::Shared,
+    },
+    stack::Blueprint,
+};
+use std::{
+    io,
+    net::{SocketAddr, TcpListener},
+    sync::Arc,
+    thread,
+};
+use tokio::sync::{mpsc, oneshot};
+
+/// How often another port is tried when any will do.
+const PORT_ATTEMPTS: usize = 16;
+
+/// Settings for a membership: see [`Group::builder`]. Without [`Self::found`] or [`Self::expect`] it joins a group that
+/// exists.
+#[must_use]
+pub struct Builder {
+    group: String,
+    name: Option<String>,
+    bind: Option<SocketAddr>,
+    contacts: Vec<SocketAddr>,
+    bootstrap: Bootstrap,
+    stack: Option<Blueprint>,
+    tune: Vec<Box<dyn FnOnce(&mut Config) + Send>>,
+    transport: Option<Box<dyn Transport>>,
+    queue_bytes: usize,
+    busy_poll: bool,
+    seed: Option<u64>,
+}
+
+/// Why an endpoint did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// No address.
+    #[error("there is no address: call `bind` with one that the other members can reach")]
+    NoAddress,
+    /// No stack.
+    #[error("there is no stack: call `stack` with the same one at all members")]
+    NoStack,
+    /// A setting that makes no sense.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The address.
+    #[error(transparent)]
+    Bind(#[from] BindError),
+    /// A contact that nobody can be reached at.
+    #[error("{0} cannot be a contact: it is not the address of a process")]
+    Contact(SocketAddr),
+    /// The thread or its runtime.
+    #[error("the endpoint's thread cannot start: {0}")]
+    Thread(#[source] io::Error),
+}
+
+impl Builder {
+    pub(super) fn new(group: &str) -> Self {
+        Self {
+            group: group.to_owned(),
+            name: None,
+            bind: None,
+            contacts: Vec::new(),
+            bootstrap: Bootstrap::Join,
+            stack: None,
+            tune: Vec::new(),
+            transport: None,
+            queue_bytes: 8 << 20,
+            busy_poll: false,
+            seed: None,
+        }
+    }
+
+    /// This process's name, for people: unique in the group, 1 to 64 bytes. Default: its address.
+    pub fn member_name(mut self, name: &str) -> Self {
+        self.name = Some(name.to_owned());
+        self
+    }
+
+    /// The address to use, for UDP and TCP; others must be able to reach it. Port 0 means any free port.
+    pub fn bind(mut self, addr: SocketAddr) -> Self {
+        self.bind = Some(addr);
+        self
+    }
+
+    /// An address to ask at the start. This process's own does no harm. May be called several times.
+    pub fn contact(mut self, addr: SocketAddr) -> Self {
+        self.contacts.push(addr);
+        self
+    }
+
+    /// Addresses to ask at the start.
+    pub fn contacts(mut self, addrs: impl IntoIterator<Item = SocketAddr>) -> Self {
+        self.contacts.extend(addrs);
+        self
+    }
+
+    /// Join a group that exists. The default.
+    pub fn join(mut self) -> Self {
+        self.bootstrap = Bootstrap::Join;
+        self
+    }
+
+    /// Found the group, unless a contact knows of it.
+    pub fn found(mut self) -> Self {
+        self.bootstrap = Bootstrap::Found;
+        self
+    }
+
+    /// Found the group as soon as `n` processes have met: see [`Bootstrap::Expect`].
+    pub fn expect(mut self, n: usize) -> Self {
+        self.bootstrap = Bootstrap::Expect(n);
+        self
+    }
+
+    /// The stack; the same at all members.
+    pub fn stack(mut self, stack: Blueprint) -> Self {
+        self.stack = Some(stack);
+        self
+    }
+
+    /// Whether joiners receive the group's state before their first message. Default: no.
+    pub fn state_transfer(self, on: bool) -> Self {
+        self.tune(move |c| c.state_transfer = on)
+    }
+
+    /// How members watch each other.
+    pub fn watch(self, watch: Watch) -> Self {
+        self.tune(move |c| c.watch = watch)
+    }
+
+    /// How many bytes of its own messages a member may have under way.
+    pub fn window_bytes(self, bytes: usize) -> Self {
+        self.tune(move |c| c.window_bytes = bytes)
+    }
+
+    /// Whether to come back as a new incarnation after having been excluded. Default: yes.
+    pub fn rejoin(self, on: bool) -> Self {
+        self.tune(move |c| c.rejoin = on)
+    }
+
+    /// Any other change of the settings, applied last.
+    pub fn tune(mut self, change: impl FnOnce(&mut Config) + Send + 'static) -> Self {
+        self.tune.push(Box::new(change));
+        self
+    }
+
+    /// How many bytes of events may wait for the application before it slows the group down. Default: 8 MiB.
+    pub fn queue_bytes(mut self, bytes: usize) -> Self {
+        self.queue_bytes = bytes;
+        self
+    }
+
+    /// Whether the endpoint's thread polls instead of sleeping: lower latency for a whole core.
+    pub fn busy_poll(mut self, on: bool) -> Self {
+        self.busy_poll = on;
+        self
+    }
+
+    /// A transport other than UDP. Deaths are then noticed by silence only, and [`Self::bind`] is not used.
+    pub fn transport(mut self, transport: impl Transport) -> Self {
+        self.transport = Some(Box::new(transport));
+        self
+    }
+
+    /// The seed of the endpoint's choices, for tests. Default: random.
+    pub fn seed(mut self, seed: u64) -> Self {
+        self.seed = Some(seed);
+        self
+    }
+
+    /// Starts the endpoint. It goes on to join or found; [`Group::view`] and the first event say when it has.
+    ///
+    /// # Errors
+    /// [`StartError`] says in one sentence what is wrong; nothing is left running.
+    pub async fn start(mut self) -> Result<(Group, Events), StartError> {
+        let stack = self.stack.take().ok_or(StartError::NoStack)?;
+        if let Some(bad) = self.contacts.iter().find(|c| c.ip().is_unspecified() || c.port() == 0) {
+            return Err(StartError::Contact(*bad));
+        }
+        let (transport, listener) = match self.transport.take() {
+            Some(transport) => (transport, None),
+            None => bind(self.bind.ok_or(StartError::NoAddress)?)?,
+        };
+        let addr = transport.local_addr();
+        let name = self.name.take().unwrap_or_else(|| addr.to_string());
+        let mut config = Config::new(&self.group, &name, stack);
+        config.contacts = std::mem::take(&mut self.contacts);
+        config.bootstrap = self.bootstrap;
+        for change in self.tune.drain(..) {
+            change(&mut config);
+        }
+        let me = MemberId { addr, incarnation: clock::incarnation() };
+        let seed = self.seed.unwrap_or_else(clock::random);
+        let engine = Endpoint::new(config, me, transport.mtu(), seed)?;
+        self.launch(engine, transport, listener).await
+    }
+
+    /// Starts the thread for an endpoint, or what stands in for it.
+    pub(crate) async fn launch<E: Engine>(
+        self,
+        engine: E,
+        mut transport: Box<dyn Transport>,
+        listener: Option<TcpListener>,
+    ) -> Result<(Group, Events), StartError> {
+        let shared = Arc::new(Shared::new(Clock::start(), self.queue_bytes));
+        let keep = Arc::new(Keep(Arc::clone(&shared)));
+        let group = Group::new(Arc::clone(&keep), transport.local_addr());
+        let (tag, busy_poll) = (GroupTag::of(&self.group), self.busy_poll);
+        let (ready, started) = oneshot::channel();
+        let body = move || {
+            let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+                Ok(runtime) => runtime,
+                Err(e) => return drop(ready.send(Err(e))),
+            };
+            runtime.block_on(async move {
+                let (tx, gone) = mpsc::unbounded_channel();
+                let liveness =
+                    listener.map(|l| Liveness::start(l, tag, engine.me(), tx)).transpose().and_then(|l| {
+                        transport.start()?;
+                        Ok(l)
+                    });
+                match liveness {
+                    Ok(liveness) => {
+                        let _ = ready.send(Ok(()));
+                        let state = State::default();
+                        Driver { engine, transport, liveness, gone, shared, busy_poll, state }.run().await;
+                    }
+                    Err(e) => drop(ready.send(Err(e))),
+                }
+            });
+        };
+        let name = format!("gcs {}", self.group);
+        thread::Builder::new().name(name).spawn(body).map_err(StartError::Thread)?;
+        match started.await {
+            Ok(Ok(())) => Ok((group, Events::new(keep))),
+            Ok(Err(e)) => Err(StartError::Thread(e)),
+            Err(_) => Err(StartError::Thread(io::ErrorKind::BrokenPipe.into())),
+        }
+    }
+}
+
+/// A UDP socket and a TCP listener at the same port.
+fn bind(addr: SocketAddr) -> Result<(Box<dyn Transport>, Option<TcpListener>), BindError> {
+    let mut attempts = if addr.port() == 0 { PORT_ATTEMPTS } else { 1 };
+    loop {
+        let udp = Udp::bind(addr)?;
+        attempts -= 1;
+        match liveness::listen(udp.local_addr()) {
+            Ok(listener) => return Ok((Box::new(udp), Some(listener))),
+            Err(BindError::Busy { .. }) if attempts > 0 => {}
+            Err(e) => return Err(e),
+        }
+    }
+}

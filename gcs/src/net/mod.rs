@@ -1,0 +1,99 @@
+//! How datagrams travel: over UDP ([`udp`]) or within one process ([`memory`]); and how the death of a process is
+//! noticed at once ([`liveness`]).
+
+mod hello;
+pub(crate) mod liveness;
+pub mod memory;
+mod sys;
+pub mod udp;
+
+use crate::endpoint::{Datagram, Transmit};
+use std::{
+    io,
+    net::SocketAddr,
+    task::{Context, Poll},
+};
+
+/// Carries datagrams, in batches, without a promise: what cannot be sent or stored is dropped and counted.
+///
+/// The methods are called from one thread, inside a tokio current-thread runtime with I/O and time.
+pub trait Transport: Send + 'static {
+    /// Called once, before the others, on the thread and in the runtime that will use the transport.
+    ///
+    /// # Errors
+    /// The transport cannot work; the endpoint does not start.
+    fn start(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+
+    /// Sends and empties the batch. Never waits.
+    fn send(&mut self, batch: &mut Vec<Transmit>);
+
+    /// Appends what has arrived. Ready when at least one datagram was appended.
+    fn poll_recv(&mut self, cx: &mut Context<'_>, batch: &mut Vec<Datagram>) -> Poll<()>;
+
+    /// Appends what has arrived, without waiting: for drivers that poll.
+    fn try_recv(&mut self, batch: &mut Vec<Datagram>);
+
+    /// Where others reach this process.
+    fn local_addr(&self) -> SocketAddr;
+
+    /// The largest datagram that is carried well, in bytes. Larger ones, up to 60 KiB, are possible but dear.
+    fn mtu(&self) -> usize;
+
+    /// Counters.
+    fn stats(&self) -> TransportStats;
+}
+
+/// What a transport has done since its start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TransportStats {
+    /// Datagrams handed to the system.
+    pub sent: u64,
+    /// Datagrams that the system did not take: queues were full, or there was no route.
+    pub send_dropped: u64,
+    /// Datagrams received.
+    pub received: u64,
+    /// System calls that sent.
+    pub send_calls: u64,
+    /// System calls that received.
+    pub recv_calls: u64,
+}
+
+/// Why an address cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum BindError {
+    /// A wildcard address.
+    #[error(
+        "cannot bind to {0}: members tell each other their address, so bind to one that the others can reach, \
+         not to the wildcard"
+    )]
+    Wildcard(SocketAddr),
+    /// Somebody has it.
+    #[error("{addr} ({protocol}) is in use by another process or endpoint: choose another port")]
+    Busy {
+        /// The address.
+        addr: SocketAddr,
+        /// "UDP" or "TCP": both are needed, at the same port.
+        protocol: &'static str,
+    },
+    /// Anything else.
+    #[error("cannot bind to {addr} ({protocol}): {source}")]
+    System {
+        /// The address.
+        addr: SocketAddr,
+        /// "UDP" or "TCP".
+        protocol: &'static str,
+        /// What the system says.
+        source: io::Error,
+    },
+}
+
+impl BindError {
+    pub(crate) fn new(addr: SocketAddr, protocol: &'static str, source: io::Error) -> Self {
+        match source.kind() {
+            io::ErrorKind::AddrInUse => Self::Busy { addr, protocol },
+            _ => Self::System { addr, protocol, source },
+        }
+    }
+}
