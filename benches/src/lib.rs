@@ -1,1 +1,5 @@
-//! Shared parts of the load programs.
+//! Shared parts of the load programs: what a member process reports, and how the parent starts and reads them.
+
+pub mod member;
+pub mod parent;
+pub mod report;

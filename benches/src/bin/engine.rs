@@ -75,7 +75,8 @@ impl World {
         let from = self.endpoints[i].me().addr;
         for t in self.effects.transmits.drain(..) {
             for to in t.to {
-                self.inboxes[usize::from(to.port() - 7000)].push_back(Datagram { from, payload: t.payload.clone() });
+                self.inboxes[usize::from(to.port() - 7000)]
+                    .push_back(Datagram { from, payload: t.payload.clone() });
             }
         }
         for e in self.effects.events.drain(..) {

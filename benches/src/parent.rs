@@ -1,0 +1,107 @@
+//! The process that starts the members of a measurement and puts their figures together.
+
+use crate::report::{Figures, Line, wall_ns};
+use anyhow::Context as _;
+use std::{
+    io::{BufRead, BufReader},
+    net::{SocketAddr, UdpSocket},
+    process::{Child, Command, Stdio},
+    sync::mpsc,
+    thread,
+    time::Duration,
+};
+
+/// A member process. Dropping it kills it.
+pub struct Process {
+    child: Child,
+    /// Its name.
+    pub name: String,
+    lines: mpsc::Receiver<(u64, Line)>,
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl Process {
+    /// Starts this program again as a member.
+    ///
+    /// # Errors
+    /// The process cannot be started.
+    pub fn start(name: &str, args: &[String]) -> anyhow::Result<Self> {
+        let mut child = Command::new(std::env::current_exe()?)
+            .arg("member")
+            .args(["--name", name])
+            .args(args)
+            .stdout(Stdio::piped())
+            .spawn()
+            .context("a member cannot be started")?;
+        let out = child.stdout.take().context("a member has no output")?;
+        let (tx, lines) = mpsc::channel();
+        thread::spawn(move || {
+            for line in BufReader::new(out).lines().map_while(Result::ok) {
+                if let Ok(line) = serde_json::from_str(&line) {
+                    let _ = tx.send((wall_ns(), line));
+                }
+            }
+        });
+        Ok(Self { child, name: name.to_owned(), lines })
+    }
+
+    /// The next line, or an error after `within`.
+    ///
+    /// # Errors
+    /// Nothing came, or the member ended.
+    pub fn line(&self, within: Duration) -> anyhow::Result<Line> {
+        let (_, line) =
+            self.lines.recv_timeout(within).with_context(|| format!("member {} says nothing", self.name))?;
+        Ok(line)
+    }
+
+    /// Waits for a view with this many members: when it was installed, and the members.
+    ///
+    /// # Errors
+    /// It does not come within the time.
+    pub fn view(&self, members: usize, within: Duration) -> anyhow::Result<(u64, Vec<String>)> {
+        loop {
+            if let Line::View { at, members: names } = self.line(within)?
+                && names.len() == members
+            {
+                return Ok((at, names));
+            }
+        }
+    }
+
+    /// Waits for the figures.
+    ///
+    /// # Errors
+    /// They do not come within the time.
+    pub fn figures(&self, within: Duration) -> anyhow::Result<Figures> {
+        loop {
+            if let Line::Done(figures) = self.line(within)? {
+                return Ok(figures);
+            }
+        }
+    }
+
+    /// Sends it a signal.
+    ///
+    /// # Errors
+    /// `kill` cannot be run.
+    pub fn signal(&self, signal: &str) -> anyhow::Result<()> {
+        Command::new("kill").args([signal, &self.child.id().to_string()]).status()?;
+        Ok(())
+    }
+}
+
+/// Loopback addresses that are free at present.
+///
+/// # Errors
+/// There is none.
+pub fn free_addrs(n: usize) -> anyhow::Result<Vec<SocketAddr>> {
+    let sockets: Vec<_> = (0..n).map(|_| UdpSocket::bind("127.0.0.1:0")).collect::<Result<_, _>>()?;
+    Ok(sockets.iter().map(UdpSocket::local_addr).collect::<Result<_, _>>()?)
+}

@@ -1,0 +1,87 @@
+//! What member processes print, a JSON object a line, and the clock that they share with their parent.
+
+use hdrhistogram::Histogram;
+use serde::{Deserialize, Serialize};
+
+/// A line of a member's output.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(tag = "event", rename_all = "lowercase")]
+pub enum Line {
+    /// A view was installed, `at` nanoseconds on the machine's wall clock.
+    View {
+        /// When.
+        at: u64,
+        /// The members' names in rank order.
+        members: Vec<String>,
+    },
+    /// The measurement is over.
+    Done(Figures),
+}
+
+/// What one member measured.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Figures {
+    /// Messages delivered during the measurement.
+    pub delivered: u64,
+    /// Their length in seconds.
+    pub seconds: f64,
+    /// CPU seconds of the process during the measurement, user and system.
+    pub cpu: f64,
+    /// Round trips in microseconds: count, p50, p99, p99.9, max.
+    pub latency_us: Option<Percentiles>,
+    /// The longest time between two deliveries, in milliseconds.
+    pub longest_gap_ms: f64,
+    /// The largest resident memory, in MiB.
+    pub rss_mib: f64,
+}
+
+/// A histogram in five numbers.
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
+pub struct Percentiles {
+    /// How many.
+    pub count: u64,
+    /// The median.
+    pub p50: f64,
+    /// 99 %.
+    pub p99: f64,
+    /// 99.9 %.
+    pub p999: f64,
+    /// The largest.
+    pub max: f64,
+}
+
+impl Percentiles {
+    /// Of a histogram of nanoseconds, in microseconds.
+    #[must_use]
+    pub fn of(h: &Histogram<u64>) -> Self {
+        let us = |ns: u64| ns as f64 / 1000.0;
+        Self {
+            count: h.len(),
+            p50: us(h.value_at_quantile(0.5)),
+            p99: us(h.value_at_quantile(0.99)),
+            p999: us(h.value_at_quantile(0.999)),
+            max: us(h.max()),
+        }
+    }
+}
+
+/// Nanoseconds on the machine's wall clock: comparable between processes of one machine.
+#[must_use]
+#[expect(clippy::disallowed_methods, reason = "a benchmark reads clocks")]
+pub fn wall_ns() -> u64 {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(now.as_nanos()).unwrap_or(u64::MAX)
+}
+
+/// CPU seconds of this process so far, and its largest resident memory in MiB.
+#[must_use]
+pub fn usage() -> (f64, f64) {
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    // Fields 14 and 15, counted after the command's closing parenthesis: user and system time in ticks of 10 ms.
+    let after = stat.rsplit(')').next().unwrap_or("");
+    let ticks: u64 = after.split_whitespace().skip(11).take(2).filter_map(|f| f.parse::<u64>().ok()).sum();
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let peak = status.lines().find_map(|l| l.strip_prefix("VmHWM:"));
+    let kib: f64 = peak.and_then(|l| l.trim().trim_end_matches("kB").trim().parse().ok()).unwrap_or(0.0);
+    (ticks as f64 / 100.0, kib / 1024.0)
+}
