@@ -331,6 +331,26 @@ pub(crate) fn check_output(lines: &[Line]) {
     }
 }
 
+/// Waits until these members have everything that they sent (by member), and compares what they delivered.
+pub(crate) fn agree(cats: &[&Cat], sent: &[Vec<String>]) {
+    for cat in cats {
+        for (from, sent) in cats.iter().zip(sent) {
+            cat.wait_messages(&from.name, sent.len());
+        }
+    }
+    // What others had sent may still be on its way to the output: it is there when this is.
+    cats[0].send("end");
+    cats.iter().for_each(|c| c.wait_text("end"));
+    let first = cats[0].messages();
+    for (i, cat) in cats.iter().enumerate() {
+        check_output(&cat.lines());
+        assert!(cat.messages() == first, "{} and {} differ", cat.name, cats[0].name);
+        if let Some(sent) = sent.get(i) {
+            assert!(cat.texts_from(&cat.name).starts_with(sent), "{} lost its own messages", cat.name);
+        }
+    }
+}
+
 /// Addresses that nobody uses, below the ports that the system hands out by itself.
 pub(crate) fn free_addrs<const N: usize>() -> [SocketAddr; N] {
     std::array::from_fn(|_| free_addr(Ipv4Addr::LOCALHOST.into()))
