@@ -1,5 +1,7 @@
 //! Members come, go, die, stop and come back: real processes on one machine.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking, in its helpers too")]
+
 mod processes;
 
 use processes::{Cat, Line, Start, agree, check_output, free_addrs, last_view, messages, since_view, three};

@@ -18,7 +18,7 @@ use std::{
 };
 
 /// How many rounds of datagrams the group has to bear.
-const ROUNDS: usize = 4000;
+const ROUNDS: usize = 20_000;
 /// The largest datagram there is, over IPv4.
 const LARGEST: usize = 65_507;
 

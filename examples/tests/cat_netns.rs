@@ -1,6 +1,8 @@
 //! Members on hosts of their own, whose cables are pulled. Needs root, iproute2 and nftables: skipped without, but not
 //! where `CI=true`.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking, in its helpers too")]
+
 mod processes;
 
 use processes::{Cat, Line, agree, last_view, net::Net, since_view};
@@ -100,6 +102,10 @@ fn the_coordinator_is_cut_off() {
     assert!(after(a) == after(b), "since it is back it delivers what the others do");
 }
 
+// Fails at present, like the next test. c hears nobody, or not a, so it has to go; but whoever hears c goes on echoing its
+// heartbeats, and so goes on extending the lease that it waits for before it accepts a view without c. All three are
+// wedged by the proposal, and nothing is delivered until the link is mended. Members must not echo whom they want to
+// replace.
 #[test]
 fn a_member_that_hears_nobody_is_excluded() {
     let Some(net) = Net::new() else { return };

@@ -1,6 +1,7 @@
 //! Real processes: `gcs-cat` children that are driven through their standard streams.
 
 #![allow(dead_code, reason = "each test binary uses its part")]
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking, in its helpers too")]
 
 pub(crate) mod net;
 
