@@ -114,8 +114,8 @@ fn a_killed_member_is_restarted() {
         cat.wait("the same view", |lines| (last_view(lines)?.0 == later).then_some(()));
     }
     c.send("back");
+    [&a, &b, &c].iter().for_each(|cat| cat.wait_text("back"));
     agree(&[&a, &b], &[load.end(), Vec::new()]);
-    a.wait_text("back");
     c.leaves();
 }
 
@@ -155,6 +155,21 @@ fn of_a_pair_the_younger_is_blocked() {
     assert_eq!(complaint.lines().count(), 1, "{complaint}");
     assert!(young.messages().is_empty());
     assert_eq!(young.view_count(), 1);
+}
+
+// Fails at present, and makes the others that end with several leavers fail now and then: the proposer finds nobody who
+// would be in the next view, proposes nothing, and all stay wedged for ever. The last one has to go alone.
+#[test]
+fn all_leave_at_once() {
+    for round in 0..10 {
+        let [a, b, c] = three(&format!("exodus{round}"), &free_addrs());
+        for cat in [&a, &b, &c] {
+            cat.close();
+        }
+        for mut cat in [a, b, c] {
+            cat.leaves();
+        }
+    }
 }
 
 #[test]

@@ -21,7 +21,7 @@ use std::{
 };
 
 /// Nothing in a test that passes takes longer, not even on a machine that is busy with other work.
-pub(crate) const DEADLINE: Duration = Duration::from_secs(40);
+pub(crate) const DEADLINE: Duration = Duration::from_secs(20);
 
 /// A line that gcs-cat prints with `--json`.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
