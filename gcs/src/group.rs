@@ -65,7 +65,6 @@ impl From<Refused> for CastError {
 
 impl Group {
     /// Settings for a membership in the group called `name`.
-    #[must_use]
     pub fn builder(name: &str) -> Builder {
         Builder::new(name)
     }
@@ -173,4 +172,4 @@ fn check_sizes<M: AsRef<[u8]>>(messages: &[M]) -> Result<(), CastError> {
 
 #[cfg(test)]
 #[path = "group/tests.rs"]
-mod tests;
+pub(crate) mod tests;

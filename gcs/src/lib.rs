@@ -19,6 +19,8 @@ pub mod properties;
 pub mod rng;
 #[cfg(feature = "runtime")]
 pub mod runtime;
+#[cfg(feature = "sim")]
+pub mod sim;
 pub mod stack;
 pub mod time;
 pub mod view;

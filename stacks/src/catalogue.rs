@@ -90,7 +90,9 @@ fn layers(total: bool, uniform: bool, check: bool) -> Vec<Arc<dyn Protocol>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use gcs::properties::Properties;
+    use crate::rig::Rig;
+    use gcs::{properties::Properties, rng::Rng};
+    use proptest::prelude::*;
 
     #[test]
     fn every_name_gives_what_it_says() {
@@ -115,5 +117,46 @@ mod tests {
             "there is no stack `totl`; choose one of: fifo, total, total+uniform, fifo+check, total+check, \
              total+uniform+check"
         );
+    }
+
+    proptest! {
+        /// The layers above the transport together, with oracles, in one view that ends with the death of a minority.
+        #[test]
+        fn the_layers_work_together(seed: u64, n in 1_usize..6, total: bool, uniform: bool, dead in 0_usize..3) {
+            let above = layers(total, uniform, true).split_off(2);
+            let (mut rig, mut rng) = (Rig::new(above, n, 600, 10_000, seed), Rng::new(seed));
+            let mut cast: Vec<Vec<Vec<u8>>> = vec![Vec::new(); n];
+            for i in 0..200_u8 {
+                let r = rng.below(n as u64) as usize;
+                if rng.chance(300) && rig.credit(r) {
+                    let message = vec![i; rng.below(3000) as usize];
+                    rig.cast(r, &[&message]);
+                    cast[r].push(message);
+                }
+                rig.step(&mut rng);
+                rig.tick();
+            }
+            let before: Vec<_> = (0..n).map(|r| rig.messages(r)).collect();
+            rig.dead = (1 << dead.min((n - 1) / 2)) - 1;
+            rig.close();
+            let alive: Vec<_> = (0..n).filter(|r| rig.dead >> r & 1 == 0).collect();
+            for r in &alive {
+                let after = rig.messages(*r);
+                for other in if uniform { 0..n } else { *r..*r + 1 } {
+                    let kept = if total {
+                        after.starts_with(&before[other])
+                    } else {
+                        before[other].iter().all(|m| after.contains(m))
+                    };
+                    prop_assert!(kept, "what {other} delivered, {r} delivers");
+                }
+                for sender in &alive {
+                    let of = |m: &(u16, Vec<u8>)| (usize::from(m.0) == *sender).then(|| m.1.clone());
+                    let got: Vec<_> = after.iter().filter_map(of).chain(rig.unsent(*sender)).collect();
+                    prop_assert_eq!(&got, &cast[*sender], "everything is delivered or handed back");
+                }
+                prop_assert!(!total || after == rig.messages(alive[0]), "in one order");
+            }
+        }
     }
 }

@@ -375,6 +375,17 @@ mod tests {
     }
 
     #[test]
+    fn the_end_of_congestion_is_told_at_once() {
+        let mut rig = rig(2);
+        rig.down(1, Down::Congested(true));
+        rig.cast(0, &[b"little"]);
+        rig.settle();
+        assert_eq!(rig.sent[usize::from(KIND)], 0);
+        rig.down(1, Down::Congested(false));
+        assert_eq!(rig.sent[usize::from(KIND)], 1);
+    }
+
+    #[test]
     fn nonsense_gives_no_credit() {
         let mut rig = rig(2);
         fill(&mut rig, 0);

@@ -473,7 +473,7 @@ mod tests {
             rig.receive(0, vec![bytes.into()]);
             rig.messages(0).len() - before
         };
-        let too_long = u32::try_from(MAX_MESSAGE + 1).unwrap().to_le_bytes();
+        let too_long = [&u32::try_from(MAX_MESSAGE + 1).unwrap().to_le_bytes()[..], b"x"].concat();
         for (content, payload) in [
             (WHOLE, &b""[..]),
             (WHOLE, b"\x09\0\0\0short"),

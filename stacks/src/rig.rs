@@ -49,7 +49,8 @@ impl Layer for WireLayer {
     fn down(&mut self, event: Down, cx: &mut Context<'_>) {
         match event {
             Down::Frames(mut frames) => {
-                frames.retain(|f| !(self.wedged && f.is_reliable()));
+                let started = frames.iter().any(Frame::is_reliable);
+                assert!(!self.wedged || !started, "a frame was started after the wedge");
                 let mut own = Frames::new();
                 for f in frames.iter_mut().filter(|f| f.is_reliable()) {
                     self.rows[self.me][self.me] += 1;
@@ -366,6 +367,11 @@ impl Rig {
             _ => None,
         });
         frames.flatten().filter(|f| f.seq > 0).map(|f| (f.from, f.payload().to_vec())).collect()
+    }
+
+    /// How many data frames a member has sent.
+    pub(crate) fn data_sent(&self, r: usize) -> usize {
+        self.log[r].iter().filter(|datagram| datagram[2] == Frame::DATA).count()
     }
 
     /// The messages that came out of a top.

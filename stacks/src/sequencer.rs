@@ -291,7 +291,7 @@ mod tests {
         check::Check,
         rig::{Raw, Rig},
     };
-    use gcs::rng::Rng;
+    use gcs::{rng::Rng, view::Cut};
     use proptest::prelude::*;
     use std::sync::Arc;
 
@@ -360,6 +360,21 @@ mod tests {
         assert_eq!(rig.frames(2)[1..], [(1, b"b2".to_vec()), (0, b"a2".to_vec())]);
     }
 
+    #[test]
+    fn at_the_end_what_is_ordered_comes_before_what_is_not() {
+        let mut rig = rig(3, 1);
+        let entry = |rank: Rank, upto: u64| [&rank.to_le_bytes()[..], &upto.to_le_bytes()].concat();
+        rig.cast(2, &[b"c1", b"c2"]);
+        // The first ORDER names a frame that is lost with its sender.
+        let (first, second) = (rig.forge(KIND, 0, 1, &entry(1, 1)), rig.forge(KIND, 0, 2, &entry(2, 1)));
+        rig.receive(2, vec![first, second, rig.forge(0xff, 0, 3, b"a3")]);
+        assert_eq!(rig.frames(2), []);
+        let frontier = rig.wedge(2);
+        rig.down(2, Down::Close(Arc::new(Cut { frontier, holder: vec![2; 3] })));
+        let order: Vec<_> = rig.frames(2).into_iter().map(|f| f.1).collect();
+        assert_eq!(order, [b"c1", b"a3", b"c2"]);
+    }
+
     /// Some casts and some steps, by chance.
     fn play(rig: &mut Rig, rng: &mut Rng, moves: usize) {
         let n = rig.stacks.len() as u64;
@@ -405,6 +420,10 @@ mod tests {
                 let after = rig.frames(*r);
                 prop_assert_eq!(&after, &rig.frames(alive[0]));
                 prop_assert_eq!(&after[..before.len()], &before[..]);
+                for sender in &alive {
+                    let delivered = after.iter().filter(|f| usize::from(f.0) == *sender).count();
+                    prop_assert_eq!(delivered, rig.data_sent(*sender), "nothing of a survivor is lost");
+                }
             }
         }
     }

@@ -9,6 +9,9 @@
 //! - [`server`]: the TCP side; it hands batches of commands to a [`server::Backend`] and knows nothing of groups.
 
 pub mod argv;
+pub mod client;
+pub mod program;
+pub mod replica;
 pub mod server;
 pub mod store;
 mod varint;

@@ -1,5 +1,6 @@
 //! What a replicated program implements: a deterministic state machine, and its snapshot.
 
+use crate::view::View;
 use bytes::Bytes;
 use std::sync::Arc;
 
@@ -16,6 +17,12 @@ pub trait StateMachine: Send + 'static {
 
     /// Answers a read-only query. `at` is the time of the last command or barrier before it.
     fn query(&self, query: &[u8], at: AgreedTime) -> Bytes;
+
+    /// The group has a new view. An ordered input like a command: every replica sees it between the same commands. A
+    /// replica that receives the state at a view's beginning is not called for that view, the state includes it.
+    fn view_changed(&mut self, view: &View) {
+        let _ = view;
+    }
 
     /// Freezes the present state. Called between two commands while the group goes on, so it must be cheap (share
     /// structure, copy on write): writes wait as long as this call takes.

@@ -1,0 +1,119 @@
+//! Gives inputs to processes, and carries out what comes of them on the network's side.
+
+use super::{
+    app::App,
+    node::Node,
+    plan::{Fault, When},
+    process::{Status, addr_of, index_of},
+    trace::{Observation, What},
+    world::{Happening, World},
+};
+use crate::endpoint::{Effects, Input, Transmit};
+use std::collections::VecDeque;
+
+/// A deadline that does not move in so many ticks at one instant is a bug.
+const TICKS_AT_ONCE: u32 = 200;
+/// Datagrams that the stranger has overheard and may repeat.
+const OVERHEARD: usize = 32;
+
+impl<N: Node, A: App> World<N, A> {
+    /// Gives an input to a process, and carries out what comes of it. A process that is stopped gets it later; what a
+    /// process was about to do when it was stopped counts as done before.
+    pub(super) fn input(&mut self, process: usize, input: Input) {
+        let mut pending = VecDeque::from([input]);
+        let mut ticks = 0;
+        while self.processes[process].status == Status::Up && self.violation.is_none() {
+            let local = self.processes[process].clock.local(self.now);
+            let Some(node) = self.processes[process].node.as_mut() else { return };
+            let Some(input) = pending.pop_front() else {
+                if node.deadline() <= local {
+                    ticks += 1;
+                    assert!(ticks < TICKS_AT_ONCE, "a deadline does not move however often the timer ticks");
+                    pending.push_back(Input::Tick);
+                    continue;
+                }
+                break;
+            };
+            let mut effects = Effects::default();
+            node.handle(local, input, &mut effects);
+            node.check();
+            self.inputs += 1;
+            // Whether the network or the application sees effects first is for the driver to choose; both must do.
+            if self.rng.chance(500) {
+                self.transmit(process, effects.transmits);
+                self.events(process, effects.events, &mut pending);
+            } else {
+                self.events(process, effects.events, &mut pending);
+                self.transmit(process, effects.transmits);
+            }
+        }
+        let p = &mut self.processes[process];
+        if p.is_alive() {
+            p.waiting.append(&mut pending);
+        }
+        self.schedule_tick(process);
+    }
+
+    fn schedule_tick(&mut self, process: usize) {
+        let p = &mut self.processes[process];
+        let Some(node) = p.node.as_ref().filter(|_| p.status == Status::Up) else { return };
+        let at = p.clock.true_time(node.deadline()).max(self.now);
+        if at != u64::MAX && at != p.tick_at {
+            p.tick_at = at;
+            self.queue.push(at, Happening::Tick(process));
+        }
+    }
+
+    fn transmit(&mut self, process: usize, transmits: Vec<Transmit>) {
+        let from = addr_of(process);
+        for t in transmits {
+            let traced =
+                self.physics.trace_datagrams && t.payload.first() != Some(&crate::frame::MAGIC_FRAME);
+            let kind = if self.triggers || traced { (self.physics.classify)(&t.payload) } else { "" };
+            if self.overheard.len() < OVERHEARD || self.network.sent.is_multiple_of(16) {
+                self.overheard.push_back(t.payload.clone());
+                self.overheard.truncate(OVERHEARD + 1);
+                if self.overheard.len() > OVERHEARD {
+                    self.overheard.pop_front();
+                }
+            }
+            for to in &t.to {
+                if !self.processes[process].is_alive() {
+                    return;
+                }
+                let Some(to) = index_of(*to).filter(|to| *to < self.processes.len()) else { continue };
+                self.trace.mix(self.now ^ (to as u64) << 48 ^ (t.payload.len() as u64) << 32);
+                if traced {
+                    let what = What::Transmitted { to, kind, len: t.payload.len() };
+                    let member = self.me(process);
+                    self.trace.add(Observation { at: self.now, process, member, what });
+                }
+                for (at, payload) in self.network.carry(self.now, process, to, &t.payload) {
+                    self.queue.push(at, Happening::Arrival { to, from, payload });
+                }
+                if self.triggers {
+                    self.trigger(process, kind);
+                }
+            }
+        }
+    }
+
+    /// Takes the steps that wait for this datagram.
+    fn trigger(&mut self, process: usize, kind: &str) {
+        let mut due: Vec<Fault> = Vec::new();
+        for (step, count, done) in &mut self.steps {
+            if let When::Sends { process: p, kind: k, nth } = &step.when
+                && !*done
+                && *p == process
+                && k == kind
+            {
+                *count += 1;
+                if *count >= *nth {
+                    *done = true;
+                    due.push(step.fault.clone());
+                }
+            }
+        }
+        due.iter().for_each(|f| self.apply(f));
+    }
+}

@@ -1,0 +1,92 @@
+//! M5, primary component: the views of an epoch follow each other one by one, consecutive ones share a member, and no
+//! second primary comes up beside a living one.
+//!
+//! A view's successor is decided by a quorum of members that have installed it. Applications that still receive the
+//! state learn of views late, so the oracle asks for one member that knows the predecessor, not for a quorum.
+
+use super::{Oracle, Violation, hold};
+use crate::sim::trace::{Observation, What};
+use crate::{id::MemberId, membership::is_quorum, sim::trace::names, view::ViewId};
+use std::{collections::BTreeMap, sync::Arc};
+
+/// Oracle M5, primary component.
+#[derive(Clone, Debug, Default)]
+pub struct M5 {
+    views: BTreeMap<ViewId, Arc<[MemberId]>>,
+    /// Where the living are.
+    at: BTreeMap<MemberId, ViewId>,
+}
+
+impl M5 {
+    /// A new epoch begins: no quorum of an older one may be alive, and in it.
+    fn on_founding(&self, founded: ViewId) -> Result<(), Violation> {
+        let mut newest: BTreeMap<u64, ViewId> = BTreeMap::new();
+        for id in self.views.keys() {
+            newest.insert(id.epoch, *id);
+        }
+        for id in newest.into_values().filter(|id| id.epoch != founded.epoch) {
+            let members = &self.views[&id];
+            let alive = |m: &MemberId| self.at.get(m).is_some_and(|v| v.epoch == id.epoch);
+            let set =
+                members.iter().enumerate().filter(|(_, m)| alive(m)).fold(0_u64, |s, (r, _)| s | 1 << r);
+            let names = names(members);
+            hold!(
+                self,
+                !is_quorum(set, members.len()),
+                "view {founded} founds a group while a quorum of view {id} [{names}] lives"
+            );
+        }
+        Ok(())
+    }
+}
+
+impl Oracle for M5 {
+    fn name(&self) -> &'static str {
+        "M5"
+    }
+
+    fn observe(&mut self, o: &Observation) -> Result<(), Violation> {
+        match &o.what {
+            What::View(v) => {
+                if !self.views.contains_key(&v.id) {
+                    if v.id.number == 1 {
+                        self.on_founding(v.id)?;
+                    } else {
+                        let before = ViewId { number: v.id.number - 1, ..v.id };
+                        let members = self.views.get(&before);
+                        hold!(self, members.is_some(), "view {} has no predecessor", v.id);
+                        let shares = members.is_some_and(|m| m.iter().any(|m| v.members.contains(m)));
+                        hold!(self, shares, "view {} shares no member with its predecessor", v.id);
+                    }
+                    self.views.insert(v.id, v.members.clone());
+                }
+                self.at.insert(o.member, v.id);
+            }
+            What::Crashed | What::Left(_) => {
+                self.at.remove(&o.member);
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{super::testing::Script, *};
+
+    #[test]
+    fn views_follow_each_other() {
+        Script::new().install(1, &[0, 1, 2]).install(2, &[0, 1]).install(3, &[1]).passes(M5::default());
+        Script::new().install(1, &[0, 1, 2]).view(0, 3, &[0, 1]).fails(M5::default());
+        Script::new().install(1, &[0, 1]).view(2, 2, &[2, 3]).fails(M5::default());
+    }
+
+    #[test]
+    fn one_primary_at_a_time() {
+        let one = Script::new().install(1, &[0, 1, 2]);
+        one.clone().epoch(2).view(3, 1, &[3, 4]).fails(M5::default());
+        let dead = one.crash(0).crash(1);
+        dead.epoch(2).view(3, 1, &[3, 4]).passes(M5::default());
+    }
+}
