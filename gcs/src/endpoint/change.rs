@@ -234,7 +234,11 @@ impl Member {
         if let Some(value) = choose(promises.values().filter_map(|p| p.accepted.clone())) {
             return Some(value);
         }
-        let stays = |r: Rank| excluded >> r & 1 == 0 && self.joins.leavers >> r & 1 == 0;
+        let alive = |r: Rank| excluded >> r & 1 == 0;
+        // When everybody leaves, the proposer does so last, alone.
+        let last = promises.keys().all(|r| !alive(*r) || self.joins.leavers >> r & 1 == 1);
+        let leaves = |r: Rank| self.joins.leavers >> r & 1 == 1 && !(last && r == self.rank);
+        let stays = |r: Rank| alive(r) && !leaves(r);
         let mut next = Vec::new();
         for (r, p) in promises.iter().filter(|(r, _)| stays(**r)) {
             let m = self.view.member(*r)?;
