@@ -71,6 +71,7 @@ struct Candidate {
     heard_at: Time,
     pledged_to_me: bool,
     founds_alone: bool,
+    founds_together: bool,
 }
 
 impl Seeking {
@@ -154,7 +155,8 @@ impl Seeking {
 
     /// Pledges this process to the lowest candidate, or asks for the pledge back if it is with another one.
     fn choose_pledge(&mut self, core: &Core) {
-        let lowest = self.candidates.values().map(|c| c.id).chain([core.me]).min_by_key(|id| id.addr);
+        let founders = self.candidates.values().filter(|c| c.founds_together).map(|c| c.id);
+        let lowest = founders.chain([core.me]).min_by_key(|id| id.addr);
         match self.pledge {
             None => {
                 self.pledge = lowest;
@@ -240,6 +242,7 @@ impl Seeking {
             heard_at: now,
             pledged_to_me: pledged == Some(core.me) && !join.withdraw,
             founds_alone: join.expect == 1,
+            founds_together: join.expect > 1,
         };
         self.candidates.insert(from.addr, candidate);
         if join.withdraw && pledged == Some(core.me) {

@@ -27,8 +27,9 @@ use std::{
 const MS: u64 = 1_000_000;
 /// The liveness phase looks this often whether the group is whole.
 const LOOK: u64 = 10 * MS;
-/// A whole group must stay whole for this long before it is taken for stable.
-const STABLE: u64 = 200 * MS;
+/// A whole group must stay whole for this long before it is taken for stable: longer than silence and leases, so that
+/// nothing that was accepted before the network healed is still to be decided.
+const STABLE: u64 = 1_000 * MS;
 /// So long without a quorum after healing: there will be no progress.
 const HOPELESS: u64 = 3_000 * MS;
 
