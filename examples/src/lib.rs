@@ -1,4 +1,5 @@
 //! Shared parts of the example programs.
 
+pub mod cat;
 pub mod demo;
 pub mod kv;

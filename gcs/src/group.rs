@@ -65,7 +65,6 @@ impl From<Refused> for CastError {
 
 impl Group {
     /// Settings for a membership in the group called `name`.
-    #[must_use]
     pub fn builder(name: &str) -> Builder {
         Builder::new(name)
     }

@@ -76,6 +76,9 @@ pub enum Down {
     Congested(bool),
     /// There is evidence that this member's process is gone.
     Gone(Rank),
+    /// Members (a mask) that the view change leaves behind: answer them no more, so that their leases end. Replaces an
+    /// earlier mask.
+    Shun(u64),
 }
 
 /// Facts, from the bottom of the stack upwards.

@@ -13,7 +13,8 @@
 //!
 //! **Events.** Up: `Frames` are noticed; its own are consumed, others pass. `Suspicions` whenever who is silent for whom,
 //! or gone, has changed; `Contact` whenever `quorum_at` or `answered_at` has. Down: `Gone` is recorded, spread at once and
-//! passed on; `Close` silences the layer; `Wedge` does not.
+//! passed on; `Shun` freezes the echoes of those it names, so that they have no new contact; `Close` silences the layer;
+//! `Wedge` does not.
 //!
 //! **Frames.** Unreliable, to all others: `| 1 | sent_at: u64 | suspects: u64 | gone: u64 | echo: members × u64 |`,
 //! little-endian. `sent_at` is of the sender's own clock, `echo[r]` the latest `sent_at` received from `r`, 0 for none.
@@ -155,10 +156,16 @@ struct HeartbeatLayer {
     score: u32,
     on_time: u32,
     closed: bool,
+    /// Members that are answered no more, as a mask.
+    shunned: u64,
     dropped: u64,
 }
 
 impl HeartbeatLayer {
+    fn shuns(&self, rank: usize) -> bool {
+        self.shunned >> rank & 1 == 1
+    }
+
     fn new(scope: &Scope) -> Self {
         let members = scope.members();
         let heartbeat = Duration::from_millis(scope.watch.heartbeat_ms.max(1));
@@ -186,6 +193,7 @@ impl HeartbeatLayer {
             score: 0,
             on_time: 0,
             closed: false,
+            shunned: 0,
             dropped: 0,
         }
     }
@@ -208,7 +216,12 @@ impl HeartbeatLayer {
             sent_at: cx.now,
             suspects: self.word.silent[self.me],
             gone: self.word.gone,
-            echo: self.peers.iter().map(|p| p.latest).collect(),
+            echo: self
+                .peers
+                .iter()
+                .enumerate()
+                .map(|(r, p)| if self.shuns(r) { p.echoed } else { p.latest })
+                .collect(),
         };
         if self.members > 1 {
             cx.down(Down::Frames(vec![cx.control_frame(Dest::Others, false, &beat.encode())]));
@@ -216,8 +229,9 @@ impl HeartbeatLayer {
         // The first time the initial values are news.
         let mut news = self.sent_at == Time::ZERO;
         self.sent_at = cx.now;
-        for (peer, answered_at) in self.peers.iter_mut().zip(&mut self.contact.answered_at) {
-            if peer.latest > peer.echoed {
+        let shunned = self.shunned;
+        for (r, (peer, answered_at)) in self.peers.iter_mut().zip(&mut self.contact.answered_at).enumerate() {
+            if shunned >> r & 1 == 0 && peer.latest > peer.echoed {
                 peer.echoed = peer.latest;
                 *answered_at = cx.now;
                 news = true;
@@ -380,6 +394,10 @@ impl Layer for HeartbeatLayer {
     fn down(&mut self, event: Down, cx: &mut Context<'_>) {
         match event {
             Down::Gone(member) => self.on_gone(member, cx),
+            Down::Shun(members) => {
+                self.shunned = members;
+                cx.down(event);
+            }
             Down::Close(_) => {
                 self.closed = true;
                 cx.cancel_timer(BEAT);

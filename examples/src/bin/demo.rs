@@ -21,7 +21,9 @@ fn main() -> ExitCode {
         return program::main(program::Args::parse_from(args));
     }
     if !args.is_empty() {
-        println!("demo takes no arguments: it starts three gcs-kv replicas, loads, kills and restarts them, and counts");
+        println!(
+            "demo takes no arguments: it starts three gcs-kv replicas, loads, kills and restarts them, and counts"
+        );
         return ExitCode::from(if args[0] == "--help" { 0 } else { 2 });
     }
     match run() {
@@ -48,10 +50,15 @@ fn run() -> anyhow::Result<u64> {
     println!("{CLIENTS} clients write, each waits for every reply");
     let load = Load::start(CLIENTS, cluster.redis());
     pause(2000);
-    println!("  {} writes acknowledged, longest wait of a client {:?}", load.acknowledged(), load.take_longest_pause());
+    println!(
+        "  {} writes acknowledged, longest wait of a client {:?}",
+        load.acknowledged(),
+        load.take_longest_pause()
+    );
 
     let mut pauses = Vec::new();
-    let coordinator = verify::members(cluster.redis()[0])?.first().and_then(|n| cluster.by_name(n)).unwrap_or(0);
+    let coordinator =
+        verify::members(cluster.redis()[0])?.first().and_then(|n| cluster.by_name(n)).unwrap_or(0);
     pauses.push(kill_and_restart(&mut cluster, &lines, &load, coordinator, "the coordinator")?);
     let second = (coordinator + 2) % cluster.len();
     pauses.push(kill_and_restart(&mut cluster, &lines, &load, second, "another one")?);
@@ -70,7 +77,10 @@ fn run() -> anyhow::Result<u64> {
     println!("kills                    2, each followed by a restart");
     println!("writes acknowledged      {acknowledged}");
     println!("requests to try again    {failed} (their replica died; the client went to the next one)");
-    println!("longest wait of a client {:?} and {:?}, around the first and the second kill", pauses[0], pauses[1]);
+    println!(
+        "longest wait of a client {:?} and {:?}, around the first and the second kill",
+        pauses[0], pauses[1]
+    );
     println!("acknowledged writes lost {lost}");
     Ok(lost)
 }
@@ -94,7 +104,10 @@ fn kill_and_restart(
     })?;
     pause(1500);
     let longest = load.take_longest_pause();
-    println!("  {} more writes acknowledged, longest wait of a client {longest:?}", load.acknowledged() - before);
+    println!(
+        "  {} more writes acknowledged, longest wait of a client {longest:?}",
+        load.acknowledged() - before
+    );
     println!("restart {}", cluster.name(victim));
     cluster.start(victim)?;
     wait_for(lines, cluster, Duration::from_secs(20), |i, line| i == victim && line == "ready")?;

@@ -73,7 +73,13 @@ fn now() -> Instant {
     Instant::now()
 }
 
-fn write(client: usize, replicas: &[SocketAddr], stop: &AtomicBool, count: &AtomicU64, longest: &AtomicU64) -> Outcome {
+fn write(
+    client: usize,
+    replicas: &[SocketAddr],
+    stop: &AtomicBool,
+    count: &AtomicU64,
+    longest: &AtomicU64,
+) -> Outcome {
     let mut outcome = Outcome::default();
     let mut at = client % replicas.len();
     let mut connection = None;

@@ -19,8 +19,10 @@ pub fn lost(replica: SocketAddr, outcomes: &[Outcome]) -> anyhow::Result<u64> {
     for (client, outcome) in outcomes.iter().enumerate() {
         for numbers in outcome.acknowledged.chunks(BATCH) {
             let keys: Vec<_> = numbers.iter().map(|n| format!("demo:{client}:{n}")).collect();
-            let args: Vec<&[u8]> = std::iter::once(&b"MGET"[..]).chain(keys.iter().map(String::as_bytes)).collect();
-            let OwnedFrame::Array(values) = connection.request(&args).context("a replica does not answer")? else {
+            let args: Vec<&[u8]> =
+                std::iter::once(&b"MGET"[..]).chain(keys.iter().map(String::as_bytes)).collect();
+            let OwnedFrame::Array(values) = connection.request(&args).context("a replica does not answer")?
+            else {
                 bail!("a replica answers MGET with something else than an array");
             };
             let right = |(n, v): (&u64, &OwnedFrame)| matches!(v, OwnedFrame::BulkString(b) if *b == n.to_string().as_bytes());

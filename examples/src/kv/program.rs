@@ -37,7 +37,7 @@ pub struct Args {
     /// Found the group, unless a contact knows of it.
     #[arg(long, conflicts_with = "expect")]
     found: bool,
-    /// Found the group as soon as this many replicas have met (more than half of all that will ever be started).
+    /// Found the group as soon as this many replicas have met (more than two thirds of all that will ever be started).
     #[arg(long)]
     expect: Option<usize>,
     /// Where Redis clients connect.
@@ -125,7 +125,10 @@ async fn announce(replica: Replicated<Store>) {
         }
         if blocked != s.blocked {
             blocked = s.blocked;
-            println!("{}", if blocked { "blocked: no contact with a majority" } else { "in contact with a majority" });
+            println!(
+                "{}",
+                if blocked { "blocked: no contact with a majority" } else { "in contact with a majority" }
+            );
         }
         if status.changed().await.is_err() {
             return;

@@ -27,7 +27,8 @@ impl Backend for Replica {
         if let Some(v) = self.0.view() {
             let names: Vec<_> = v.view.members.iter().map(|m| &*m.name).collect();
             let role = if v.rank == 0 { "coordinator" } else { "member" };
-            let _ = write!(text, "view:{}\r\nmembers:{}\r\ngroup_role:{role}\r\n", v.view.id, names.join(","));
+            let _ =
+                write!(text, "view:{}\r\nmembers:{}\r\ngroup_role:{role}\r\n", v.view.id, names.join(","));
         }
         let _ = write!(text, "quorum:{}\r\n", if lease { "yes" } else { "no" });
         text
@@ -38,9 +39,15 @@ fn refusal(e: ExecuteError) -> BackendError {
     let why = match e {
         ExecuteError::NoQuorum => "this replica is not in contact with a majority of the group",
         ExecuteError::Unknown => "the group did not confirm it in time",
-        ExecuteError::TooLarge => return BackendError::Busy { why: "the batch is too large for one message".to_owned() },
+        ExecuteError::TooLarge => {
+            return BackendError::Busy { why: "the batch is too large for one message".to_owned() };
+        }
         ExecuteError::Stopped => "this replica has left the group",
     };
     let why = why.to_owned();
-    if e == ExecuteError::Unknown { BackendError::OutcomeUnknown { why } } else { BackendError::NoQuorum { why } }
+    if e == ExecuteError::Unknown {
+        BackendError::OutcomeUnknown { why }
+    } else {
+        BackendError::NoQuorum { why }
+    }
 }

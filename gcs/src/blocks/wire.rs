@@ -105,12 +105,10 @@ pub(super) fn put_owner(buf: &mut Vec<u8>, owner: Owner) {
 }
 
 /// A small state, encoded as a whole: one chunk.
-pub(super) struct Whole(pub(super) Bytes);
+struct Whole(Bytes);
 
-impl Whole {
-    pub(super) fn new(state: Vec<u8>) -> Arc<dyn Snapshot> {
-        Arc::new(Self(state.into()))
-    }
+pub(super) fn whole(state: Vec<u8>) -> Arc<dyn Snapshot> {
+    Arc::new(Whole(state.into()))
 }
 
 impl Snapshot for Whole {

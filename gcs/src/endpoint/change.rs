@@ -380,6 +380,7 @@ impl Member {
         if !self.change.is_wedged() {
             self.down(now, core, Down::Wedge, fx);
         }
+        self.down(now, core, Down::Shun(self.left_behind(&value)?), fx);
         let cut = Arc::new(value.cut());
         let pending = Pending { ballot, value, cut: cut.clone(), held: false, retry_at: now };
         self.change.pending = Some(pending);
@@ -387,6 +388,13 @@ impl Member {
             self.down(now, core, Down::Fetch(cut), fx);
         }
         Ok(())
+    }
+
+    /// The members of this view that are not among the next ones, as a mask.
+    fn left_behind(&self, value: &Value) -> Result<u64, Malformed> {
+        let next = value.members()?;
+        let members = self.view.members.iter().enumerate();
+        Ok(members.filter(|(_, m)| next.iter().all(|n| n.id != m.id)).fold(0, |mask, (r, _)| mask | 1 << r))
     }
 
     fn say_accepted(&mut self, core: &Core, ballot: Ballot, fx: &mut Effects) {
@@ -398,8 +406,7 @@ impl Member {
     /// Accepts what is pending, once all frames are here and all leases over.
     fn try_accept(&mut self, now: Time, core: &mut Core, fx: &mut Effects) -> Result<(), Malformed> {
         let Some(p) = self.change.pending.as_ref().filter(|p| p.held) else { return Ok(()) };
-        let next = p.value.members()?;
-        let free_at = self.leases_end(core, |id| next.iter().any(|m| m.id == id));
+        let free_at = self.leases_end(core, self.left_behind(&p.value)?);
         if now < free_at {
             if let Some(p) = &mut self.change.pending {
                 p.retry_at = free_at;
@@ -413,14 +420,14 @@ impl Member {
         Ok(())
     }
 
-    /// When the last lease ends that this member let one of those have who do not stay, are not gone and did not ask.
-    fn leases_end(&self, core: &Core, stays: impl Fn(MemberId) -> bool) -> Time {
+    /// When the last lease ends that this member let one of these have who are not gone and did not ask to leave.
+    fn leases_end(&self, core: &Core, left_behind: u64) -> Time {
         let lease = core.lease() + core.lease() * DRIFT_TENTHS / 10;
         let excused = self.suspicions.gone | self.joins.leavers | 1 << self.rank;
-        let members = self.view.members.iter().enumerate();
-        members
-            .filter(|(r, m)| excused >> r & 1 == 0 && !stays(m.id))
-            .filter_map(|(r, _)| self.contact.answered_at.get(r).map(|at| *at + lease))
+        let answered = self.contact.answered_at.iter().enumerate();
+        answered
+            .filter(|(r, _)| (left_behind & !excused) >> r & 1 == 1)
+            .map(|(_, at)| *at + lease)
             .max()
             .unwrap_or(Time::ZERO)
     }

@@ -11,7 +11,7 @@ pub enum Bootstrap {
     /// Join a group that the contacts know of; if none answers within the silence time-out, found it alone.
     Found,
     /// Join a group that the contacts know of, or found it together as soon as this many processes have met. The number
-    /// must be more than half of all processes that are ever started for this group.
+    /// must be more than two thirds of all processes that are ever started for this group.
     Expect(usize),
 }
 

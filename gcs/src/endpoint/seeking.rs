@@ -12,9 +12,11 @@
 //! joiner is let in when it has heard every member itself, so that a one-way link does not let it in and throw it out
 //! again.
 //!
-//! Founding with `expect(n)`: every process pledges itself to one candidate, the lowest address that it hears, and
-//! takes the pledge back only when that one says that it has not used it, or is certainly dead. Who has `n` pledges, its
-//! own included, founds. Two foundings would need `2n` pledges, so `n` must be more than half of all processes.
+//! Founding with `expect(n)`: every process pledges itself to one candidate, the lowest address that it hears. Who has
+//! `n` pledges, its own included, founds. A pledge is taken back when that one says that it has not used it; when it
+//! falls silent, the process takes a new incarnation, which the silent one can do nothing with, and is free again. Of
+//! `N` processes, at most `N - n` can install a founding that has lost its founders to another one, and that must be
+//! less than half of the `n` it was made of: so `n` must be more than two thirds of all processes (see ADR 005).
 
 use super::{
     config::Bootstrap,
@@ -23,7 +25,7 @@ use super::{
     io::{Effects, LeaveReason},
 };
 use crate::{
-    id::{MAX_MEMBERS, MemberId},
+    id::{Incarnation, MAX_MEMBERS, MemberId},
     time::Time,
     wire::{Body, Decide, Id, Join, MemberList, Refuse, Release},
 };
@@ -108,6 +110,10 @@ impl Seeking {
             return Step::Leave(LeaveReason::NoAnswer);
         }
         self.candidates.retain(|_, c| now.since(c.heard_at) < STALE);
+        if self.pledge.is_some_and(|p| p.addr != core.me.addr && !self.candidates.contains_key(&p.addr)) {
+            core.me.incarnation = Incarnation(core.me.incarnation.0 + 1);
+            self.pledge = None;
+        }
         if now.since(self.told_at) > STALE {
             self.members.clear();
             self.heard.clear();

@@ -24,6 +24,8 @@ use tokio::sync::{mpsc, oneshot};
 /// How often another port is tried when any will do.
 const PORT_ATTEMPTS: usize = 16;
 
+type Change = Box<dyn FnOnce(&mut Config) + Send>;
+
 /// Settings for a membership: see [`Group::builder`]. Without [`Self::found`] or [`Self::expect`] it joins a group that
 /// exists.
 #[must_use]
@@ -34,7 +36,7 @@ pub struct Builder {
     contacts: Vec<SocketAddr>,
     bootstrap: Bootstrap,
     stack: Option<Blueprint>,
-    tune: Vec<Box<dyn FnOnce(&mut Config) + Send>>,
+    tune: Vec<Change>,
     transport: Option<Box<dyn Transport>>,
     queue_bytes: usize,
     busy_poll: bool,

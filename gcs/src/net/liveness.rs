@@ -142,7 +142,7 @@ async fn be_watched(mut stream: TcpStream, me: &Me) -> io::Result<()> {
     let theirs = read_hello(&mut stream).await?;
     if theirs.is_some_and(|h| h.group == me.group) {
         // Nothing is expected: a byte is as good as the end.
-        stream.read(&mut [0]).await?;
+        let _ = stream.read_u8().await;
     }
     Ok(())
 }
@@ -194,7 +194,7 @@ async fn attempt(member: MemberId, me: &Me) -> Outcome {
     match read_hello(&mut stream).await {
         Ok(Some(h)) if h.group == me.group && h.id.incarnation == member.incarnation => {
             let began = tokio::time::Instant::now();
-            let _ = stream.read(&mut [0]).await;
+            let _ = stream.read_u8().await;
             // Whoever hangs up at once again and again is asked at a bounded rate.
             if began.elapsed() < Duration::from_millis(10) {
                 sleep(Duration::from_millis(1)).await;

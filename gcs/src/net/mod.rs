@@ -1,5 +1,5 @@
 //! How datagrams travel: over UDP ([`udp`]) or within one process ([`memory`]); and how the death of a process is
-//! noticed at once ([`liveness`]).
+//! noticed at once (`liveness`).
 
 mod hello;
 pub(crate) mod liveness;

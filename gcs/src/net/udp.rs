@@ -1,8 +1,8 @@
 //! UDP, one socket, IPv4 or IPv6. A batch of datagrams costs one system call each way: `sendmmsg`, with segmentation
 //! offload where datagrams to one destination have equal sizes, and `recvmmsg` with receive offload.
 //!
-//! Received datagrams are slices of large buffers: a program that keeps a slice for long keeps [`SLOT`] bytes, so it
-//! copies what it wants to keep. Bounds: [`SLOTS`] buffers in use and [`RETIRED`] waiting for their last slice to go.
+//! Received datagrams are slices of large buffers: a program that keeps a slice for long keeps 512 KiB, so it
+//! copies what it wants to keep. Bounds: 16 buffers in use and 64 waiting for their last slice to go.
 
 use super::{BindError, Transport, TransportStats, sys};
 use crate::endpoint::{Datagram, Transmit};

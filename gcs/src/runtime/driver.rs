@@ -238,7 +238,7 @@ impl<E: Engine> Driver<E> {
             }
             Event::Left(reason) => {
                 self.state.left = true;
-                self.shared.set_lease(Time::ZERO);
+                self.shared.close_inbox();
                 status.send_modify(|s| s.left = Some(reason.clone()));
             }
             Event::Messages(_) | Event::StateRequested { .. } | Event::StateChunk { .. } => {}

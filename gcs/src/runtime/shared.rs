@@ -298,11 +298,16 @@ impl Shared {
         *self.stats.lock() = stats;
     }
 
-    /// The end: nothing more goes in either direction.
-    pub(crate) fn close(&self) {
+    /// Takes no more messages. To be called before anybody is told that this process has left.
+    pub(crate) fn close_inbox(&self) {
         self.inbox.lock().closed = true;
         self.room.notify_waiters();
         self.set_lease(Time::ZERO);
+    }
+
+    /// The end: nothing more goes in either direction.
+    pub(crate) fn close(&self) {
+        self.close_inbox();
         self.outbox.lock().closed = true;
         self.arrived.notify_one();
         self.status.send_modify(|s| s.stopped = true);

@@ -112,9 +112,9 @@ pub(super) fn build<A: App + 'static>(
     };
     let mut world = World::new(seed, plan.processes, setup.physics.clone(), all, make_both);
     let mut rng = Rng::new(seed ^ 0x0b00_0000_0000_0003);
-    let majority = plan.founders / 2 + 1;
-    let more = rng.below((plan.founders - majority) as u64 + 1);
-    world.found_with(majority + usize::try_from(more).unwrap_or(0), plan.founders);
+    let least = plan.founders * 2 / 3 + 1;
+    let more = rng.below((plan.founders - least) as u64 + 1);
+    world.found_with(least + usize::try_from(more).unwrap_or(0), plan.founders);
     for process in 0..plan.founders {
         let at = if rng.chance(700) { rng.below(20 * MS) } else { rng.below(300 * MS) };
         world.start_at(at, process);

@@ -299,7 +299,7 @@ impl Layer for ReliableLayer {
             Down::Fetch(cut) => self.on_fetch(cut, cx),
             Down::Close(cut) => self.on_close(cut, cx),
             Down::Gone(member) => self.on_gone(member, cx),
-            Down::Cast(_) | Down::Congested(_) => cx.down(event),
+            Down::Cast(_) | Down::Congested(_) | Down::Shun(_) => cx.down(event),
         }
     }
 

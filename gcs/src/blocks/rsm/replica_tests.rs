@@ -1,5 +1,5 @@
 use super::*;
-use crate::blocks::wire::Whole;
+use crate::blocks::wire::whole;
 
 /// Appends commands to a log; replies with its length and the time.
 #[derive(Default)]
@@ -14,7 +14,7 @@ impl StateMachine for Log {
         Bytes::copy_from_slice(&self.0)
     }
     fn snapshot(&self) -> Arc<dyn Snapshot> {
-        Whole::new(self.0.clone())
+        whole(self.0.clone())
     }
     fn reset(&mut self) {
         self.0.clear();

@@ -1,0 +1,124 @@
+//! Simulated executions, as many as you like: whole groups under faults from a seed, every guarantee checked.
+
+use clap::Parser;
+use gcs::sim::{Faults, Report, Setup, run};
+use std::{
+    process::ExitCode,
+    sync::{
+        Mutex,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    thread,
+};
+
+/// Simulated executions, as many as you like. A failing seed prints what went wrong, and the command that repeats it.
+#[derive(Parser)]
+struct Args {
+    /// How many executions.
+    #[arg(long, default_value_t = 2_000)]
+    seeds: u64,
+    /// The first seed.
+    #[arg(long, default_value_t = 1)]
+    from: u64,
+    /// The stack; `all` takes the named ones in turn.
+    #[arg(long, default_value = "all")]
+    stack: String,
+    /// Threads.
+    #[arg(long, default_value_t = 2)]
+    threads: u64,
+    /// Go on after a failure, and list all failing seeds at the end.
+    #[arg(long)]
+    keep_going: bool,
+    /// How many of the last observations a failure prints.
+    #[arg(long, default_value_t = 200)]
+    tail: usize,
+    /// Damage datagrams as well; then only panics count.
+    #[arg(long)]
+    corrupt: bool,
+}
+
+const STACKS: [&str; 6] =
+    ["fifo", "total", "total+uniform", "fifo+check", "total+check", "total+uniform+check"];
+
+/// The set-up of a seed: stacks, sizes and state transfer in turn.
+fn setup(args: &Args, seed: u64) -> anyhow::Result<(String, Setup)> {
+    let stack = match args.stack.as_str() {
+        "all" => STACKS[usize::try_from(seed % STACKS.len() as u64)?],
+        named => named,
+    };
+    let mut setup = Setup::new(gcs_stacks::named(stack)?);
+    setup.members = (3, 7);
+    setup.physics.trace_keep = args.tail;
+    setup.state_transfer = (seed / 7) % 3 != 0;
+    setup.faults = Faults { corruption: args.corrupt, ..Faults::all() };
+    Ok((stack.to_owned(), setup))
+}
+
+fn main() -> anyhow::Result<ExitCode> {
+    let args = Args::parse();
+    let _ = setup(&args, args.from)?;
+    // A violated assertion is a finding, not a crash: its message is in the report.
+    std::panic::set_hook(Box::new(|_| {}));
+    let (next, done, stop) = (AtomicU64::new(args.from), AtomicU64::new(0), AtomicBool::new(false));
+    let (progress, delivered) = (AtomicU64::new(0), AtomicU64::new(0));
+    let failed: Mutex<Vec<(u64, String)>> = Mutex::new(Vec::new());
+    let started = now();
+    thread::scope(|scope| {
+        for _ in 0..args.threads.max(1) {
+            scope.spawn(|| {
+                while !stop.load(Ordering::Relaxed) {
+                    let seed = next.fetch_add(1, Ordering::Relaxed);
+                    if seed >= args.from + args.seeds {
+                        return;
+                    }
+                    let Ok((stack, setup)) = setup(&args, seed) else { return };
+                    let report = run(seed, &setup);
+                    progress.fetch_add(u64::from(report.progress), Ordering::Relaxed);
+                    delivered.fetch_add(report.delivered, Ordering::Relaxed);
+                    if !report.is_ok() {
+                        say(&args, &stack, &report, &failed);
+                        stop.fetch_or(!args.keep_going, Ordering::Relaxed);
+                    }
+                    let n = done.fetch_add(1, Ordering::Relaxed) + 1;
+                    if n % 5_000 == 0 {
+                        println!(
+                            "{n} executions, {:.0} a second",
+                            n as f64 / started.elapsed().as_secs_f64()
+                        );
+                    }
+                }
+            });
+        }
+    });
+    let n = done.load(Ordering::Relaxed);
+    let failed = failed.into_inner().unwrap_or_default();
+    println!(
+        "{n} executions from seed {}, {:.0} a second; {} made progress to the end, {} messages delivered; {} failed",
+        args.from,
+        n as f64 / started.elapsed().as_secs_f64(),
+        progress.load(Ordering::Relaxed),
+        delivered.load(Ordering::Relaxed),
+        failed.len()
+    );
+    for (seed, what) in failed.iter().take(50) {
+        println!("  seed {seed}: {what}");
+    }
+    Ok(if failed.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn say(args: &Args, stack: &str, report: &Report, failed: &Mutex<Vec<(u64, String)>>) {
+    let what = report.violation.as_ref().map(ToString::to_string).unwrap_or_default();
+    if let Ok(mut failed) = failed.lock() {
+        if failed.is_empty() {
+            println!("{report}");
+            let corrupt = if args.corrupt { " --corrupt" } else { "" };
+            println!("repeat with: sim-soak --seeds 1 --from {} --stack {stack}{corrupt}", report.seed);
+        }
+        failed.push((report.seed, format!("{stack}: {}", what.lines().next().unwrap_or(""))));
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "a benchmark reads clocks")]
+fn now() -> std::time::Instant {
+    std::time::Instant::now()
+}

@@ -1,0 +1,138 @@
+//! The command line.
+
+use clap::{CommandFactory, FromArgMatches, Parser, error::ErrorKind};
+use std::{ffi::OsString, net::SocketAddr};
+
+const EXAMPLES: &str = "\
+Examples:
+  Three members found a group together, each in a terminal of its own:
+    gcs-cat --group chat --bind 127.0.0.1:4001 --contact 127.0.0.1:4002 --expect 3 --name ann
+    gcs-cat --group chat --bind 127.0.0.1:4002 --contact 127.0.0.1:4001 --expect 3 --name bob
+    gcs-cat --group chat --bind 127.0.0.1:4003 --contact 127.0.0.1:4001 --expect 3 --name cid
+  What one types, all print, in the same order. Kill one and see the others go on.
+
+  One more joins, through any member:
+    gcs-cat --group chat --bind 127.0.0.1:4004 --contact 127.0.0.1:4001,127.0.0.1:4002 --name dot
+
+  Alone, to try the output for programs:
+    seq 3 | gcs-cat --group solo --bind 127.0.0.1:4001 --found --json
+
+Output with --json, one object a line:
+  {\"event\":\"view\",\"id\":ID,\"members\":[NAME...],\"came_with\":[NAME...]}   who is in the group now, oldest first
+  {\"event\":\"message\",\"view\":ID,\"from\":NAME,\"seq\":N,\"text\":LINE}      seq counts from 0 for each sender and view
+  {\"event\":\"blocked\"}                      no majority in reach: nothing is delivered
+  {\"event\":\"resumed\"}                      in reach again, same view
+  {\"event\":\"left\",\"reason\":WHY}           the last line
+
+At the end of its input it waits until all lines have been delivered, leaves, and exits. SIGINT or SIGTERM: it leaves
+at once; a second one stops it abruptly.
+
+Exit code: 0 all is well; 1 some lines may not have been delivered; 2 not, or no longer, in the group: the line on
+standard error says why.";
+
+/// Multicasts the lines of its standard input to a group of processes, prints what the group delivers.
+#[derive(Clone, Debug, Parser)]
+#[command(name = "gcs-cat", version, after_help = EXAMPLES)]
+pub struct Args {
+    /// The group's name; groups with different names never mix.
+    #[arg(long, value_name = "NAME")]
+    pub group: String,
+    /// The address (UDP and TCP) to be reached at by the other members.
+    #[arg(long, value_name = "ADDR:PORT")]
+    pub bind: SocketAddr,
+    /// Addresses of members, or of those who will be; one's own does no harm.
+    #[arg(long, value_name = "ADDR:PORT", value_delimiter = ',')]
+    pub contact: Vec<SocketAddr>,
+    /// Found the group, unless a contact knows of it. Without this and --expect: join a group that exists.
+    #[arg(long, conflicts_with = "expect")]
+    pub found: bool,
+    /// Found the group together with others, as soon as N have met; more than half of all that will ever be started.
+    #[arg(long, value_name = "N")]
+    pub expect: Option<usize>,
+    /// What the group promises: fifo, total or total+uniform; the same at all members.
+    #[arg(long, value_name = "NAME", default_value = "total+uniform")]
+    pub stack: String,
+    /// This member's name, unique in the group; its address if not given.
+    #[arg(long)]
+    pub name: Option<String>,
+    /// Print JSON, one object a line.
+    #[arg(long)]
+    pub json: bool,
+    /// How long to look for the group before giving up, in seconds; 0: forever.
+    #[arg(long, value_name = "SECONDS", default_value = "10", value_parser = seconds)]
+    pub join_timeout: f64,
+}
+
+fn seconds(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(s) if s.is_finite() && (0.0..1e9).contains(&s) => Ok(s),
+        _ => Err("a number of seconds is wanted, 0 or more".to_owned()),
+    }
+}
+
+impl Args {
+    /// Reads the command line.
+    ///
+    /// # Errors
+    /// The text that was asked for, to be printed (Ok), or what is wrong, in one sentence (Err).
+    pub fn read(words: impl IntoIterator<Item = OsString>) -> Result<Self, Result<String, String>> {
+        let matches = Self::command().try_get_matches_from(words);
+        matches.and_then(|m| Self::from_arg_matches(&m)).map_err(|e| match e.kind() {
+            ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => Ok(e.to_string()),
+            _ => Err(sentence(&e.to_string())),
+        })
+    }
+
+    /// The time to look for the group, in milliseconds.
+    #[must_use]
+    pub fn join_timeout_ms(&self) -> Option<u64> {
+        (self.join_timeout > 0.0).then_some((self.join_timeout * 1000.0).ceil() as u64)
+    }
+}
+
+/// The first paragraph of a message, in one line.
+fn sentence(message: &str) -> String {
+    let lines = message.lines().map(str::trim).take_while(|l| !l.is_empty());
+    let joined = lines.collect::<Vec<_>>().join(" ");
+    format!("{}; gcs-cat --help explains", joined.trim_start_matches("error: "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(line: &str) -> Result<Args, Result<String, String>> {
+        Args::read(line.split(' ').map(OsString::from))
+    }
+
+    #[test]
+    fn a_complete_line() {
+        let args =
+            read("gcs-cat --group g --bind 127.0.0.1:1 --contact 127.0.0.1:2,[::1]:3 --join-timeout 0.5");
+        let args = args.unwrap();
+        assert_eq!(args.contact.len(), 2);
+        assert_eq!(args.join_timeout_ms(), Some(500));
+        assert_eq!(args.stack, "total+uniform");
+    }
+
+    #[test]
+    fn what_is_wrong_fits_in_one_line() {
+        for line in [
+            "gcs-cat",
+            "gcs-cat --nonsense",
+            "gcs-cat --group g --bind here",
+            "gcs-cat --group g --bind 127.0.0.1:1 --found --expect 3",
+            "gcs-cat --group g --bind 127.0.0.1:1 --join-timeout never",
+        ] {
+            let text = read(line).unwrap_err().unwrap_err();
+            assert!(!text.contains('\n') && !text.starts_with("error"), "{text}");
+        }
+        let text = read("gcs-cat").unwrap_err().unwrap_err();
+        assert!(text.contains("--group") && text.contains("--bind"), "{text}");
+    }
+
+    #[test]
+    fn help_is_no_error() {
+        assert!(read("gcs-cat --help").unwrap_err().unwrap().contains("Examples:"));
+    }
+}
