@@ -1,6 +1,6 @@
 //! What to simulate.
 
-use super::{generate::Faults, workload::WorkloadOptions, world::Physics};
+use super::{generate::Faults, physics::Physics, workload::WorkloadOptions};
 use crate::{endpoint::Config, layer::Watch, properties::Properties, stack::Blueprint};
 
 /// What to simulate. Start from [`Setup::new`] and change fields.

@@ -13,6 +13,7 @@ use super::{
     network::Network,
     node::Node,
     oracles::{Oracle, Violation},
+    physics::Physics,
     plan::{Step, When},
     process::{INBOX, Process, Status, index_of, member_of},
     queue::Queue,
@@ -32,42 +33,6 @@ use std::{collections::VecDeque, net::SocketAddr, sync::Arc, time::Duration};
 
 /// The simulated time of day at the start, nanoseconds since the Unix epoch.
 const WALL_START: u64 = 1_700_000_000_000_000_000;
-
-/// The world's physics.
-#[derive(Clone, Debug)]
-pub struct Physics {
-    /// Datagrams take from so long to so long, in microseconds, and up to 2.5 times that with jitter.
-    pub latency_us: (u64, u64),
-    /// Clocks are off by at most so many parts per million.
-    pub drift_ppm: u64,
-    /// A process reads its socket at most so many microseconds after a datagram has arrived.
-    pub wake_us: u64,
-    /// Answers to state requests come at most so many milliseconds later.
-    pub snapshot_ms: u64,
-    /// Kills that would take the last quorum are not carried out.
-    pub keep_quorum: bool,
-    /// The trace keeps so many observations.
-    pub trace_keep: usize,
-    /// The trace also shows datagrams, except frames.
-    pub trace_datagrams: bool,
-    /// Names the kind of a datagram, for triggers and the trace.
-    pub classify: fn(&[u8]) -> &'static str,
-}
-
-impl Default for Physics {
-    fn default() -> Self {
-        Self {
-            latency_us: (50, 800),
-            drift_ppm: 500,
-            wake_us: 30,
-            snapshot_ms: 5,
-            keep_quorum: true,
-            trace_keep: 200,
-            trace_datagrams: false,
-            classify: crate::wire::kind_name,
-        }
-    }
-}
 
 /// What a process's next life is made from.
 #[derive(Clone, Copy, Debug)]
