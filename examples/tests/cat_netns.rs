@@ -43,7 +43,7 @@ fn over_an_ethernet() {
     let Some(net) = Net::new() else { return };
     let mut cats = net.three();
     for cat in &cats {
-        cat.send_lines(&(0..1000).map(|i| format!("{} {i}", cat.name)).collect::<Vec<_>>());
+        cat.send_lines(&(0..3000).map(|i| format!("{} {i}", cat.name)).collect::<Vec<_>>());
         cat.send(&large(&cat.name));
     }
     for cat in &cats {
