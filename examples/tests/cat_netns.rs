@@ -15,17 +15,20 @@ fn large(name: &str) -> String {
 /// Waits until all are in one view of three that is later than `view`, and returns its name.
 fn one_view_after(cats: &[Cat; 3], view: &str) -> String {
     let number = |id: &str| id.split_once('.').unwrap().1.parse::<u64>().unwrap();
-    let look = |lines: &[Line]| {
-        let (id, members) = last_view(lines)?;
-        (members.len() == 3 && number(&id) > number(view)).then_some(id)
-    };
-    let mut id = String::new();
-    // A view may still follow another: it is one view when all say the same.
-    cats[0].wait("all three in one view", |lines| {
-        id = look(lines)?;
-        cats[1..].iter().all(|c| look(&c.lines()).as_ref() == Some(&id)).then_some(())
-    });
-    id
+    let mut least = number(view) + 1;
+    loop {
+        let ids = cats.each_ref().map(|cat| {
+            cat.wait("all three in one view", |lines| {
+                let (id, members) = last_view(lines)?;
+                (members.len() == 3 && number(&id) >= least).then_some(id)
+            })
+        });
+        if ids.iter().all(|id| *id == ids[0]) {
+            return ids[0].clone();
+        }
+        // One more view has followed: all will get there.
+        least = ids.iter().map(|id| number(id)).max().unwrap();
+    }
 }
 
 fn blocked(cat: &Cat) {
@@ -43,7 +46,7 @@ fn over_an_ethernet() {
     let Some(net) = Net::new() else { return };
     let mut cats = net.three();
     for cat in &cats {
-        cat.send_lines(&(0..1000).map(|i| format!("{} {i}", cat.name)).collect::<Vec<_>>());
+        cat.send_lines(&(0..3000).map(|i| format!("{} {i}", cat.name)).collect::<Vec<_>>());
         cat.send(&large(&cat.name));
     }
     for cat in &cats {

@@ -24,8 +24,8 @@ Output with --json, one object a line:
   {\"event\":\"resumed\"}                      in reach again, same view
   {\"event\":\"left\",\"reason\":WHY}           the last line
 
-At the end of its input it waits until all lines have been delivered, leaves, and exits. SIGINT or SIGTERM: it leaves
-at once; a second one stops it abruptly.
+At the end of its input it waits until all lines have been delivered, leaves, and exits. SIGINT or SIGTERM end its input,
+and it does not wait while it is blocked; a second one stops it abruptly.
 
 Exit code: 0 all is well; 1 some lines may not have been delivered; 2 not, or no longer, in the group: the line on
 standard error says why.";

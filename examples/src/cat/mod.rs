@@ -3,7 +3,7 @@
 //! ```text
 //! stdin ──thread──► two batches ──task──► Group          a full group stops the reading
 //! stdout ◄──────── main thread ◄───────── Events         a full pipe slows the group down
-//! signals ──task──► leave; once more: stop
+//! signals ──task──► end of input, leave; once more: stop
 //! ```
 //! Bounds: [`input::CHUNK`] bytes and one line a batch of input, a line is at most a message
 //! ([`gcs::message::MAX_MESSAGE`]); the rest is bounded by the group.

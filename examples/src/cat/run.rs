@@ -140,7 +140,7 @@ async fn send(
     Ok(())
 }
 
-/// The first signal: leave. The second, or none for too long: stop.
+/// The first signal: send nothing more, and leave. The second, or none for too long: stop.
 async fn mind_signals(group: Group, sender: AbortHandle, mut interrupt: Signal, mut terminate: Signal) {
     let mut either = async || {
         tokio::select! {
@@ -150,9 +150,13 @@ async fn mind_signals(group: Group, sender: AbortHandle, mut interrupt: Signal, 
     };
     either().await;
     sender.abort();
+    // With the sending at its end, the session leaves as soon as all has come back. What cannot come back now is not
+    // waited for.
+    let mut status = group.status();
     let leave = async {
-        // The last event says how it went.
+        let _ = status.wait_for(|s| s.blocked).await;
         let _ = group.leave().await;
+        // The last event says how it went.
         pending::<()>().await;
     };
     tokio::select! {
