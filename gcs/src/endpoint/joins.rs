@@ -146,14 +146,15 @@ impl Member {
         if !core.leaving {
             return Step::Stay;
         }
-        if self.view.len() == 1 || core.blocked {
+        let delivered = core.delivered >= core.cast;
+        if (self.view.len() == 1 && delivered) || core.blocked {
             return Step::Leave(super::io::LeaveReason::Asked);
         }
         if now < self.joins.leave_at {
             return Step::Stay;
         }
         self.joins.leave_at = now + LEAVE_EVERY;
-        if core.delivered >= core.cast {
+        if delivered && self.view.len() > 1 {
             self.broadcast(core, Body::Leave(Leave { view: Some(self.view.id.into()) }), fx);
         }
         Step::Stay
