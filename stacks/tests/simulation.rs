@@ -1,6 +1,6 @@
 //! Whole groups in simulated executions: every guarantee of every named stack, under all kinds of faults.
 
-use gcs::sim::{Setup, run, soak::soak};
+use gcs::sim::{Setup, run, soak};
 
 /// Executions of each stack.
 const SEEDS: u64 = 700;

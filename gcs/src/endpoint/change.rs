@@ -363,6 +363,7 @@ impl Member {
         let (ballot, value) = (Ballot::from(m.ballot.ok_or(Malformed)?), m.value.ok_or(Malformed)?);
         value.members()?;
         if value.frontier.len() != self.view.len()
+            || value.holder.len() != self.view.len()
             || value.holder.iter().any(|r| *r as usize >= self.view.len())
             || ballot.rank != u32::from(from)
         {
@@ -470,6 +471,7 @@ impl Member {
     ) -> Result<(), Malformed> {
         let decision = Decision::received(m)?;
         let sound = decision.cut.frontier.len() == self.view.len()
+            && decision.cut.holder.len() == self.view.len()
             && decision.cut.holder.iter().all(|r| usize::from(*r) < self.view.len());
         if decision.ends != self.view.id || !sound {
             return Err(Malformed);
