@@ -11,7 +11,7 @@ use proptest::prelude::*;
 use std::sync::Arc;
 
 fn layers() -> Vec<Arc<dyn Protocol>> {
-    vec![Arc::new(Heartbeat::default()), Arc::new(Reliable::default()), Arc::new(Plain)]
+    vec![Arc::new(Heartbeat), Arc::new(Reliable::default()), Arc::new(Plain)]
 }
 
 fn net(n: usize) -> Net {

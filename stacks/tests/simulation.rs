@@ -50,6 +50,8 @@ fn seeds_that_once_failed() {
         (93, "fifo+check", true),
         // After a split in halves, a view change that was accepted before healing.
         (244, "total+check", true),
+        // A member took part in replacing itself, with a lease that others had just renewed.
+        (6097, "total", true),
         // The candidate that all were pledged to left while it was cut off.
         (717, "fifo+check", false),
     ] {

@@ -49,7 +49,7 @@ fn setup(args: &Args, seed: u64) -> anyhow::Result<(String, Setup)> {
     let mut setup = Setup::new(gcs_stacks::named(stack)?);
     setup.members = (3, 7);
     setup.physics.trace_keep = args.tail;
-    setup.state_transfer = (seed / 7) % 3 != 0;
+    setup.state_transfer = !(seed / 7).is_multiple_of(3);
     setup.faults = Faults { corruption: args.corrupt, ..Faults::all() };
     Ok((stack.to_owned(), setup))
 }

@@ -48,6 +48,8 @@ pub(super) struct Change {
     highest: Ballot,
     pending: Option<Pending>,
     proposal: Option<Proposal>,
+    /// The view change leaves this member behind: its lease is not extended any more.
+    pub(super) renounces: bool,
     decided: Option<Decision>,
     decided_held: bool,
     /// No new proposal before this.
@@ -385,7 +387,9 @@ impl Member {
         if !self.change.is_wedged() {
             self.down(now, core, Down::Wedge, fx);
         }
-        self.down(now, core, Down::Shun(self.left_behind(&value)?), fx);
+        let left_behind = self.left_behind(&value)?;
+        self.change.renounces = left_behind >> self.rank & 1 == 1;
+        self.down(now, core, Down::Shun(left_behind), fx);
         let cut = Arc::new(value.cut());
         let pending = Pending { ballot, value, cut: cut.clone(), held: false, retry_at: now };
         self.change.pending = Some(pending);
@@ -411,7 +415,11 @@ impl Member {
     /// Accepts what is pending, once all frames are here and all leases over.
     fn try_accept(&mut self, now: Time, core: &mut Core, fx: &mut Effects) -> Result<(), Malformed> {
         let Some(p) = self.change.pending.as_ref().filter(|p| p.held) else { return Ok(()) };
-        let free_at = self.leases_end(core, self.left_behind(&p.value)?);
+        let mut free_at = self.leases_end(core, self.left_behind(&p.value)?);
+        if self.change.renounces {
+            // Its own word may be what replaces it: then its own lease must be over, too.
+            free_at = free_at.max(core.lease_until);
+        }
         if now < free_at {
             if let Some(p) = &mut self.change.pending {
                 p.retry_at = free_at;

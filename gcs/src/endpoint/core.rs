@@ -99,10 +99,16 @@ impl Core {
     /// Contact with a quorum at `at` extends the lease.
     pub(super) fn extend_lease(&mut self, at: Time, fx: &mut Effects) {
         let until = at + self.lease();
-        if until > self.lease_until {
+        if until > self.lease_until && !self.leaving {
             self.lease_until = until;
             fx.events.push(Event::Lease(until));
         }
+    }
+
+    /// A process that leaves owns nothing any more: the others need not wait for its lease.
+    pub(super) fn give_up_lease(&mut self, fx: &mut Effects) {
+        self.lease_until = Time::ZERO;
+        fx.events.push(Event::Lease(Time::ZERO));
     }
 
     /// Watches exactly these processes.

@@ -111,7 +111,8 @@ pub enum Event {
     Blocked,
     /// Contact with a quorum again, in the same view.
     Resumed,
-    /// This process can act as the owner of what it owns until then (a time of its own clock). Always moves forward.
+    /// This process can act as the owner of what it owns until then (a time of its own clock). Moves forward, until it is
+    /// [`Time::ZERO`]: this process leaves, and owns nothing any more.
     Lease(Time),
     /// Whether messages can be cast without piling up.
     Writable(bool),

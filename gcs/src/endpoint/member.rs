@@ -240,7 +240,9 @@ impl Member {
             Up::Contact(c) => {
                 if c.answered_at.len() == self.view.len() {
                     self.contact_at = self.contact_at.max(c.quorum_at);
-                    core.extend_lease(c.quorum_at, fx);
+                    if !self.change.renounces {
+                        core.extend_lease(c.quorum_at, fx);
+                    }
                     self.contact = c;
                 }
             }

@@ -75,6 +75,7 @@ impl Endpoint {
             Input::Leave => {
                 self.core.leaving = true;
                 self.core.set_writable(false, fx);
+                self.core.give_up_lease(fx);
             }
             Input::State { view, snapshot } => self.core.state.provide(view, snapshot),
             Input::Congested(congested) => {

@@ -19,7 +19,7 @@ const KIND: u8 = 1;
 const SLOT: usize = gcs::frame::FIXED_HEADER;
 
 fn layers(prompt: bool) -> Vec<Arc<dyn Protocol>> {
-    vec![Arc::new(Heartbeat::default()), Arc::new(Reliable { prompt }), Arc::new(Plain)]
+    vec![Arc::new(Heartbeat), Arc::new(Reliable { prompt }), Arc::new(Plain)]
 }
 
 fn net(seed: u64, n: usize, faults: Faults, prompt: bool) -> Net {
@@ -402,7 +402,7 @@ fn other_layers_frames_pass_in_both_directions() {
         }
     }
     let protocols: Vec<Arc<dyn Protocol>> =
-        vec![Arc::new(Heartbeat::default()), Arc::new(Reliable::default()), Arc::new(Probe)];
+        vec![Arc::new(Heartbeat), Arc::new(Reliable::default()), Arc::new(Probe)];
     let mut net = Net::new(1, 3, Faults::default(), protocols);
     net.down(0, Down::Congested(true));
     net.run_ms(2);
