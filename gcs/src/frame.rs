@@ -64,7 +64,7 @@ impl Frame {
     /// The kind of frames that carry the application's messages.
     pub const DATA: u8 = 0xff;
 
-    /// An empty frame to write. `header` is the whole header's length; layers use [`crate::layer::Context::frame`].
+    /// An empty frame to write. `header` is the whole header's length; layers use [`crate::layer::Context::data_frame`].
     #[must_use]
     pub fn new(
         kind: u8,

@@ -24,7 +24,7 @@ fn setup(total: bool, broken: &str, how: How, per_mille: u64, only_at: Option<u1
         let wrapped = Broken::new(layer.clone(), how).per_mille(per_mille);
         *layer = Arc::new(only_at.map_or_else(|| wrapped.clone(), |rank| wrapped.clone().only_at(rank)));
     }
-    let mut setup = Setup::new(Blueprint::new("broken", layers).unwrap());
+    let mut setup = Setup::new(Blueprint::new("broken", layers).expect("the layers hold together"));
     setup.liveness_ms = 3_000;
     setup
 }

@@ -6,7 +6,7 @@ use gcs::sim::{Setup, run, soak};
 const SEEDS: u64 = 700;
 
 fn setup(stack: &str, state_transfer: bool) -> Setup {
-    let mut setup = Setup::new(gcs_stacks::named(stack).unwrap());
+    let mut setup = Setup::new(gcs_stacks::named(stack).expect("a name of the catalogue"));
     setup.members = (3, 7);
     setup.state_transfer = state_transfer;
     setup

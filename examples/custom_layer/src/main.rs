@@ -64,7 +64,7 @@ async fn run() -> Result<(), Failure> {
 
 /// The layers of `total+uniform` with a stopwatch above what orders and holds back, and below flow control.
 ///
-/// They are named one by one, because [`gcs_stacks::compose`] takes only layers that give something that is wanted, and
+/// They are named one by one, because [`gcs_stacks::compose()`] takes only layers that give something that is wanted, and
 /// a stopwatch gives nothing. A layer that gives a property is put on the menu with [`gcs_stacks::compose_with`].
 fn stack(latencies: &Arc<Latencies>) -> Result<Blueprint, StackError> {
     let layers: Vec<Arc<dyn Protocol>> = vec![

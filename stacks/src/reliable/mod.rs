@@ -19,10 +19,10 @@
 //! the frames up to the cut, `Closed`, passed on; `Gone` is noted and passed on. Up: reliable frames are delivered in the
 //! order of each stream; all others pass. `Stable` when frames are known to be held by more members, once per event.
 //!
-//! **Header.** `seq: u64` and the row, `members × u64`: the sender's own frontiers, by rank. See [`codec`].
+//! **Header.** `seq: u64` and the row, `members × u64`: the sender's own frontiers, by rank. See `codec.rs`.
 //!
 //! **Timers.** ACK: the row is due (at once when `prompt`; else 5 ms after the first frame, sooner after 32 frames or
-//! 256 KiB), unless a frame carries it before. REPAIR: see [`repair`]. SYNC: while frames are not known to be held by
+//! 256 KiB), unless a frame carries it before. REPAIR: see `repair.rs`. SYNC: while frames are not known to be held by
 //! all, 10 ms after the last own frame (50 ms if all are others'), then less and less often to every 100 ms: those who
 //! are behind are asked for their rows, and learn of frames whose loss nothing else has shown them.
 //!
