@@ -52,6 +52,8 @@ fn seeds_that_once_failed() {
         (244, "total+check", true),
         // A member took part in replacing itself, with a lease that others had just renewed.
         (6097, "total", true),
+        // The silent half of four members was kept, and the half that was alive excluded itself.
+        (14592, "fifo", true),
         // The candidate that all were pledged to left while it was cut off.
         (717, "fifo+check", false),
     ] {

@@ -178,7 +178,7 @@ impl Member {
 
     /// The members that this one would exclude now, as a mask.
     pub(super) fn excluded(&self) -> u64 {
-        select_excluded(self.view.len(), &self.suspicions.silent, self.suspicions.gone)
+        select_excluded(self.view.len(), self.rank.into(), &self.suspicions.silent, self.suspicions.gone)
     }
 
     pub(super) fn ids(&self) -> Vec<MemberId> {
