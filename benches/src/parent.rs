@@ -2,9 +2,10 @@
 
 use crate::report::{Figures, Line, wall_ns};
 use anyhow::Context as _;
+use gcs::net::unused_addr;
 use std::{
     io::{BufRead, BufReader},
-    net::{SocketAddr, UdpSocket},
+    net::{Ipv4Addr, SocketAddr},
     process::{Child, Command, Stdio},
     sync::mpsc,
     thread,
@@ -102,6 +103,5 @@ impl Process {
 /// # Errors
 /// There is none.
 pub fn free_addrs(n: usize) -> anyhow::Result<Vec<SocketAddr>> {
-    let sockets: Vec<_> = (0..n).map(|_| UdpSocket::bind("127.0.0.1:0")).collect::<Result<_, _>>()?;
-    Ok(sockets.iter().map(UdpSocket::local_addr).collect::<Result<_, _>>()?)
+    (0..n).map(|_| Ok(unused_addr(Ipv4Addr::LOCALHOST.into())?)).collect()
 }

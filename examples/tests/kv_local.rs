@@ -10,7 +10,7 @@ use gcs_examples::kv::server::Limits;
 use redis_protocol::resp2::types::OwnedFrame;
 use std::fmt::Write as _;
 use std::io::{BufRead, BufReader, Write as _};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::process::{Child, Command, Stdio};
 use support::{Client, start};
 
@@ -122,7 +122,7 @@ struct RedisServer(Child, SocketAddr);
 
 impl RedisServer {
     fn start() -> Self {
-        let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let address = gcs::net::unused_addr(Ipv4Addr::LOCALHOST.into()).unwrap();
         let port = address.port().to_string();
         let mut child = Command::new("redis-server")
             .args(["--port", &port, "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"])

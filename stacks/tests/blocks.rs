@@ -13,14 +13,16 @@ use gcs::{
     },
     group::{Builder, Group},
 };
-use std::{future::Future, net::SocketAddr, time::Duration};
+use std::{
+    future::Future,
+    net::{Ipv4Addr, SocketAddr},
+    time::Duration,
+};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// Free addresses. Another program may take one before it is used; then the test says so.
 fn addresses(n: usize) -> Vec<SocketAddr> {
-    let held: Vec<_> = (0..n).map(|_| std::net::UdpSocket::bind("127.0.0.1:0").unwrap()).collect();
-    held.iter().map(|s| s.local_addr().unwrap()).collect()
+    (0..n).map(|_| gcs::net::unused_addr(Ipv4Addr::LOCALHOST.into()).unwrap()).collect()
 }
 
 fn builders(group: &str, n: usize) -> Vec<Builder> {

@@ -1,9 +1,10 @@
 //! The replicas of the demo: processes of this machine.
 
 use anyhow::Context as _;
+use gcs::net::unused_addr;
 use std::{
     io::{BufRead as _, BufReader},
-    net::{SocketAddr, TcpListener, UdpSocket},
+    net::{Ipv4Addr, SocketAddr},
     process::{Child, Command, Stdio},
     sync::mpsc,
     thread,
@@ -38,10 +39,9 @@ impl Cluster {
     /// There are no free addresses.
     pub fn new() -> anyhow::Result<(Self, Lines)> {
         let names: Vec<_> = ["alice", "bob", "carol"].map(str::to_owned).to_vec();
-        let udp: Vec<_> = names.iter().map(|_| UdpSocket::bind("127.0.0.1:0")).collect::<Result<_, _>>()?;
-        let tcp: Vec<_> = names.iter().map(|_| TcpListener::bind("127.0.0.1:0")).collect::<Result<_, _>>()?;
-        let group = udp.iter().map(UdpSocket::local_addr).collect::<Result<_, _>>()?;
-        let redis = tcp.iter().map(TcpListener::local_addr).collect::<Result<_, _>>()?;
+        let addrs =
+            || names.iter().map(|_| unused_addr(Ipv4Addr::LOCALHOST.into())).collect::<Result<_, _>>();
+        let (group, redis) = (addrs()?, addrs()?);
         let children = names.iter().map(|_| None).collect();
         let (tx, lines) = mpsc::channel();
         Ok((Self { names, group, redis, children, lines: tx }, lines))

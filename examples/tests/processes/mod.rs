@@ -9,13 +9,9 @@ use serde::Deserialize;
 use std::{
     collections::BTreeSet,
     io::{BufRead, BufReader, Read, Write},
-    net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, UdpSocket},
+    net::{IpAddr, Ipv4Addr, SocketAddr},
     process::{Child, ChildStdin, Command, Stdio},
-    sync::{
-        Arc, Condvar, Mutex, PoisonError,
-        atomic::{AtomicU16, Ordering},
-        mpsc,
-    },
+    sync::{Arc, Condvar, Mutex, PoisonError, mpsc},
     thread::JoinHandle,
     time::Duration,
 };
@@ -352,22 +348,12 @@ pub(crate) fn agree(cats: &[&Cat], sent: &[Vec<String>]) {
     }
 }
 
-/// Addresses that nobody uses, below the ports that the system hands out by itself.
 pub(crate) fn free_addrs<const N: usize>() -> [SocketAddr; N] {
     std::array::from_fn(|_| free_addr(Ipv4Addr::LOCALHOST.into()))
 }
 
 pub(crate) fn free_addr(ip: IpAddr) -> SocketAddr {
-    static NEXT: AtomicU16 = AtomicU16::new(0);
-    // Test binaries may run side by side: each begins elsewhere.
-    let base = (std::process::id() % 97) as u16 * 100;
-    loop {
-        let offset = (base + NEXT.fetch_add(1, Ordering::Relaxed)) % 12_000;
-        let addr = SocketAddr::new(ip, 20_000 + offset);
-        if UdpSocket::bind(addr).is_ok() && TcpListener::bind(addr).is_ok() {
-            return addr;
-        }
-    }
+    gcs::net::unused_addr(ip).unwrap()
 }
 
 /// Three members, named a, b and c by rank, at these addresses; all have the first view.

@@ -43,7 +43,7 @@ fn child_that_gets_killed() {
 
 #[test]
 fn a_killed_process_is_noticed_within_milliseconds() {
-    let addr = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let addr = crate::net::unused_addr(Ipv4Addr::LOCALHOST.into()).unwrap();
     let mut child = Command::new(std::env::current_exe().unwrap())
         .args(["--exact", "net::liveness::tests::child_that_gets_killed", "--nocapture"])
         .env("GCS_LIVENESS_CHILD", addr.to_string())
@@ -89,7 +89,7 @@ fn another_incarnation_at_the_address_means_that_the_watched_one_is_gone() {
 fn a_refusal_is_evidence_only_after_a_success() {
     runtime().block_on(async {
         let mut a = process(1);
-        let addr = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let addr = crate::net::unused_addr(Ipv4Addr::LOCALHOST.into()).unwrap();
         let member = MemberId { addr, incarnation: Incarnation(9) };
         a.liveness.watch(member, true);
         assert_eq!(next(&mut a, 200).await, None, "nobody listens, but nobody ever did");

@@ -6,6 +6,9 @@ pub(crate) mod liveness;
 pub mod memory;
 mod sys;
 pub mod udp;
+mod unused;
+
+pub use unused::unused_addr;
 
 use crate::endpoint::{Datagram, Transmit};
 use std::{
