@@ -2,4 +2,5 @@
 
 pub mod member;
 pub mod parent;
+pub mod perf;
 pub mod report;

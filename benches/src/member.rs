@@ -1,61 +1,87 @@
 //! A member process of a measurement.
 
-use crate::report::{Figures, Line, Percentiles, usage, wall_ns};
+mod replica;
+
+use crate::report::{Figures, Line, Percentiles, print, usage, wall_ns};
 use anyhow::Context as _;
-use clap::{Args, ValueEnum};
 use gcs::{
     endpoint::Event,
-    group::{Events, Group},
+    group::{Builder, Group},
 };
 use hdrhistogram::Histogram;
-use std::net::SocketAddr;
+use serde::{Deserialize, Serialize};
+use std::{net::SocketAddr, thread, time::Duration};
 
 /// What a member does once all are there.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Job {
     /// Cast as fast as the group takes it.
     Flood,
     /// Cast one message, wait for it, cast the next.
     PingPong,
-    /// Cast a given number of messages a second.
-    Steady,
+    /// Cast `rate` messages a second.
+    Steady {
+        /// Messages a second.
+        rate: u64,
+    },
     /// Only receive.
     Listen,
+    /// Do not even look at what was delivered.
+    Ignore,
+    /// Be a replica of a map. The first fills it; then all write.
+    Replica {
+        /// The size of the state in MiB; 0 at the others than the first.
+        fill: u64,
+        /// Writes a second.
+        rate: u64,
+    },
 }
 
 /// A member's settings.
-#[derive(Args, Clone, Debug)]
-pub struct MemberArgs {
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Settings {
     /// Its name.
-    #[arg(long, default_value = "")]
     pub name: String,
     /// Its address.
-    #[arg(long, default_value = "127.0.0.1:0")]
     pub bind: SocketAddr,
     /// Everybody's addresses.
-    #[arg(long, value_delimiter = ',')]
-    pub contact: Vec<SocketAddr>,
+    pub contacts: Vec<SocketAddr>,
     /// How many members found the group; 0: join one that exists.
-    #[arg(long, default_value_t = 3)]
     pub expect: usize,
     /// The stack.
-    #[arg(long, default_value = "total")]
     pub stack: String,
     /// What to do.
-    #[arg(long, value_enum, default_value = "listen")]
     pub job: Job,
     /// Message size in bytes, at least 8.
-    #[arg(long, default_value_t = 64)]
     pub payload: usize,
-    /// Messages a second, for `steady`.
-    #[arg(long, default_value_t = 10_000)]
-    pub rate: u64,
     /// How long to measure.
-    #[arg(long, default_value_t = 5.0)]
     pub seconds: f64,
     /// Poll instead of sleeping.
-    #[arg(long)]
     pub busy_poll: bool,
+}
+
+impl Settings {
+    fn builder(&self) -> anyhow::Result<Builder> {
+        let builder = Group::builder("gcs-perf")
+            .member_name(&self.name)
+            .bind(self.bind)
+            .contacts(self.contacts.clone())
+            .stack(gcs_stacks::named(&self.stack)?)
+            .busy_poll(self.busy_poll);
+        Ok(if self.expect > 0 { builder.expect(self.expect) } else { builder.join() })
+    }
+}
+
+/// Runs a member to the end of its measurement.
+///
+/// # Errors
+/// The group cannot be started, or this process is out of it before the end.
+pub fn main(settings: &Settings) -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    match settings.job {
+        Job::Replica { fill, rate } => runtime.block_on(replica::run(settings, fill, rate)),
+        _ => runtime.block_on(run(settings)),
+    }
 }
 
 struct Meter {
@@ -63,37 +89,35 @@ struct Meter {
     last: u64,
     longest: u64,
     latency: Histogram<u64>,
+    /// Whether each message's latency is noted, or that of the first of each batch.
+    all: bool,
     mine: u64,
 }
 
-/// Runs a member to the end of its measurement.
-///
-/// # Errors
-/// The group cannot be started, or this process is out of it before the end.
-pub async fn run(args: MemberArgs) -> anyhow::Result<()> {
-    let builder = Group::builder("gcs-perf")
-        .member_name(&args.name)
-        .bind(args.bind)
-        .contacts(args.contact.clone())
-        .stack(gcs_stacks::named(&args.stack)?)
-        .busy_poll(args.busy_poll);
-    let builder = if args.expect > 0 { builder.expect(args.expect) } else { builder.join() };
-    let (group, mut events) = builder.start().await?;
-    let latency = Histogram::new_with_bounds(1, 60_000_000_000, 3).context("histogram bounds")?;
-    let mut m = Meter { delivered: 0, last: 0, longest: 0, latency, mine: 0 };
+async fn run(args: &Settings) -> anyhow::Result<()> {
+    let (group, mut events) = args.builder()?.start().await?;
+    let all = matches!(args.job, Job::Steady { .. });
+    let mut m = Meter { delivered: 0, last: 0, longest: 0, latency: histogram()?, all, mine: 0 };
     while group.view().is_none_or(|v| v.view.len() < args.expect) {
         let event = events.next().await.context("the group ended")?;
         m.take(&event);
     }
-    let sender = (args.job != Job::Listen && args.job != Job::PingPong)
-        .then(|| tokio::spawn(send(group.clone(), args.clone())));
+    match args.job {
+        Job::Flood => {
+            tokio::spawn(flood(group.clone(), args.payload));
+        }
+        Job::Steady { rate } => steady(group.clone(), args.payload, rate),
+        _ => {}
+    }
     // A second to get going, then the measurement.
     let begin = wall_ns() + 1_000_000_000;
     let end = begin + (args.seconds * 1e9) as u64;
     let mut cpu = None;
     let mut batch = Vec::new();
-    if args.job == Job::PingPong {
-        ping(&group, &args).await?;
+    match args.job {
+        Job::PingPong => ping(&group, args.payload).await?,
+        Job::Ignore => tokio::time::sleep(Duration::from_nanos(end - wall_ns())).await,
+        _ => {}
     }
     loop {
         batch.clear();
@@ -101,8 +125,7 @@ pub async fn run(args: MemberArgs) -> anyhow::Result<()> {
         if left == 0 {
             break;
         }
-        let wait =
-            tokio::time::timeout(std::time::Duration::from_nanos(left), next(&mut events, &mut batch)).await;
+        let wait = tokio::time::timeout(Duration::from_nanos(left), events.next_batch(&mut batch)).await;
         if let Ok(more) = wait {
             anyhow::ensure!(more, "the group ended");
         }
@@ -114,11 +137,8 @@ pub async fn run(args: MemberArgs) -> anyhow::Result<()> {
         let mine = m.mine;
         batch.iter().for_each(|e| m.take(e));
         if args.job == Job::PingPong && m.mine > mine {
-            ping(&group, &args).await?;
+            ping(&group, args.payload).await?;
         }
-    }
-    if let Some(s) = sender {
-        s.abort();
     }
     let (cpu0, since) = cpu.unwrap_or((0.0, begin));
     let (cpu1, rss_mib) = usage();
@@ -127,6 +147,7 @@ pub async fn run(args: MemberArgs) -> anyhow::Result<()> {
         seconds: (wall_ns() - since) as f64 / 1e9,
         cpu: cpu1 - cpu0,
         latency_us: (!m.latency.is_empty()).then(|| Percentiles::of(&m.latency)),
+        later_us: None,
         longest_gap_ms: m.longest as f64 / 1e6,
         rss_mib,
     };
@@ -136,38 +157,65 @@ pub async fn run(args: MemberArgs) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn next(events: &mut Events, batch: &mut Vec<Event>) -> bool {
-    events.next_batch(batch).await
+fn histogram() -> anyhow::Result<Histogram<u64>> {
+    Histogram::new_with_bounds(1, 60_000_000_000, 3).context("histogram bounds")
 }
 
-async fn ping(group: &Group, args: &MemberArgs) -> anyhow::Result<()> {
-    let mut message = vec![0; args.payload.max(8)];
-    message[..8].copy_from_slice(&wall_ns().to_le_bytes());
-    group.cast(&message).await?;
-    Ok(())
+/// A message that says when it was due.
+fn message(payload: usize, due: u64) -> Vec<u8> {
+    let mut message = vec![0; payload];
+    message[..8].copy_from_slice(&due.to_le_bytes());
+    message
 }
 
-async fn send(group: Group, args: MemberArgs) -> anyhow::Result<()> {
-    let mut message = vec![0; args.payload.max(8)];
-    if args.job == Job::Flood {
-        let batch = (16_384 / message.len()).clamp(1, 128);
-        loop {
-            message[..8].copy_from_slice(&wall_ns().to_le_bytes());
-            group.cast_batch(&vec![&message; batch]).await?;
-        }
+async fn ping(group: &Group, payload: usize) -> anyhow::Result<()> {
+    Ok(group.cast(&message(payload, wall_ns())).await?)
+}
+
+async fn flood(group: Group, payload: usize) -> anyhow::Result<()> {
+    let batch = (16_384 / payload).clamp(1, 128);
+    loop {
+        let message = message(payload, wall_ns());
+        group.cast_batch(&vec![&message; batch]).await?;
     }
-    // Open loop: what is late is stamped with the time at which it was due.
-    let start = wall_ns();
-    for i in 0_u64.. {
-        let due = start + i * 1_000_000_000 / args.rate;
+}
+
+/// Open loop, on a thread of its own: what is late is stamped with the time at which it was due.
+fn steady(group: Group, payload: usize, rate: u64) {
+    let handle = tokio::runtime::Handle::current();
+    thread::spawn(move || {
+        let mut pace = Pace::new(rate);
+        loop {
+            let due = pace.next();
+            if handle.block_on(group.cast(&message(payload, due))).is_err() {
+                return;
+            }
+        }
+    });
+}
+
+/// Times at even distances.
+struct Pace {
+    start: u64,
+    rate: u64,
+    count: u64,
+}
+
+impl Pace {
+    fn new(rate: u64) -> Self {
+        Self { start: wall_ns(), rate: rate.max(1), count: 0 }
+    }
+
+    /// Waits for the next time that something is due, unless it is past; that time.
+    fn next(&mut self) -> u64 {
+        let due = self.start + self.count * 1_000_000_000 / self.rate;
+        self.count += 1;
         let now = wall_ns();
         if due > now {
-            tokio::time::sleep(std::time::Duration::from_nanos(due - now)).await;
+            thread::park_timeout(Duration::from_nanos(due - now));
         }
-        message[..8].copy_from_slice(&due.to_le_bytes());
-        group.cast(&message).await?;
+        due
     }
-    Ok(())
 }
 
 impl Meter {
@@ -185,20 +233,14 @@ impl Meter {
                 }
                 self.last = now;
                 self.delivered += u64::from(messages.count);
-                if let Some(first) = messages.iter().next()
-                    && let Some(sent) = first.first_chunk()
-                {
-                    let _ = self.latency.record(now.saturating_sub(u64::from_le_bytes(*sent)).max(1));
+                for m in messages.iter().take(if self.all { usize::MAX } else { 1 }) {
+                    if let Some(sent) = m.first_chunk() {
+                        let _ = self.latency.record(now.saturating_sub(u64::from_le_bytes(*sent)).max(1));
+                    }
                 }
                 self.mine += 1;
             }
             _ => {}
         }
-    }
-}
-
-fn print(line: &Line) {
-    if let Ok(text) = serde_json::to_string(line) {
-        println!("{text}");
     }
 }

@@ -1,6 +1,9 @@
 //! The process that starts the members of a measurement and puts their figures together.
 
-use crate::report::{Figures, Line, wall_ns};
+use crate::{
+    member::Settings,
+    report::{Figures, Line, wall_ns},
+};
 use anyhow::Context as _;
 use gcs::net::unused_addr;
 use std::{
@@ -28,15 +31,14 @@ impl Drop for Process {
 }
 
 impl Process {
-    /// Starts this program again as a member.
+    /// Starts this program again as a member with these settings.
     ///
     /// # Errors
     /// The process cannot be started.
-    pub fn start(name: &str, args: &[String]) -> anyhow::Result<Self> {
+    pub fn start(settings: &Settings) -> anyhow::Result<Self> {
         let mut child = Command::new(std::env::current_exe()?)
             .arg("member")
-            .args(["--name", name])
-            .args(args)
+            .arg(serde_json::to_string(settings)?)
             .stdout(Stdio::piped())
             .spawn()
             .context("a member cannot be started")?;
@@ -49,7 +51,7 @@ impl Process {
                 }
             }
         });
-        Ok(Self { child, name: name.to_owned(), lines })
+        Ok(Self { child, name: settings.name.clone(), lines })
     }
 
     /// The next line, or an error after `within`.

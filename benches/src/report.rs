@@ -14,6 +14,15 @@ pub enum Line {
         /// The members' names in rank order.
         members: Vec<String>,
     },
+    /// The state has its size: writes begin.
+    Filled,
+    /// The state has arrived, `at` nanoseconds on the machine's wall clock.
+    Ready {
+        /// When.
+        at: u64,
+        /// Keys in it.
+        keys: u64,
+    },
     /// The measurement is over.
     Done(Figures),
 }
@@ -29,6 +38,8 @@ pub struct Figures {
     pub cpu: f64,
     /// Round trips in microseconds: count, p50, p99, p99.9, max.
     pub latency_us: Option<Percentiles>,
+    /// The same, once a member more is there, where that is what is measured.
+    pub later_us: Option<Percentiles>,
     /// The longest time between two deliveries, in milliseconds.
     pub longest_gap_ms: f64,
     /// The largest resident memory, in MiB.
@@ -84,4 +95,11 @@ pub fn usage() -> (f64, f64) {
     let peak = status.lines().find_map(|l| l.strip_prefix("VmHWM:"));
     let kib: f64 = peak.and_then(|l| l.trim().trim_end_matches("kB").trim().parse().ok()).unwrap_or(0.0);
     (ticks as f64 / 100.0, kib / 1024.0)
+}
+
+/// Prints a line for the parent.
+pub fn print(line: &Line) {
+    if let Ok(text) = serde_json::to_string(line) {
+        println!("{text}");
+    }
 }

@@ -12,18 +12,7 @@ use std::fmt::Write as _;
 use std::io::{BufRead, BufReader, Write as _};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::process::{Child, Command, Stdio};
-use support::{Client, start};
-
-/// Whether a program is there; if it is not, says so, or fails under CI=true.
-fn available(program: &str) -> bool {
-    let found = Command::new(program).arg("--version").stdout(Stdio::null()).status().is_ok();
-    if !found {
-        let missing = format!("SKIPPED: {program} is not installed (Debian: redis-tools, redis-server)");
-        assert!(std::env::var("CI").as_deref() != Ok("true"), "{missing}");
-        eprintln!("{missing}");
-    }
-    found
-}
+use support::{Client, available, start};
 
 fn redis_cli(address: SocketAddr, args: &[&str]) -> String {
     let port = address.port().to_string();

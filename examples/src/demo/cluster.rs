@@ -5,6 +5,7 @@ use gcs::net::unused_addr;
 use std::{
     io::{BufRead as _, BufReader},
     net::{Ipv4Addr, SocketAddr},
+    path::PathBuf,
     process::{Child, Command, Stdio},
     sync::mpsc,
     thread,
@@ -16,6 +17,8 @@ pub type Lines = mpsc::Receiver<(usize, String)>;
 
 /// The replicas, running or not.
 pub struct Cluster {
+    /// The program, and what its arguments begin with.
+    program: (PathBuf, &'static [&'static str]),
     names: Vec<String>,
     group: Vec<SocketAddr>,
     redis: Vec<SocketAddr>,
@@ -33,18 +36,27 @@ impl Drop for Cluster {
 }
 
 impl Cluster {
-    /// Three replicas called alice, bob and carol, at free addresses of this machine; none is started.
+    /// Three replicas called alice, bob and carol, at free addresses of this machine; none is started. Each is this
+    /// program again, as `gcs-kv`.
     ///
     /// # Errors
     /// There are no free addresses.
     pub fn new() -> anyhow::Result<(Self, Lines)> {
+        Self::of(std::env::current_exe()?, &["gcs-kv"])
+    }
+
+    /// The same with another program.
+    ///
+    /// # Errors
+    /// There are no free addresses.
+    pub fn of(program: PathBuf, args: &'static [&'static str]) -> anyhow::Result<(Self, Lines)> {
         let names: Vec<_> = ["alice", "bob", "carol"].map(str::to_owned).to_vec();
         let addrs =
             || names.iter().map(|_| unused_addr(Ipv4Addr::LOCALHOST.into())).collect::<Result<_, _>>();
         let (group, redis) = (addrs()?, addrs()?);
         let children = names.iter().map(|_| None).collect();
         let (tx, lines) = mpsc::channel();
-        Ok((Self { names, group, redis, children, lines: tx }, lines))
+        Ok((Self { program: (program, args), names, group, redis, children, lines: tx }, lines))
     }
 
     /// How many replicas there are.
@@ -77,14 +89,15 @@ impl Cluster {
         &self.redis
     }
 
-    /// Starts a replica: this program again, as `gcs-kv`.
+    /// Starts a replica.
     ///
     /// # Errors
     /// The process cannot be started.
     pub fn start(&mut self, i: usize) -> anyhow::Result<()> {
         let contacts: Vec<_> = self.group.iter().map(ToString::to_string).collect();
-        let mut child = Command::new(std::env::current_exe()?)
-            .args(["gcs-kv", "--group", "demo", "--expect", "3", "--name", &self.names[i]])
+        let mut child = Command::new(&self.program.0)
+            .args(self.program.1)
+            .args(["--group", "demo", "--expect", "3", "--name", &self.names[i]])
             .args(["--bind", &self.group[i].to_string(), "--contact", &contacts.join(",")])
             .args(["--redis", &self.redis[i].to_string()])
             .stdin(Stdio::null())
@@ -99,6 +112,16 @@ impl Cluster {
             }
         });
         self.children[i] = Some(child);
+        Ok(())
+    }
+
+    /// Sends a replica a signal, by its name as `kill` takes it.
+    ///
+    /// # Errors
+    /// It is not running, or there is no `kill`.
+    pub fn signal(&self, i: usize, signal: &str) -> anyhow::Result<()> {
+        let child = self.children[i].as_ref().context("the replica is not running")?;
+        Command::new("kill").args(["-s", signal, &child.id().to_string()]).status()?;
         Ok(())
     }
 
