@@ -6,6 +6,7 @@
 
 mod builder;
 mod events;
+mod released;
 
 pub use builder::{Builder, StartError};
 pub use events::Events;
@@ -121,7 +122,9 @@ impl Group {
     }
 
     /// Answers [`crate::endpoint::Event::StateRequested`]: the state at the beginning of `view`.
+    /// It is dropped on a thread of its own once all joiners have it.
     pub fn provide_state(&self, view: ViewId, snapshot: Arc<dyn Snapshot>) {
+        let snapshot = Arc::new(released::Released::new(snapshot));
         self.shared().command(Command::State { view, snapshot });
     }
 

@@ -120,6 +120,13 @@ impl Messages {
         self.iter().map(|m| if m.is_empty() { Bytes::new() } else { whole.slice_ref(m) })
     }
 
+    /// Copies them into memory of their own: they hold on to nothing else.
+    pub fn detach(&mut self) {
+        match &mut self.data {
+            Content::Packed(b) | Content::Single(b) => *b = Bytes::copy_from_slice(b),
+        }
+    }
+
     /// How many bytes of memory they hold on to.
     #[must_use]
     pub fn byte_len(&self) -> usize {

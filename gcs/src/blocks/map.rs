@@ -1,16 +1,17 @@
 //! A replicated map from byte strings to byte strings.
 
+mod shards;
+
 use super::{
     AgreedTime, ExecuteError, Replicated, RestoreError, Snapshot, StateMachine,
     rsm::ReplicaError,
-    wire::{Reader, malformed, put_bytes, put_option},
+    wire::{Reader, put_bytes, put_option},
 };
-use crate::{group::Builder, id};
+use crate::group::Builder;
 use bytes::{BufMut, Bytes};
-use std::{collections::BTreeMap, sync::Arc};
+use shards::Shards;
+use std::sync::Arc;
 
-/// The map is cut into so many parts, each a chunk of its snapshots and copied on the first write after one.
-const SHARDS: usize = 256;
 const PUT: u8 = 0;
 const REMOVE: u8 = 1;
 const SWAP: u8 = 2;
@@ -125,53 +126,30 @@ fn option(reply: &[u8]) -> Option<Bytes> {
     Reader(reply).option().flatten().map(Bytes::copy_from_slice)
 }
 
-type Shard = Arc<BTreeMap<Bytes, Bytes>>;
-
 /// The state machine of a [`Map`].
+#[derive(Default)]
 pub struct MapMachine {
-    shards: Vec<Shard>,
-}
-
-impl Default for MapMachine {
-    fn default() -> Self {
-        Self { shards: vec![Shard::default(); SHARDS] }
-    }
-}
-
-fn shard_of(key: &[u8]) -> usize {
-    usize::try_from(id::fnv1a(id::FNV_OFFSET, key) % SHARDS as u64).unwrap_or(0)
+    contents: Shards,
 }
 
 impl MapMachine {
-    fn get(&self, key: &[u8]) -> Option<&Bytes> {
-        self.shards[shard_of(key)].get(key)
-    }
-
-    fn set(&mut self, key: &[u8], value: Option<&[u8]>) -> Option<Bytes> {
-        let shard = Arc::make_mut(&mut self.shards[shard_of(key)]);
-        match value {
-            Some(v) => shard.insert(Bytes::copy_from_slice(key), Bytes::copy_from_slice(v)),
-            None => shard.remove(key),
-        }
-    }
-
     fn run(&mut self, command: &[u8]) -> Option<Vec<u8>> {
         let mut r = Reader(command);
         let (kind, key, mut reply) = (r.u8()?, r.bytes()?, Vec::new());
         match kind {
             PUT => {
                 let value = r.bytes()?;
-                put_option(&mut reply, self.set(key, Some(value)).as_deref());
+                put_option(&mut reply, self.contents.set(key, Some(value)).as_deref());
             }
-            REMOVE => put_option(&mut reply, self.set(key, None).as_deref()),
+            REMOVE => put_option(&mut reply, self.contents.set(key, None).as_deref()),
             SWAP => {
                 let (expected, new) = (r.option()?, r.option()?);
-                let before = self.get(key).cloned();
+                let before = self.contents.get(key).cloned();
                 let same = before.as_deref() == expected;
                 reply.push(u8::from(same));
                 put_option(&mut reply, before.as_deref());
                 if same {
-                    self.set(key, new);
+                    self.contents.set(key, new);
                 }
             }
             _ => return None,
@@ -189,15 +167,15 @@ impl StateMachine for MapMachine {
         let mut r = Reader(query);
         let mut reply = Vec::new();
         match (r.u8(), r.bytes()) {
-            (Some(GET), Some(key)) => put_option(&mut reply, self.get(key).map(|v| &v[..])),
-            (Some(LEN), _) => reply.put_u64_le(self.shards.iter().map(|s| s.len() as u64).sum()),
+            (Some(GET), Some(key)) => put_option(&mut reply, self.contents.get(key).map(|v| &v[..])),
+            (Some(LEN), _) => reply.put_u64_le(self.contents.len()),
             _ => {}
         }
         reply.into()
     }
 
     fn snapshot(&self) -> Arc<dyn Snapshot> {
-        Arc::new(Frozen(self.shards.clone()))
+        self.contents.freeze()
     }
 
     fn reset(&mut self) {
@@ -205,60 +183,13 @@ impl StateMachine for MapMachine {
     }
 
     fn restore(&mut self, chunk: &[u8]) -> Result<(), RestoreError> {
-        let mut r = Reader(chunk);
-        while !r.0.is_empty() {
-            let (Some(key), Some(value)) = (r.bytes(), r.bytes()) else { return Err(malformed("map")) };
-            self.set(key, Some(value));
-        }
-        Ok(())
-    }
-}
-
-struct Frozen(Vec<Shard>);
-
-impl Snapshot for Frozen {
-    fn chunks(&self) -> u64 {
-        self.0.len() as u64
-    }
-
-    fn chunk(&self, index: u64) -> Bytes {
-        let mut b = Vec::new();
-        if let Some(shard) = usize::try_from(index).ok().and_then(|i| self.0.get(i)) {
-            for (key, value) in shard.iter() {
-                put_bytes(&mut b, key);
-                put_bytes(&mut b, value);
-            }
-        }
-        b.into()
+        self.contents.restore(chunk)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn put(m: &mut MapMachine, key: &str, value: &str) -> Bytes {
-        let mut c = command(PUT, key.as_bytes());
-        put_bytes(&mut c, value.as_bytes());
-        m.apply(&c, AgreedTime(0))
-    }
-
-    #[test]
-    fn a_snapshot_does_not_see_later_writes_and_restores() {
-        let mut m = MapMachine::default();
-        for i in 0..1000 {
-            put(&mut m, &i.to_string(), "old");
-        }
-        let frozen = m.snapshot();
-        assert_eq!(option(&put(&mut m, "7", "new")).as_deref(), Some(&b"old"[..]));
-        let mut copy = MapMachine::default();
-        for i in 0..frozen.chunks() {
-            copy.restore(&frozen.chunk(i)).unwrap();
-        }
-        assert_eq!(copy.get(b"7").map(|v| &v[..]), Some(&b"old"[..]));
-        assert_eq!(copy.query(&[LEN], AgreedTime(0)), 1000_u64.to_le_bytes().to_vec());
-        assert!(copy.restore(b"xx").is_err());
-    }
 
     #[test]
     fn swaps_compare_and_nonsense_is_answered_with_nothing() {

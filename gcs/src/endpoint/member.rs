@@ -409,7 +409,8 @@ impl Member {
     pub(super) fn deadline(&self, core: &Core) -> Time {
         let announce = if self.everyone_installed() { Time::NEVER } else { self.announce_at };
         let blocked = if core.blocked { Time::NEVER } else { self.contact_at + core.lease() };
-        let mut at = self.stack.deadline().min(announce).min(blocked).min(core.state.deadline());
+        let mut at =
+            self.stack.deadline().min(announce).min(blocked).min(core.state.deadline(core.app_congested));
         if core.leaving {
             at = at.min(self.joins.leave_at);
         }
@@ -436,7 +437,7 @@ impl Member {
     }
 
     pub(super) fn update_congestion(&mut self, now: Time, core: &mut Core, fx: &mut Effects) {
-        let congested = core.app_congested || core.state.is_congested();
+        let congested = core.state.is_congested(core.app_congested);
         if congested != self.congested {
             self.congested = congested;
             self.down(now, core, Down::Congested(congested), fx);

@@ -231,6 +231,7 @@ impl Endpoint {
         }
         self.core.set_writable(false, fx);
         self.core.watch(std::collections::BTreeSet::new(), fx);
+        self.core.state.release_all(fx);
         fx.events.push(Event::Left(reason));
     }
 

@@ -9,8 +9,9 @@
 //! ```
 //! Every member that has the state takes a snapshot, so a joiner goes on with another donor when its own dies: chunks
 //! are numbered and mean the same at every donor. The joiner pulls; a donor does nothing on its own, and the group does
-//! not wait. Bounds: the joiner keeps back at most `backlog_bytes` of messages before it stops granting credit; four
-//! chunks are under way.
+//! not wait: what is delivered meanwhile is kept back, and goes to the application as fast as that takes it once the
+//! state is there. Bounds: the joiner keeps back at most `backlog_bytes` of messages before it stops granting credit;
+//! four chunks are under way.
 
 use super::io::{Effects, Event, Transmit};
 use crate::{
@@ -43,6 +44,8 @@ const MAX_PULL: u32 = 16;
 const RETRY: Duration = Duration::from_millis(40);
 /// Another donor is asked after this time without progress.
 const PATIENCE: Duration = Duration::from_millis(500);
+/// So many bytes that were kept back go to the application before it is asked again whether it has room.
+const RELEASE: usize = 256 << 10;
 /// A finished joiner says so this often, and this many times.
 const DONE: (Duration, u32) = (Duration::from_millis(100), 5);
 
@@ -53,7 +56,15 @@ pub(super) struct State {
     backlog_max: usize,
     donor: Donor,
     receiver: Option<Receiver>,
+    backlog: Backlog,
     done: Option<Done>,
+}
+
+/// What was delivered and has not gone to the application yet.
+#[derive(Default)]
+struct Backlog {
+    events: VecDeque<Event>,
+    bytes: usize,
 }
 
 #[derive(Default)]
@@ -79,8 +90,6 @@ struct Receiver {
     window: usize,
     progress_at: Time,
     retry_at: Time,
-    backlog: VecDeque<Event>,
-    backlog_bytes: usize,
 }
 
 #[derive(Default)]
@@ -102,7 +111,15 @@ struct Done {
 
 impl State {
     pub(super) fn new(complete: bool, mtu: usize, backlog_max: usize) -> Self {
-        Self { complete, mtu, backlog_max, donor: Donor::default(), receiver: None, done: None }
+        Self {
+            complete,
+            mtu,
+            backlog_max,
+            donor: Donor::default(),
+            receiver: None,
+            backlog: Backlog::default(),
+            done: None,
+        }
     }
 
     /// Whether this process has the group's state.
@@ -162,8 +179,6 @@ impl State {
             window: WINDOW.0,
             progress_at: now,
             retry_at: now,
-            backlog: VecDeque::new(),
-            backlog_bytes: 0,
         });
     }
 
@@ -172,31 +187,42 @@ impl State {
         self.receiver.as_ref().is_some_and(|r| r.donors.is_empty())
     }
 
-    /// Hands an event to the application, or keeps it back while the state is not there.
+    /// Hands an event to the application, or keeps it back while the state is not there, or what came before is not.
     pub(super) fn deliver(&mut self, event: Event, fx: &mut Effects) {
-        match &mut self.receiver {
-            Some(r) => {
-                if let Event::Messages(m) = &event {
-                    r.backlog_bytes += m.byte_len();
-                }
-                r.backlog.push_back(event);
-            }
-            None => fx.events.push(event),
+        if self.receiver.is_some() || !self.backlog.events.is_empty() {
+            self.backlog.push(event);
+        } else {
+            fx.events.push(event);
         }
     }
 
-    /// Whether so much is kept back that the group must slow down.
-    pub(super) fn is_congested(&self) -> bool {
-        self.receiver.as_ref().is_some_and(|r| r.backlog_bytes > self.backlog_max)
+    /// Whether the group must slow down: so much is kept back; or nothing is, and the application has no room.
+    pub(super) fn is_congested(&self, app_congested: bool) -> bool {
+        if self.receiver.is_some() || !self.backlog.events.is_empty() {
+            self.backlog.bytes > self.backlog_max
+        } else {
+            app_congested
+        }
     }
 
     pub(super) fn held_bytes(&self) -> usize {
-        self.receiver.as_ref().map_or(0, |r| r.backlog_bytes)
+        self.backlog.bytes
     }
 
-    pub(super) fn deadline(&self) -> Time {
-        let receiver = self.receiver.as_ref().map_or(Time::NEVER, |r| r.retry_at);
-        receiver.min(self.done.as_ref().map_or(Time::NEVER, |d| d.at))
+    pub(super) fn deadline(&self, app_congested: bool) -> Time {
+        let waiting = match &self.receiver {
+            Some(r) => r.retry_at,
+            None if self.backlog.events.is_empty() || app_congested => Time::NEVER,
+            None => Time::ZERO,
+        };
+        waiting.min(self.done.as_ref().map_or(Time::NEVER, |d| d.at))
+    }
+
+    /// Hands over everything that was kept back: this process leaves. What the state would have to come before is lost.
+    pub(super) fn release_all(&mut self, fx: &mut Effects) {
+        if self.receiver.is_none() {
+            self.backlog.release(usize::MAX, fx);
+        }
     }
 
     /// Answers a joiner's pull.
@@ -250,7 +276,6 @@ impl State {
                 self.complete = true;
                 let Some(r) = self.receiver.take() else { return };
                 self.done = Some(Done { view: r.view, to: r.donors, at: now, left: DONE.1 });
-                fx.events.extend(r.backlog);
                 return;
             }
         }
@@ -269,7 +294,12 @@ impl State {
         if self.done.as_ref().is_some_and(|d| d.left == 0) {
             self.done = None;
         }
-        let Some(r) = &mut self.receiver else { return };
+        let Some(r) = &mut self.receiver else {
+            if !paused {
+                self.backlog.release(RELEASE, fx);
+            }
+            return;
+        };
         if r.retry_at <= now {
             if now.since(r.progress_at) >= PATIENCE {
                 if !r.donors.is_empty() {
@@ -302,6 +332,31 @@ impl State {
 fn push(tag: GroupTag, me: MemberId, to: SocketAddr, body: Body, fx: &mut Effects) {
     let control = Control { group: tag.0, from: Some(me.into()), body: Some(body) };
     fx.transmits.push(Transmit { to: smallvec![to], payload: control.encode_datagram() });
+}
+
+impl Backlog {
+    fn push(&mut self, mut event: Event) {
+        if let Event::Messages(m) = &mut event {
+            // It may wait for long: it must not keep the buffer in which it came.
+            m.detach();
+            self.bytes += m.byte_len();
+        }
+        self.events.push_back(event);
+    }
+
+    /// Hands over the first events, until they have this many bytes.
+    fn release(&mut self, bytes: usize, fx: &mut Effects) {
+        let mut released = 0;
+        while released < bytes
+            && let Some(event) = self.events.pop_front()
+        {
+            if let Event::Messages(m) = &event {
+                released += m.byte_len();
+            }
+            fx.events.push(event);
+        }
+        self.bytes = if self.events.is_empty() { 0 } else { self.bytes - released };
+    }
 }
 
 impl Offer {
