@@ -1,18 +1,15 @@
 //! Who has installed which view: what the fault planner needs to know to keep a quorum, and the verdict to know whether
 //! progress can be expected.
 
-use super::{
-    process::index_of,
-    trace::{Observation, What},
-};
+use super::trace::{Observation, What};
 use crate::{id::MemberId, membership::is_quorum, view::ViewId};
 use std::{collections::BTreeMap, sync::Arc};
 
 /// Views by process, as applications saw them.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Roster {
-    /// The newest view that anybody has installed.
-    latest: Option<(ViewId, Arc<[MemberId]>)>,
+    /// The views that anybody has installed.
+    views: BTreeMap<ViewId, Arc<[MemberId]>>,
     /// By process: what it is in.
     at: BTreeMap<usize, Standing>,
 }
@@ -28,9 +25,7 @@ impl Roster {
     pub(super) fn observe(&mut self, o: &Observation) {
         match &o.what {
             What::View(v) => {
-                if self.latest.as_ref().is_none_or(|(id, _)| v.id > *id) {
-                    self.latest = Some((v.id, v.members.clone()));
-                }
+                self.views.insert(v.id, v.members.clone());
                 let had = self.at.get(&o.process).is_some_and(|s| s.member == o.member && s.has_state);
                 // Later views of a process that still awaits its state do not say so again.
                 let has_state = if v.previous.is_some() { had } else { !v.awaits_state };
@@ -51,23 +46,32 @@ impl Roster {
     /// The newest view that anybody has installed.
     #[must_use]
     pub(super) fn latest(&self) -> Option<ViewId> {
-        self.latest.as_ref().map(|(id, _)| *id)
+        self.views.keys().next_back().copied()
     }
 
-    /// Whether the newest view has a quorum of members that live, have installed a view of its epoch, and are not
-    /// `without`; and whether one of them has the state.
+    /// Whether the group can go on: the newest view, and each one before it back to the newest that a living process
+    /// has installed, has a quorum of members that live, are in a view of its epoch, and are not `without`; and one in
+    /// the newest has the state.
+    ///
+    /// The views before count because a view may have been installed by members only that died at once. The others
+    /// cannot know of it, and to agree on it again takes a quorum of the view that they are in.
     #[must_use]
     pub(super) fn has_quorum(&self, without: Option<usize>) -> bool {
-        let Some((id, members)) = &self.latest else { return false };
-        let (mut set, mut state) = (0_u64, false);
-        for (rank, m) in members.iter().enumerate() {
-            let Some(process) = index_of(m.addr).filter(|p| Some(*p) != without) else { continue };
-            if let Some(s) = self.at.get(&process).filter(|s| s.member == *m && s.view.epoch == id.epoch) {
-                set |= 1 << rank;
-                state |= s.has_state;
-            }
-        }
-        state && is_quorum(set, members.len())
+        let Some(latest) = self.latest() else { return false };
+        let living = || self.at.iter().filter(|(p, s)| Some(**p) != without && s.view.epoch == latest.epoch);
+        let Some(known) = living().map(|(_, s)| s.view).max() else { return false };
+        let lives = |m: &&MemberId| living().any(|(_, s)| s.member == **m);
+        let quorum = |members: &Arc<[MemberId]>| {
+            let set = members
+                .iter()
+                .enumerate()
+                .filter(|(_, m)| lives(m))
+                .fold(0, |s, (rank, _)| s | 1_u64 << rank);
+            is_quorum(set, members.len())
+        };
+        let with_state = |m: &MemberId| living().any(|(_, s)| s.member == *m && s.has_state);
+        self.views.range(known..).all(|(_, members)| quorum(members))
+            && self.views[&latest].iter().any(with_state)
     }
 }
 
@@ -92,6 +96,17 @@ mod tests {
         let pair = two_left.install(2, &[0, 1]);
         assert!(roster(pair.clone()).has_quorum(Some(1)), "the older of a pair is one");
         assert!(!roster(pair).has_quorum(Some(0)), "the younger is none");
+    }
+
+    #[test]
+    fn a_view_that_only_the_dead_knew_needs_the_quorum_before_it() {
+        let told_nobody = Script::new().install(1, &[0, 1, 2, 3]).crash(0).view(1, 2, &[1, 2, 3]);
+        assert!(roster(told_nobody.clone()).has_quorum(Some(3)));
+        assert!(
+            !roster(told_nobody.clone()).has_quorum(Some(1)),
+            "half of four would be left, without the first"
+        );
+        assert!(roster(told_nobody.view(2, 2, &[1, 2, 3])).has_quorum(Some(1)));
     }
 
     #[test]
