@@ -2,7 +2,7 @@
 
 mod processes;
 
-use processes::{Cat, Start, free_addr, free_addrs, three};
+use processes::{Cat, DEADLINE, Start, free_addr, free_addrs, three};
 use std::net::{Ipv6Addr, SocketAddr, TcpListener, UdpSocket};
 
 /// It gives up, with one line that contains these words.
@@ -44,6 +44,26 @@ fn nobody_answers() {
     let [at, nobody] = free_addrs();
     let start = Start::new("nobody", "a", at).contacts(&[nobody]).with(&["--join-timeout", "0.5"]);
     complains(start.spawn(), &["answered"]);
+}
+
+#[test]
+fn another_version_of_the_protocol_is_named() {
+    let [at, contact, member] = free_addrs();
+    let newer = UdpSocket::bind(contact).unwrap();
+    let start = Start::new("version", "a", at).contacts(&[contact]).with(&["--join-timeout", "0.5"]);
+    let joiner = start.spawn();
+    let mut buf = [0; 2000];
+    newer.set_read_timeout(Some(DEADLINE)).unwrap();
+    let (_, from) = newer.recv_from(&mut buf).unwrap();
+    let (control, version) = (buf[0], buf[1]);
+    newer.send_to(&[control, version + 1, 7, 7, 7], from).unwrap();
+    complains(joiner, &["refused", &contact.to_string(), "version 2", "process 1"]);
+    // The other way round: a member tells a newer joiner which version it speaks.
+    let _member = founder("version", "b", member);
+    newer.send_to(&[control, version + 1, 7, 7, 7], member).unwrap();
+    // What the joiner had sent comes first.
+    while newer.recv_from(&mut buf).unwrap().1 != member {}
+    assert_eq!(buf[..2], [control, version]);
 }
 
 #[test]

@@ -266,7 +266,7 @@ impl Endpoint {
     fn on_control(&mut self, now: Time, d: Datagram, fx: &mut Effects) {
         if d.payload.get(1).is_some_and(|v| *v != WIRE_VERSION) {
             self.core.stats.malformed += 1;
-            self.refuse_version(d.from, d.payload[1], fx);
+            self.on_other_version(d.from, d.payload[1], fx);
             return;
         }
         let Ok(control) = Control::decode_datagram(d.payload) else {
@@ -292,10 +292,16 @@ impl Endpoint {
         self.deliver_loopback(now, fx);
     }
 
-    fn refuse_version(&mut self, to: SocketAddr, version: u8, fx: &mut Effects) {
-        if matches!(self.phase, Phase::Member(_)) && self.core.stats.malformed.is_power_of_two() {
-            let reason = format!("the group speaks version {WIRE_VERSION}, the joiner version {version}");
-            self.core.send(to, Body::Refuse(Refuse { reason }), fx);
+    /// Two versions have nothing in common but the first two bytes of a control message: a joiner that gets nothing
+    /// else from a contact knows why.
+    fn on_other_version(&mut self, from: SocketAddr, version: u8, fx: &mut Effects) {
+        match &mut self.phase {
+            Phase::Seeking(s) => s.on_other_version(from, version),
+            Phase::Member(_) if self.core.stats.malformed.is_power_of_two() => {
+                let reason = format!("the group speaks version {WIRE_VERSION}, the joiner version {version}");
+                self.core.send(from, Body::Refuse(Refuse { reason }), fx);
+            }
+            _ => {}
         }
     }
 

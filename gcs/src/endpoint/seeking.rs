@@ -25,6 +25,7 @@ use super::{
     io::{Effects, LeaveReason},
 };
 use crate::{
+    frame::WIRE_VERSION,
     id::{Incarnation, MAX_MEMBERS, MemberId},
     time::Time,
     wire::{Body, Decide, Id, Join, MemberList, Refuse, Release},
@@ -63,6 +64,8 @@ pub(super) struct Seeking {
     candidates: BTreeMap<SocketAddr, Candidate>,
     pledge: Option<MemberId>,
     withdrawing: bool,
+    /// A contact that speaks another version of the protocol.
+    stranger: Option<(SocketAddr, u8)>,
 }
 
 struct Candidate {
@@ -92,6 +95,7 @@ impl Seeking {
             candidates: BTreeMap::new(),
             pledge: None,
             withdrawing: false,
+            stranger: None,
         }
     }
 
@@ -108,7 +112,11 @@ impl Seeking {
             return Step::Leave(LeaveReason::Asked);
         }
         if timeout.is_some_and(|t| now.since(self.since) >= t) {
-            return Step::Leave(LeaveReason::NoAnswer);
+            return Step::Leave(self.stranger.map_or(LeaveReason::NoAnswer, |(by, version)| {
+                let reason =
+                    format!("it speaks version {version} of the protocol, this process {WIRE_VERSION}");
+                LeaveReason::Refused { by, reason }
+            }));
         }
         self.candidates.retain(|_, c| now.since(c.heard_at) < STALE);
         if self.pledge.is_some_and(|p| p.addr != core.me.addr && !self.candidates.contains_key(&p.addr)) {
@@ -295,6 +303,13 @@ impl Seeking {
             return Ok(Step::Stay);
         }
         Ok(Step::Install(decision))
+    }
+
+    /// A control message of another version came. If nobody else answers, this is why.
+    pub(super) fn on_other_version(&mut self, from: SocketAddr, version: u8) {
+        if self.contacts.contains(&from) {
+            self.stranger = Some((from, version));
+        }
     }
 
     /// The group, or a process that would be in it, does not take this one. Members that this process knows of decide;
