@@ -68,6 +68,7 @@ impl Member {
             || vec![core.me],
             |p| view.members.iter().map(|m| m.id).filter(|m| p.view.rank_of(*m).is_some()).collect(),
         );
+        let gone = previous.as_ref().map(|p| p.gone()).unwrap_or_default();
         let early = previous.as_ref().map(|p| p.early.clone()).unwrap_or_default();
         let fresh = previous.is_none() && decision.ends.number != 0;
         let old = previous.map(|p| p.close(now, core, &decision, fx));
@@ -120,6 +121,10 @@ impl Member {
         member.stack.start(now, &mut out);
         member.absorb(core, out, fx);
         core.set_writable(!core.leaving, fx);
+        // Whoever watches says so once: what is known of the dead goes with the view that still has them.
+        for id in gone {
+            member.on_gone(now, core, id, fx);
+        }
         for batch in std::mem::take(&mut core.unsent) {
             member.down(now, core, Down::Cast(batch), fx);
         }
@@ -179,6 +184,12 @@ impl Member {
     /// The members that this one would exclude now, as a mask.
     pub(super) fn excluded(&self) -> u64 {
         select_excluded(self.view.len(), self.rank.into(), &self.suspicions.silent, self.suspicions.gone)
+    }
+
+    /// The members of whose end there is evidence.
+    fn gone(&self) -> Vec<MemberId> {
+        let members = self.view.members.iter().enumerate();
+        members.filter(|(r, _)| self.suspicions.gone >> r & 1 == 1).map(|(_, m)| m.id).collect()
     }
 
     pub(super) fn ids(&self) -> Vec<MemberId> {
