@@ -137,6 +137,7 @@ impl Member {
         core: &mut Core,
         fx: &mut Effects,
     ) -> Result<Step, Malformed> {
+        let excluded = self.weigh_suspicions(now, core);
         self.try_accept(now, core, fx)?;
         if let Some(step) = self.try_install(core) {
             return Ok(step);
@@ -147,7 +148,6 @@ impl Member {
         if self.change.backoff_until.is_some_and(|t| t <= now) {
             self.change.backoff_until = None;
         }
-        let excluded = self.excluded();
         self.drive_proposal(now, core, excluded, fx);
         let first = (0..self.view.len()).find(|r| excluded >> r & 1 == 0);
         let mine = first == Some(usize::from(self.rank));

@@ -7,6 +7,7 @@ use super::{
     io::{Datagram, Effects, Event, LeaveReason, Transmit},
     joins::Joins,
     seeking::{Step, others},
+    settling::Settling,
 };
 use crate::{
     frame::{Dest, FixedHeader, Frames},
@@ -42,6 +43,7 @@ pub(super) struct Member {
     noticed_at: Time,
     early: VecDeque<Datagram>,
     pub(super) suspicions: Suspicions,
+    settling: Settling,
     pub(super) contact: Contact,
     /// Contact with a quorum, or the view's beginning.
     contact_at: Time,
@@ -101,6 +103,7 @@ impl Member {
             noticed_at: Time::ZERO,
             early: VecDeque::new(),
             suspicions: Suspicions::default(),
+            settling: Settling::default(),
             contact: Contact { quorum_at: Time::ZERO, answered_at: vec![now; view.len()] },
             contact_at: now,
             change: Change::default(),
@@ -183,7 +186,22 @@ impl Member {
 
     /// The members that this one would exclude now, as a mask.
     pub(super) fn excluded(&self) -> u64 {
+        if self.settling.is_settled() { self.suspected() } else { self.suspicions.gone }
+    }
+
+    /// The members that evidence and all suspicions together would exclude.
+    fn suspected(&self) -> u64 {
         select_excluded(self.view.len(), self.rank.into(), &self.suspicions.silent, self.suspicions.gone)
+    }
+
+    /// Takes the time into account; the members that this one would exclude now.
+    pub(super) fn weigh_suspicions(&mut self, now: Time, core: &Core) -> u64 {
+        let suspected = self.suspected();
+        let s = &self.suspicions;
+        let unheard = s.gone | s.silent[usize::from(self.rank)];
+        let heartbeat = Duration::from_millis(core.config.watch.heartbeat_ms);
+        self.settling.weigh(now, heartbeat, unheard, suspected);
+        if self.settling.is_settled() { suspected } else { self.suspicions.gone }
     }
 
     /// The members of whose end there is evidence.
@@ -246,6 +264,7 @@ impl Member {
             Up::CutHeld(cut) => self.change.on_cut_held(&cut),
             Up::Suspicions(s) => {
                 let gone = self.suspicions.gone | s.gone;
+                self.settling.on_change(&self.suspicions, &s);
                 self.suspicions = Suspicions { gone, ..*s };
             }
             Up::Contact(c) => {
@@ -425,7 +444,7 @@ impl Member {
         if core.leaving {
             at = at.min(self.joins.leave_at);
         }
-        at.min(self.change.deadline()).min(self.joins.deadline())
+        at.min(self.change.deadline()).min(self.joins.deadline()).min(self.settling.deadline())
     }
 
     pub(super) fn tick(&mut self, now: Time, core: &mut Core, fx: &mut Effects) {

@@ -15,6 +15,7 @@ mod io;
 mod joins;
 mod member;
 mod seeking;
+mod settling;
 mod state;
 
 pub use config::{Bootstrap, Config, ConfigError};
