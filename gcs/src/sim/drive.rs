@@ -3,10 +3,10 @@
 use super::{
     app::App,
     node::Node,
-    plan::{Fault, When},
+    plan::When,
     process::{Status, addr_of, index_of},
     trace::{Observation, What},
-    world::{Happening, World},
+    world::{Fate, Happening, World},
 };
 use crate::endpoint::{Effects, Input, Transmit};
 use std::collections::VecDeque;
@@ -78,7 +78,8 @@ impl<N: Node, A: App> World<N, A> {
                 }
             }
             for to in &t.to {
-                if !self.processes[process].is_alive() {
+                // What a process has said before it left is sent.
+                if matches!(self.processes[process].status, Status::Dead(_)) {
                     return;
                 }
                 let Some(to) = index_of(*to).filter(|to| *to < self.processes.len()) else { continue };
@@ -100,20 +101,20 @@ impl<N: Node, A: App> World<N, A> {
 
     /// Takes the steps that wait for this datagram.
     fn trigger(&mut self, process: usize, kind: &str) {
-        let mut due: Vec<Fault> = Vec::new();
-        for (step, count, done) in &mut self.steps {
-            if let When::Sends { process: p, kind: k, nth } = &step.when
-                && !*done
+        let mut due = Vec::new();
+        for (i, s) in self.steps.iter_mut().enumerate() {
+            if let When::Sends { process: p, kind: k, nth, from } = &s.step.when
+                && s.fate == Fate::Waits
                 && *p == process
                 && k == kind
+                && *from <= self.now
             {
-                *count += 1;
-                if *count >= *nth {
-                    *done = true;
-                    due.push(step.fault.clone());
+                s.count += 1;
+                if s.count >= *nth {
+                    due.push(i);
                 }
             }
         }
-        due.iter().for_each(|f| self.apply(f));
+        due.iter().for_each(|i| self.take_step(*i));
     }
 }

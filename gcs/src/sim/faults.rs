@@ -7,7 +7,7 @@ use super::{
     plan::Fault,
     process::{Status, index_of, life_of},
     trace::What,
-    world::{Happening, World},
+    world::{Fate, Happening, World},
 };
 use crate::{endpoint::Input, id::MemberId};
 use bytes::Bytes;
@@ -18,13 +18,14 @@ const STRANGER: SocketAddr =
     SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::new(10, 66, 6, 6)), 666);
 
 impl<N: Node, A: App> World<N, A> {
-    /// Makes something go wrong, now.
-    pub fn apply(&mut self, fault: &Fault) {
+    /// Makes something go wrong, now. Returns whether it could be done.
+    pub fn apply(&mut self, fault: &Fault) -> bool {
         let exists = fault.highest().is_none_or(|p| p < self.processes.len());
         let done = exists && self.try_apply(fault);
         let process = fault.highest().filter(|_| exists).unwrap_or(0);
         let member = self.me(process);
         self.record(process, member, What::Fault(fault.to_string().into(), done));
+        done
     }
 
     fn try_apply(&mut self, fault: &Fault) -> bool {
@@ -38,6 +39,7 @@ impl<N: Node, A: App> World<N, A> {
             }
             Fault::Pause { process, lasts } => return self.pause(*process, *lasts),
             Fault::Leave { process } => return self.leave(*process),
+            Fault::Cast { process } => return self.cast(*process),
             Fault::Congest { process, lasts } => {
                 let p = &self.processes[*process];
                 if p.status != Status::Up {
@@ -92,7 +94,8 @@ impl<N: Node, A: App> World<N, A> {
         }
         if self.roster.latest().is_some() {
             self.founding = true;
-            self.found_with(self.processes.len() / 2 + 1, self.processes.len());
+            // More than two thirds, as `Bootstrap::Expect` asks for.
+            self.found_with(self.processes.len() * 2 / 3 + 1, self.processes.len());
         }
     }
 
@@ -119,6 +122,14 @@ impl<N: Node, A: App> World<N, A> {
         self.record(process, self.me(process), What::LeaveAsked);
         self.input(process, Input::Leave);
         true
+    }
+
+    fn cast(&mut self, process: usize) -> bool {
+        let mut done = false;
+        if self.processes[process].status == Status::Up {
+            self.call_app(process, |_, cx| done = cx.cast(b"cast by the plan").is_some());
+        }
+        done
     }
 
     /// Tells those who watch an earlier life of this process that it is over.
@@ -185,7 +196,7 @@ impl<N: Node, A: App> World<N, A> {
     pub(super) fn heal(&mut self) {
         self.network.heal();
         self.triggers = false;
-        self.steps.iter_mut().for_each(|s| s.2 = true);
+        self.steps.iter_mut().for_each(|s| s.fate = Fate::Taken);
         for process in 0..self.processes.len() {
             if matches!(self.processes[process].status, Status::Paused(_)) {
                 self.resume(process);

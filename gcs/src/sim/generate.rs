@@ -258,7 +258,8 @@ impl Generator {
         let process = self.process();
         let nth = 1 + u32::try_from(self.rng.below(1_200)).unwrap_or(0);
         let fault = Fault::Kill { process, evidence: self.rng.chance(600) };
-        self.steps.push(Step { when: When::Sends { process, kind: "frame".to_owned(), nth }, fault });
+        self.steps
+            .push(Step { when: When::Sends { process, kind: "frame".to_owned(), nth, from: 0 }, fault });
         if self.rng.chance(500) {
             let at = self.time();
             self.at(at, Fault::Start { process });
@@ -324,7 +325,7 @@ impl Generator {
             }
             _ => Fault::Partition { side: vec![victim], lasts: Some(lasts) },
         };
-        self.steps.push(Step { when: When::Sends { process, kind, nth }, fault });
+        self.steps.push(Step { when: When::Sends { process, kind, nth, from: 0 }, fault });
     }
 }
 

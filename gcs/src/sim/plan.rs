@@ -31,6 +31,11 @@ pub enum Fault {
         /// Who.
         process: usize,
     },
+    /// The application of a process casts one message.
+    Cast {
+        /// Who.
+        process: usize,
+    },
     /// The application takes nothing for a while.
     Congest {
         /// Who.
@@ -79,7 +84,7 @@ pub enum Fault {
 pub enum When {
     /// At this time, in nanoseconds.
     At(u64),
-    /// As soon as a process has sent so many datagrams of a kind; the rest of what it was about to do is not done if the
+    /// As soon as a process has sent so many datagrams of a kind, from a time on; the rest of what it was about to do is not done if the
     /// fault kills it.
     Sends {
         /// Who.
@@ -88,6 +93,8 @@ pub enum When {
         kind: String,
         /// How many, from 1. A datagram to several processes counts for each.
         nth: u32,
+        /// What is sent before this time, in nanoseconds, does not count.
+        from: u64,
     },
 }
 
@@ -128,7 +135,7 @@ impl Plan {
     /// The plan with one more step, taken when `process` has sent the `nth` datagram of a kind.
     #[must_use]
     pub fn when_sends(mut self, process: usize, kind: &str, nth: u32, fault: Fault) -> Self {
-        self.steps.push(Step { when: When::Sends { process, kind: kind.to_owned(), nth }, fault });
+        self.steps.push(Step { when: When::Sends { process, kind: kind.to_owned(), nth, from: 0 }, fault });
         self
     }
 }
@@ -142,6 +149,7 @@ impl Fault {
             | Self::Start { process }
             | Self::Pause { process, .. }
             | Self::Leave { process }
+            | Self::Cast { process }
             | Self::Congest { process, .. } => Some(*process),
             Self::Cut { from, to, .. } => Some(*from.max(to)),
             Self::Partition { side, .. } => side.iter().max().copied(),

@@ -8,6 +8,7 @@
 //! at 300ms start p1
 //! at 10ms pause p2 for 300ms
 //! at 10ms leave p2
+//! at 10ms cast p2                        # its application casts one message
 //! at 10ms congest p1 for 200ms
 //! at 5ms cut p0->p2                      # until `heal`
 //! at 5ms cut p0<->p2 for 100ms
@@ -18,6 +19,7 @@
 //! at 10ms bandwidth 500 for 200ms        # kilobytes a second and link
 //! at 10ms stranger 20
 //! when p0 sends prepare #2 kill p0       # once it has sent its second one
+//! from 1s when p0 sends decide kill p0   # the first one that it sends after 1 s
 //! ```
 
 use super::{
@@ -58,7 +60,12 @@ impl fmt::Display for Step {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.when {
             When::At(at) => write!(f, "at {} ", Span(*at))?,
-            When::Sends { process, kind, nth } => write!(f, "when p{process} sends {kind} #{nth} ")?,
+            When::Sends { process, kind, nth, from } => {
+                if *from > 0 {
+                    write!(f, "from {} ", Span(*from))?;
+                }
+                write!(f, "when p{process} sends {kind} #{nth} ")?;
+            }
         }
         self.fault.fmt(f)
     }
@@ -75,6 +82,7 @@ impl fmt::Display for Fault {
             Self::Start { process } => write!(f, "start p{process}"),
             Self::Pause { process, lasts } => write!(f, "pause p{process} for {}", Span(*lasts)),
             Self::Leave { process } => write!(f, "leave p{process}"),
+            Self::Cast { process } => write!(f, "cast p{process}"),
             Self::Congest { process, lasts } => write!(f, "congest p{process} for {}", Span(*lasts)),
             Self::Cut { from, to, both, lasts } => {
                 let arrow = if *both { "<->" } else { "->" };
@@ -147,6 +155,7 @@ fn fault(words: &[&str]) -> Result<Fault, &'static str> {
         ["start", p] => Fault::Start { process: process(p)? },
         ["pause", p] => Fault::Pause { process: process(p)?, lasts: required? },
         ["leave", p] => Fault::Leave { process: process(p)? },
+        ["cast", p] => Fault::Cast { process: process(p)? },
         ["congest", p] => Fault::Congest { process: process(p)?, lasts: required? },
         ["cut", link] => {
             let both = link.contains("<->");
@@ -169,17 +178,21 @@ fn fault(words: &[&str]) -> Result<Fault, &'static str> {
 
 /// A step from the words of a line.
 pub(super) fn step(words: &[&str]) -> Result<Step, &'static str> {
+    let (from, words) = match words {
+        ["from", from, rest @ ..] => (span(from)?, rest),
+        _ => (0, words),
+    };
     match words {
-        ["at", at, rest @ ..] => Ok(Step { when: When::At(span(at)?), fault: fault(rest)? }),
+        ["at", at, rest @ ..] if from == 0 => Ok(Step { when: When::At(span(at)?), fault: fault(rest)? }),
         ["when", p, "sends", kind, rest @ ..] => {
             let (nth, rest) = match rest {
                 [n, rest @ ..] if n.starts_with('#') => (n[1..].parse().map_err(|_| "not a number")?, rest),
                 _ => (1, rest),
             };
-            let when = When::Sends { process: process(p)?, kind: (*kind).to_owned(), nth };
+            let when = When::Sends { process: process(p)?, kind: (*kind).to_owned(), nth, from };
             Ok(Step { when, fault: fault(rest)? })
         }
-        _ => Err("a line begins with `processes`, `at` or `when`"),
+        _ => Err("a line begins with `processes`, `at`, `when` or `from … when`"),
     }
 }
 
@@ -248,6 +261,7 @@ at 300ms start p4
 at 900ms stop all
 at 10ms pause p2 for 300ms
 at 10ms leave p2
+at 10ms cast p2
 at 10ms congest p1 for 1500us
 at 5ms cut p0->p2
 at 5ms cut p0<->p2 for 100ms
@@ -257,6 +271,7 @@ at 10ms loss 50 for 200ms
 at 10ms bandwidth 500 for 7ns
 at 10ms stranger 20
 when p0 sends prepare #2 kill p0
+from 1500us when p0 sends decide #1 kill p0
 ";
 
     #[test]
@@ -278,6 +293,8 @@ when p0 sends prepare #2 kill p0
             "at 5ms cut p0",
             "at 5ms noise 3 for 1s",
             "when p0 kill p1",
+            "from 5ms at 5ms kill p0",
+            "from when p0 sends join kill p0",
             "processes 0",
             "at 99999999999999s heal",
         ] {

@@ -64,6 +64,23 @@ pub(super) enum Happening {
     Start(usize),
 }
 
+/// A step of the plan, and how far it is.
+pub(super) struct Planned {
+    pub(super) step: Step,
+    /// How many datagrams that it waits for were sent.
+    pub(super) count: u32,
+    pub(super) fate: Fate,
+}
+
+/// What became of a step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Fate {
+    Waits,
+    Taken,
+    /// There was nothing to be done: to kill a process that is dead, say.
+    Void,
+}
+
 type Make<N, A> = Box<dyn FnMut(Birth) -> (N, A)>;
 
 /// Processes, their network and virtual time. Most users call [`super::run`] instead.
@@ -73,7 +90,7 @@ pub struct World<N, A> {
     pub(super) processes: Vec<Process<N, A>>,
     pub(super) network: Network,
     pub(super) queue: Queue<Happening>,
-    pub(super) steps: Vec<(Step, u32, bool)>,
+    pub(super) steps: Vec<Planned>,
     pub(super) triggers: bool,
     pub(super) rng: Rng,
     pub(super) quiet: bool,
@@ -175,7 +192,7 @@ impl<N: Node, A: App> World<N, A> {
                 When::At(at) => self.queue.push(at.max(self.now), Happening::Step(index)),
                 When::Sends { .. } => self.triggers = true,
             }
-            self.steps.push((step.clone(), 0, false));
+            self.steps.push(Planned { step: step.clone(), count: 0, fate: Fate::Waits });
         }
     }
 
@@ -221,14 +238,24 @@ impl<N: Node, A: App> World<N, A> {
                 }
             }
             Happening::Evidence { watcher, gone } => self.evidence(watcher, gone),
-            Happening::Step(i) => {
-                if !std::mem::replace(&mut self.steps[i].2, true) {
-                    let fault = self.steps[i].0.fault.clone();
-                    self.apply(&fault);
-                }
-            }
+            Happening::Step(i) => self.take_step(i),
             Happening::Start(p) => self.start(p),
         }
+    }
+
+    pub(super) fn take_step(&mut self, i: usize) {
+        if self.steps[i].fate == Fate::Waits {
+            self.steps[i].fate = Fate::Taken;
+            let fault = self.steps[i].step.fault.clone();
+            if !self.apply(&fault) {
+                self.steps[i].fate = Fate::Void;
+            }
+        }
+    }
+
+    /// Runs through the next instant at which something happens, at most until a time (nanoseconds).
+    pub(super) fn run_next(&mut self, until: u64) {
+        self.run_until(self.queue.next_at().map_or(until, |at| at.min(until)));
     }
 
     /// Takes note of something that a process's application sees.
