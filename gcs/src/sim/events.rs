@@ -36,7 +36,8 @@ fn installer(view: &View, me: MemberId) -> MemberId {
 impl<N: Node, A: App> World<N, A> {
     /// Tells the application what happened, in order.
     pub(super) fn events(&mut self, process: usize, events: Vec<Event>, pending: &mut VecDeque<Input>) {
-        for event in events {
+        let mut events = events.into_iter();
+        while let Some(event) = events.next() {
             if !self.processes[process].is_alive() || self.violation.is_some() {
                 return;
             }
@@ -74,6 +75,7 @@ impl<N: Node, A: App> World<N, A> {
                     self.processes[process].watches.remove(&member);
                 }
                 Event::Left(reason) => {
+                    assert!(events.next().is_none(), "M4: nothing is told after the process has left");
                     self.record(process, me, What::Left(reason.to_string().into()));
                     self.processes[process].end(Status::Gone);
                     // It closes its connections in good order.

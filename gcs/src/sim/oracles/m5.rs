@@ -1,5 +1,5 @@
-//! M5, primary component: the views of an epoch follow each other one by one, consecutive ones share a member, and no
-//! second primary comes up beside a living one.
+//! M5, primary component: the views of an epoch follow each other one by one, a member of each has installed the one
+//! before, and no second primary comes up beside a living one. (Two views of one name with different members: M3.)
 //!
 //! A view's successor is decided by a quorum of members that have installed it. Applications that still receive the
 //! state learn of views late, so the oracle asks for one member that knows the predecessor, not for a quorum.
@@ -7,12 +7,17 @@
 use super::{Oracle, Violation, hold};
 use crate::sim::trace::{Observation, What};
 use crate::{id::MemberId, membership::is_quorum, sim::trace::names, view::ViewId};
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 /// Oracle M5, primary component.
 #[derive(Clone, Debug, Default)]
 pub struct M5 {
     views: BTreeMap<ViewId, Arc<[MemberId]>>,
+    /// Who has installed a view.
+    installed: BTreeMap<ViewId, BTreeSet<MemberId>>,
     /// Where the living are.
     at: BTreeMap<MemberId, ViewId>,
 }
@@ -53,13 +58,14 @@ impl Oracle for M5 {
                         self.on_founding(v.id)?;
                     } else {
                         let before = ViewId { number: v.id.number - 1, ..v.id };
-                        let members = self.views.get(&before);
-                        hold!(self, members.is_some(), "view {} has no predecessor", v.id);
-                        let shares = members.is_some_and(|m| m.iter().any(|m| v.members.contains(m)));
-                        hold!(self, shares, "view {} shares no member with its predecessor", v.id);
+                        let installed = self.installed.get(&before);
+                        hold!(self, installed.is_some(), "view {} has no predecessor", v.id);
+                        let shares = installed.is_some_and(|i| i.iter().any(|m| v.members.contains(m)));
+                        hold!(self, shares, "no member of view {} has installed its predecessor", v.id);
                     }
                     self.views.insert(v.id, v.members.clone());
                 }
+                self.installed.entry(v.id).or_default().insert(o.member);
                 self.at.insert(o.member, v.id);
             }
             What::Crashed | What::Left(_) => {
@@ -80,6 +86,8 @@ mod tests {
         Script::new().install(1, &[0, 1, 2]).install(2, &[0, 1]).install(3, &[1]).passes(M5::default());
         Script::new().install(1, &[0, 1, 2]).view(0, 3, &[0, 1]).fails(M5::default());
         Script::new().install(1, &[0, 1]).view(2, 2, &[2, 3]).fails(M5::default());
+        // 1 is in both, and has not installed the first.
+        Script::new().view(0, 1, &[0, 1]).view(1, 2, &[1, 2]).fails(M5::default());
     }
 
     #[test]

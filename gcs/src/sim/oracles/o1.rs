@@ -1,11 +1,15 @@
-//! O1, FIFO without gaps: a process delivers a sender's messages in the order in which they were cast, each directly
-//! after the one before. Gaps are allowed where a member begins: a receiver that has joined starts anywhere, and a sender
-//! that was excluded and has come back may have lost what was under way.
+//! O1, FIFO without gaps: a process delivers a sender's messages in the order in which they were cast, from the first, each
+//! directly after the one before. Gaps are allowed where a member begins: a receiver that has joined later than the sender
+//! starts anywhere, and a sender that was excluded and has come back may have lost what was under way.
 
 use super::{Oracle, Violation, hold};
 use crate::sim::trace::Short;
 use crate::sim::trace::{Observation, What};
-use crate::{id::MemberId, sim::envelope::MessageId};
+use crate::{
+    id::MemberId,
+    sim::{envelope::MessageId, process::life_of},
+    view::ViewId,
+};
 use std::collections::BTreeMap;
 
 /// Oracle O1, FIFO.
@@ -13,6 +17,19 @@ use std::collections::BTreeMap;
 pub struct O1 {
     /// By receiver, and the sender's process and life: its last message, and who the sender was.
     last: BTreeMap<(MemberId, usize, u32), (MessageId, MemberId)>,
+    /// The first view that a member has installed.
+    joined: BTreeMap<MemberId, ViewId>,
+    /// The first view that lists a member.
+    listed: BTreeMap<MemberId, ViewId>,
+}
+
+impl O1 {
+    /// Whether `receiver` has been there for everything that `sender` has sent in its life.
+    fn was_there_for_all(&self, receiver: MemberId, sender: MemberId) -> bool {
+        let came_back = life_of(sender.incarnation).1 != 0;
+        let views = self.joined.get(&receiver).zip(self.listed.get(&sender));
+        !came_back && views.is_some_and(|(receiver, sender)| receiver <= sender)
+    }
 }
 
 impl Oracle for O1 {
@@ -21,8 +38,18 @@ impl Oracle for O1 {
     }
 
     fn observe(&mut self, o: &Observation) -> Result<(), Violation> {
+        if let What::View(v) = &o.what {
+            self.joined.entry(o.member).or_insert(v.id);
+            v.members.iter().for_each(|m| {
+                let first = self.listed.entry(*m).or_insert(v.id);
+                *first = v.id.min(*first);
+            });
+        }
         if let What::Delivered { id, from: Some(from), .. } = &o.what {
             let key = (o.member, id.process(), id.life());
+            let new = !self.last.contains_key(&key) && id.count() != 1;
+            let gap = new && self.was_there_for_all(o.member, *from);
+            hold!(self, !gap, "{} delivers {id}, and nothing of {from} before", Short(o.member));
             if let Some((last, by)) = self.last.insert(key, (*id, *from)) {
                 hold!(self, last < *id, "{} delivers {id} after {last}", Short(o.member));
                 let gap = by == *from && last.count() + 1 != id.count();
@@ -39,10 +66,19 @@ mod tests {
 
     #[test]
     fn verdicts() {
-        let script = Script::new().install(1, &[0, 1]).deliver(1, 0, 5).deliver(1, 0, 6);
+        let script = Script::new().install(1, &[0, 1]).deliver(1, 0, 1).deliver(1, 0, 2);
         script.passes(O1::default());
-        script.clone().deliver(1, 0, 8).fails(O1::default());
-        script.clone().deliver(1, 0, 5).fails(O1::default());
-        script.install(2, &[0, 1]).deliver(1, 0, 8).fails(O1::default());
+        script.clone().deliver(1, 0, 4).fails(O1::default());
+        script.clone().deliver(1, 0, 1).fails(O1::default());
+        script.install(2, &[0, 1]).deliver(1, 0, 4).fails(O1::default());
+    }
+
+    #[test]
+    fn who_was_there_delivers_from_the_first() {
+        let script = Script::new().install(1, &[0, 1]).install(2, &[0, 1, 2]);
+        // 2 came later than 0, and 0 was there when 2 came.
+        script.clone().deliver(2, 0, 5).passes(O1::default());
+        script.clone().deliver(0, 2, 5).fails(O1::default());
+        script.deliver(1, 0, 5).fails(O1::default());
     }
 }

@@ -1,8 +1,10 @@
 //! O5, safe prefix: uniform delivery of m ⇒ a quorum of the view holds m and all before it.
 //!
-//! Checked by consequence, because what a member holds is inside of its stack: whoever goes on from the view delivers m
-//! (O4, with killed processes of every choice), and if the view goes on to the end of the run, then everybody who is
-//! still in it has delivered m and all before it, whoever delivered it first, even if that one has crashed since.
+//! Checked by consequence, because what a member holds is inside of its stack: nobody delivers its own message in the
+//! instant in which it casts it, unless it is a quorum by itself, because links take time and nothing can have come back;
+//! whoever goes on from the view delivers m (O4, with killed processes of every choice); and if the view goes on to the
+//! end of the run, then everybody who is still in it has delivered m and all before it, whoever delivered it first, even
+//! if that one has crashed since.
 
 use super::sets::Current;
 use super::{Oracle, Violation, hold};
@@ -10,10 +12,14 @@ use crate::sim::trace::Short;
 use crate::sim::trace::{Observation, What};
 use crate::{
     id::MemberId,
+    membership::is_quorum,
     sim::{envelope::MessageId, oracles::Summary},
     view::ViewId,
 };
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 /// Oracle O5, safe prefix.
 #[derive(Debug)]
@@ -23,13 +29,32 @@ pub struct O5 {
     /// By view: what anybody delivered there, in the order of first delivery, and who did.
     delivered: BTreeMap<ViewId, Vec<(MessageId, MemberId)>>,
     known: BTreeSet<(ViewId, MessageId)>,
+    views: BTreeMap<ViewId, Arc<[MemberId]>>,
+    /// When each process cast last, and that message's number.
+    cast: BTreeMap<usize, (u64, u32)>,
 }
 
 impl O5 {
     /// For a uniform stack; `total` if it promises one order, too.
     #[must_use]
     pub fn new(total: bool) -> Self {
-        Self { total, current: Current::default(), delivered: BTreeMap::new(), known: BTreeSet::new() }
+        Self {
+            total,
+            current: Current::default(),
+            delivered: BTreeMap::new(),
+            known: BTreeSet::new(),
+            views: BTreeMap::new(),
+            cast: BTreeMap::new(),
+        }
+    }
+
+    /// Whether the sender of this message, which it delivers now, is the only one that can hold it, and no quorum.
+    fn is_held_by_its_sender_only(&self, o: &Observation, id: MessageId, view: ViewId) -> bool {
+        let members = self.views.get(&view).map_or(&[][..], |m| m);
+        let alone =
+            members.iter().position(|m| *m == o.member).is_some_and(|r| is_quorum(1 << r, members.len()));
+        let just_cast = id.process() == o.process && self.cast.get(&o.process) == Some(&(o.at, id.count()));
+        just_cast && !alone
     }
 }
 
@@ -40,6 +65,19 @@ impl Oracle for O5 {
 
     fn observe(&mut self, o: &Observation) -> Result<(), Violation> {
         self.current.observe(o);
+        match &o.what {
+            What::View(v) => {
+                self.views.insert(v.id, v.members.clone());
+            }
+            What::Sent { id, .. } => {
+                self.cast.insert(o.process, (o.at, id.count()));
+            }
+            What::Delivered { id, view: Some(view), .. } => {
+                let early = self.is_held_by_its_sender_only(o, *id, *view);
+                hold!(self, !early, "{} delivers {id} in view {view} as it casts it", Short(o.member));
+            }
+            _ => {}
+        }
         if let What::Delivered { id, view: Some(view), .. } = &o.what
             && self.known.insert((*view, *id))
         {
@@ -92,5 +130,17 @@ mod tests {
         script.clone().deliver_all(&[1, 2], 0, 1).deliver_all(&[1, 2], 1, 1).passes(O5::new(true));
         script.clone().deliver(1, 0, 1).fails(O5::new(true));
         script.deliver(1, 1, 1).fails(O5::new(true));
+    }
+
+    #[test]
+    fn nobody_else_can_hold_what_is_cast_just_now() {
+        for (members, ok) in [(&[0, 1, 2][..], false), (&[0], true)] {
+            let script = Script::new().install(1, members).sent(0, 1).deliver(0, 0, 1);
+            let mut trace = script.observations().to_vec();
+            let [.., sent, delivered] = &mut trace[..] else { unreachable!("two observations at least") };
+            delivered.at = sent.at;
+            let mut oracle = O5::new(true);
+            assert_eq!(trace.iter().try_for_each(|o| oracle.observe(o)).is_ok(), ok);
+        }
     }
 }
