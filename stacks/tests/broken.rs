@@ -1,95 +1,148 @@
-//! The oracles see what they watch for: a layer of a whole stack is broken on purpose, and the oracle whose promise that
-//! breaks says so. Oracles of membership cannot be provoked by a layer; they have tests of their own, beside them.
+//! The oracles see what they watch for: something is broken on purpose in a whole group, and the oracle whose promise that
+//! breaks says so, while the same executions without it pass.
 
 use gcs::{
     layer::Protocol,
     sim::{
-        Plan, Report, Setup,
-        broken::{Broken, How},
-        run, run_plan,
+        Birth, Plan, Report, Setup,
+        broken::{Broken, BrokenNode, How, Misbehaviour},
+        oracles::for_stack,
+        run, run_nodes, run_plan,
     },
     stack::Blueprint,
 };
 use gcs_stacks::{Flow, Heartbeat, Pack, Reliable, Sequencer, Uniform};
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
-/// A stack with one broken layer.
-fn setup(total: bool, broken: &str, how: How, per_mille: u64, only_at: Option<u16>) -> Setup {
+/// What is broken.
+#[derive(Clone, Copy, Debug)]
+enum Wrong {
+    /// The layer with this name, in so many of a thousand cases, at all ranks or one.
+    Layer(&'static str, How, u64, Option<u16>),
+    /// The node of this process, from the view with this number on.
+    Node(usize, Misbehaviour, u64),
+    /// The clients: they read without asking the group.
+    LocalReads,
+}
+use Wrong::{Layer, LocalReads, Node};
+
+/// One way to be wrong, and the oracle that says so.
+struct Row {
+    oracle: &'static str,
+    /// Whether the stack is total and uniform, or FIFO only.
+    total: bool,
+    wrong: Wrong,
+    /// As text; empty: it follows from the seed.
+    plan: &'static str,
+}
+
+const fn row(oracle: &'static str, total: bool, wrong: Wrong, plan: &'static str) -> Row {
+    Row { oracle, total, wrong, plan }
+}
+
+/// The oracle speaks in one of so many executions, from seed 1 on.
+const SEEDS: u64 = 60;
+/// Nothing else goes wrong.
+const CALM: &str = "processes 3\n";
+/// p2 is killed, the others go on without it, and it comes back.
+const BACK: &str = "processes 3\nat 300ms kill p2\nat 700ms start p2\n";
+/// p0 is cut off, and the others go on without it.
+const ALONE: &str = "processes 3\nat 300ms partition p0 for 1200ms\n";
+/// Messages take long.
+const SLOW: &str = "processes 3\nat 100ms delay 5000 for 1400ms\n";
+
+const ROWS: &[Row] = &[
+    row("M1", true, Node(1, Misbehaviour::OmitsItself, 1), CALM),
+    row("M2", true, Node(1, Misbehaviour::GoesBack, 1), BACK),
+    row("M3", true, Node(1, Misbehaviour::ExchangesRanks, 1), CALM),
+    row("M3", false, Node(0, Misbehaviour::GoesOnAlone, 1), ALONE),
+    row("M4", true, Node(1, Misbehaviour::DeliversEarly, 1), CALM),
+    row("M5", true, Node(0, Misbehaviour::FoundsAlone, 1), ALONE),
+    row("M6", true, Node(1, Misbehaviour::SkipsView, 2), BACK),
+    row("M7", true, Node(2, Misbehaviour::ReusesIncarnation, 1), BACK),
+    row("D1", true, Layer("reliable", How::Corrupt, 20, None), ""),
+    row("D2", true, Layer("flow", How::Duplicate, 20, None), ""),
+    row("D3", false, Node(1, Misbehaviour::DeliversEarly, 2), BACK),
+    row("D4", true, Node(1, Misbehaviour::DeliversEarly, 2), BACK),
+    row("D5", false, Layer("reliable", How::SkipCutTail, 500, Some(1)), ""),
+    row("D6", true, Node(1, Misbehaviour::CountsAllAsSurvivors, 1), BACK),
+    row("D7", false, Node(1, Misbehaviour::IgnoresItself, 1), CALM),
+    row("O1", false, Layer("pack", How::Drop, 20, None), ""),
+    row("O3", true, Layer("sequencer", How::Swap, 20, Some(1)), ""),
+    row("O4", true, Layer("uniform", How::SkipCutTail, 500, None), ""),
+    row("O5", true, Layer("uniform", How::Eager, 1000, Some(0)), CALM),
+    row("L1", true, Node(2, Misbehaviour::FallsSilent, 1), CALM),
+    row("L2", false, Node(1, Misbehaviour::IgnoresOthers, 1), CALM),
+    row("L3", true, Node(1, Misbehaviour::StaysUnwritable, 1), CALM),
+    row("A1", true, Node(1, Misbehaviour::AsksLateForState, 1), BACK),
+    row("A2", true, Layer("heartbeat", How::EternalLease, 1000, None), ALONE),
+    row("A3", true, LocalReads, SLOW),
+];
+
+/// A stack, with one broken layer or none.
+fn setup(total: bool, wrong: Option<Wrong>) -> Setup {
     let mut layers: Vec<Arc<dyn Protocol>> = vec![Arc::new(Heartbeat), Arc::new(Reliable { prompt: total })];
     if total {
         layers.extend([Arc::new(Sequencer) as Arc<dyn Protocol>, Arc::new(Uniform)]);
     }
     layers.extend([Arc::new(Flow::default()) as Arc<dyn Protocol>, Arc::new(Pack)]);
-    for layer in layers.iter_mut().filter(|l| l.spec().name == broken) {
-        let wrapped = Broken::new(layer.clone(), how).per_mille(per_mille);
-        *layer = Arc::new(only_at.map_or_else(|| wrapped.clone(), |rank| wrapped.clone().only_at(rank)));
+    if let Some(Layer(name, how, per_mille, only_at)) = wrong {
+        for layer in layers.iter_mut().filter(|l| l.spec().name == name) {
+            let wrapped = Broken::new(layer.clone(), how).per_mille(per_mille);
+            *layer = Arc::new(only_at.map_or_else(|| wrapped.clone(), |rank| wrapped.clone().only_at(rank)));
+        }
     }
     let mut setup = Setup::new(Blueprint::new("broken", layers).expect("the layers hold together"));
     setup.liveness_ms = 3_000;
+    setup.workload.local_reads = matches!(wrong, Some(LocalReads));
     setup
 }
 
-fn verdict(report: &Report) -> String {
-    report.violation.as_ref().map_or_else(String::new, ToString::to_string)
-}
-
-/// Runs seeds until the oracle speaks.
-#[track_caller]
-fn is_seen_by(oracle: &str, seeds: u64, setup: &Setup) {
-    let mut others = Vec::new();
-    for seed in 1..=seeds {
-        let said = verdict(&run(seed, setup));
-        if said.starts_with(oracle) {
-            return;
+impl Row {
+    /// One execution, with what is wrong or without.
+    fn run(&self, seed: u64, wrong: Option<Wrong>) -> Report {
+        let setup = setup(self.total, wrong);
+        let plan = Plan::parse(self.plan).expect("a plan");
+        match wrong {
+            Some(Node(process, how, since_view)) => {
+                let settings = setup.clone();
+                let node = move |birth: &Birth| {
+                    let how = (birth.process == process).then_some(how);
+                    BrokenNode::new(&settings, birth, how).since_view(since_view)
+                };
+                run_nodes(seed, &setup, &plan, node)
+            }
+            _ if self.plan.is_empty() => run(seed, &setup),
+            _ => run_plan(seed, &setup, &plan),
         }
-        others.extend((!said.is_empty()).then(|| said.chars().take(60).collect::<String>()));
     }
-    panic!("{oracle} says nothing in {seeds} executions; others: {others:?}");
-}
 
-#[test]
-fn d1_sees_changed_messages() {
-    is_seen_by("D1", 20, &setup(true, "reliable", How::Corrupt, 20, None));
-}
-
-#[test]
-fn d2_sees_duplicates() {
-    is_seen_by("D2", 20, &setup(true, "flow", How::Duplicate, 20, None));
-}
-
-#[test]
-fn d5_sees_a_member_that_skips_the_tail_of_the_cut() {
-    is_seen_by("D5", 40, &setup(false, "reliable", How::SkipCutTail, 500, Some(1)));
-}
-
-#[test]
-fn o1_sees_gaps() {
-    is_seen_by("O1", 20, &setup(false, "pack", How::Drop, 20, None));
-}
-
-#[test]
-fn o3_sees_a_member_with_another_order() {
-    is_seen_by("O3", 20, &setup(true, "sequencer", How::Swap, 20, Some(1)));
-}
-
-#[test]
-fn o4_sees_what_only_some_deliver() {
-    is_seen_by("O4", 60, &setup(true, "uniform", How::SkipCutTail, 500, None));
-}
-
-#[test]
-fn l2_sees_what_is_never_delivered() {
-    is_seen_by("L2", 40, &setup(true, "reliable", How::Eager, 20, Some(1)));
-}
-
-#[test]
-fn a2_sees_two_owners() {
-    let plan = Plan::parse("processes 3\nat 300ms partition p0 for 1200ms\n").unwrap();
-    let whole = setup(true, "none", How::Drop, 0, None);
-    let broken = setup(true, "heartbeat", How::EternalLease, 1000, None);
-    for seed in 1..10 {
-        run_plan(seed, &whole, &plan).expect_ok();
+    /// Runs seeds until the oracle speaks. Otherwise: what others said.
+    fn unseen(&self) -> Option<String> {
+        let mut others = Vec::new();
+        for seed in 1..=SEEDS {
+            if !self.plan.is_empty() {
+                self.run(seed, None).expect_ok();
+            }
+            match self.run(seed, Some(self.wrong)).violation {
+                Some(v) if v.oracle == self.oracle => return None,
+                Some(v) => others.push(v.to_string().chars().take(80).collect::<String>()),
+                None => {}
+            }
+        }
+        Some(format!("{} says nothing about {:?}; others: {others:?}", self.oracle, self.wrong))
     }
-    let seen = (1..10).filter(|seed| verdict(&run_plan(*seed, &broken, &plan)).starts_with("A2")).count();
-    assert!(seen > 0, "A2 says nothing");
+}
+
+#[test]
+fn oracles_see_what_they_watch_for() {
+    let unseen: Vec<_> = ROWS.iter().filter_map(Row::unseen).collect();
+    assert!(unseen.is_empty(), "{}", unseen.join("\n"));
+}
+
+#[test]
+fn every_oracle_is_shown_to_see() {
+    let all = for_stack(setup(true, None).gives(), true);
+    let all: BTreeSet<_> = all.iter().map(|oracle| oracle.name()).collect();
+    assert_eq!(all, ROWS.iter().map(|row| row.oracle).collect());
 }

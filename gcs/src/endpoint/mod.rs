@@ -39,7 +39,7 @@ pub struct Endpoint {
 
 enum Phase {
     Idle,
-    Seeking(Seeking),
+    Seeking(Box<Seeking>),
     Member(Box<Member>),
     Out,
 }
@@ -139,7 +139,7 @@ impl Endpoint {
     fn start(&mut self, now: Time, wall_ns: u64) {
         if matches!(self.phase, Phase::Idle) {
             self.core.wall_ns = wall_ns;
-            self.phase = Phase::Seeking(Seeking::new(now, &self.core, self.core.config.bootstrap, &[]));
+            self.phase = Phase::Seeking(Box::new(Seeking::new(now, &self.core, self.core.config.bootstrap, &[])));
         }
     }
 
@@ -221,7 +221,7 @@ impl Endpoint {
         }
         // What was under way is lost to this process; what was not is cast in the next view.
         core.cast = core.delivered + core.unsent.iter().map(|o| o.count() as u64).sum::<u64>();
-        self.phase = Phase::Seeking(Seeking::new(now, core, Bootstrap::Join, &known));
+        self.phase = Phase::Seeking(Box::new(Seeking::new(now, core, Bootstrap::Join, &known)));
     }
 
     fn leave(&mut self, now: Time, reason: LeaveReason, fx: &mut Effects) {

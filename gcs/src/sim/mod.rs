@@ -70,7 +70,7 @@
 //! | `plan.rs`, `plan_text.rs`, `generate.rs`, `scenario.rs` | what goes wrong: as values, as text, from a seed |
 //! | `run.rs`, `soak.rs`, `reduce.rs`, `report.rs` | running one, many, a smaller one |
 //! | `trace.rs`, `roster.rs`, `oracles/`, `linear.rs` | what was seen, and whether it was right |
-//! | `broken.rs` | layers that are wrong on purpose, for tests of the oracles |
+//! | `broken/` | layers and nodes that are wrong on purpose, for tests of the oracles |
 
 mod app;
 pub mod broken;
@@ -117,7 +117,7 @@ pub use plan_text::PlanError;
 pub use process::{addr_of, index_of, life_of, member_of};
 pub use reduce::{Reduced, reduce};
 pub use report::Report;
-pub use run::{run, run_app, run_plan};
+pub use run::{run, run_app, run_nodes, run_plan};
 pub use scenario::{Expectation, Expected, Scenario};
 pub use setup::Setup;
 pub use soak::{Soaked, soak};

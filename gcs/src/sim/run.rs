@@ -8,17 +8,13 @@ use super::{
     node::Node,
     oracles::{L1, L3, Oracle, ProcessSummary, Summary, Violation, for_stack},
     plan::{Fault, Plan},
-    process::{Status, addr_of},
+    process::Status,
     report::Report,
     setup::Setup,
-    workload::{Workload, WorkloadOptions},
+    workload::Workload,
     world::{Birth, World},
 };
-use crate::{
-    endpoint::{Bootstrap, Endpoint},
-    properties::Properties,
-    rng::Rng,
-};
+use crate::rng::Rng;
 use std::{
     any::Any,
     panic::{AssertUnwindSafe, catch_unwind},
@@ -43,9 +39,22 @@ pub fn run(seed: u64, setup: &Setup) -> Report {
 /// Runs one simulation with the simulator's own application and this plan.
 #[must_use]
 pub fn run_plan(seed: u64, setup: &Setup, plan: &Plan) -> Report {
-    let ordered = setup.gives().contains(Properties::TOTAL_ORDER);
-    let options = WorkloadOptions { ordered, state_transfer: setup.state_transfer, ..setup.workload };
-    run_app(seed, setup, plan, Vec::new(), move |_| Workload::new(options))
+    let settings = setup.clone();
+    run_nodes(seed, setup, plan, move |birth| settings.endpoint(birth))
+}
+
+/// Runs one simulation with the simulator's own application, this plan, and protocol code of yours. `node` makes that of
+/// each life of each process, mostly around what [`Setup::endpoint`] gives.
+#[must_use]
+pub fn run_nodes<N: Node + 'static>(
+    seed: u64,
+    setup: &Setup,
+    plan: &Plan,
+    mut node: impl FnMut(&Birth) -> N + 'static,
+) -> Report {
+    let options = setup.workload_options();
+    let mut world = build(seed, setup, plan, Vec::new(), move |birth| (node(birth), Workload::new(options)));
+    run_world(seed, setup, plan, &mut world)
 }
 
 /// Runs one simulation with an application of yours, and oracles of yours besides those that the stack's promises call
@@ -56,12 +65,17 @@ pub fn run_app<A: App + 'static>(
     setup: &Setup,
     plan: &Plan,
     oracles: Vec<Box<dyn Oracle>>,
-    make: impl FnMut(&Birth) -> A + 'static,
+    mut make: impl FnMut(&Birth) -> A + 'static,
 ) -> Report {
-    let mut world = build(seed, setup, plan, oracles, make);
-    let outcome = catch_unwind(AssertUnwindSafe(|| phases(&mut world, seed, setup)));
+    let settings = setup.clone();
+    let make_both = move |birth: &Birth| (settings.endpoint(birth), make(birth));
+    run_world(seed, setup, plan, &mut build(seed, setup, plan, oracles, make_both))
+}
+
+fn run_world<N: Node, A: App>(seed: u64, setup: &Setup, plan: &Plan, world: &mut World<N, A>) -> Report {
+    let outcome = catch_unwind(AssertUnwindSafe(|| phases(world, seed, setup)));
     let outcome = outcome.unwrap_or_else(|p| Err(Violation::new("panic", panic_message(&*p))));
-    report(seed, plan, &world, outcome)
+    report(seed, plan, world, outcome)
 }
 
 /// What a run found out: whether the group went on, or what was broken.
@@ -90,28 +104,18 @@ pub(super) fn report<N: Node, A: App>(
 }
 
 /// A world for a plan, its founders about to start.
-pub(super) fn build<A: App + 'static>(
+pub(super) fn build<N: Node, A: App>(
     seed: u64,
     setup: &Setup,
     plan: &Plan,
     oracles: Vec<Box<dyn Oracle>>,
-    mut make: impl FnMut(&Birth) -> A + 'static,
-) -> World<Endpoint, A> {
+    make: impl FnMut(&Birth) -> (N, A) + 'static,
+) -> World<N, A> {
     let mut all = oracles;
     if !damages(plan) {
         all.splice(0..0, for_stack(setup.gives(), setup.state_transfer));
     }
-    let settings = setup.clone();
-    let make_both = move |birth: Birth| {
-        let mut config = settings.config(&format!("p{}", birth.process));
-        config.contacts = (0..birth.processes).map(addr_of).collect();
-        config.bootstrap = birth.expect.map_or(Bootstrap::Join, Bootstrap::Expect);
-        match Endpoint::new(config, birth.me, settings.mtu, birth.seed) {
-            Ok(endpoint) => (endpoint, make(&birth)),
-            Err(e) => panic!("the set-up makes no sense: {e}"),
-        }
-    };
-    let mut world = World::new(seed, plan.processes, setup.physics.clone(), all, make_both);
+    let mut world = World::new(seed, plan.processes, setup.physics.clone(), all, make);
     let mut rng = Rng::new(seed ^ 0x0b00_0000_0000_0003);
     let least = plan.founders * 2 / 3 + 1;
     let more = rng.below((plan.founders - least) as u64 + 1);

@@ -31,9 +31,8 @@ use super::{
     run::{build, conclude, panic_message, report},
     setup::Setup,
     workload::{Workload, WorkloadOptions},
-    world::{Fate, World},
+    world::{Birth, Fate, World},
 };
-use crate::properties::Properties;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 const MS: u64 = 1_000_000;
@@ -134,11 +133,11 @@ impl Scenario {
     /// Runs it. A missed expectation, and a step that did not happen, count as violations of `scenario`.
     #[must_use]
     pub fn run(&self, setup: &Setup) -> Report {
-        let ordered = setup.gives().contains(Properties::TOTAL_ORDER);
         let casts_per_second = self.casts.unwrap_or(setup.workload.casts_per_second);
-        let state_transfer = setup.state_transfer;
-        let options = WorkloadOptions { ordered, state_transfer, casts_per_second, ..setup.workload };
-        let mut world = build(self.seed, setup, &self.plan, Vec::new(), move |_| Workload::new(options));
+        let options = WorkloadOptions { casts_per_second, ..setup.workload_options() };
+        let settings = setup.clone();
+        let make = move |birth: &Birth| (settings.endpoint(birth), Workload::new(options));
+        let mut world = build(self.seed, setup, &self.plan, Vec::new(), make);
         world.found_with(self.plan.founders, self.plan.founders);
         world.physics.keep_quorum = false;
         let outcome = catch_unwind(AssertUnwindSafe(|| {

@@ -1,7 +1,12 @@
 //! What to simulate.
 
-use super::{generate::Faults, physics::Physics, workload::WorkloadOptions};
-use crate::{endpoint::Config, layer::Watch, properties::Properties, stack::Blueprint};
+use super::{generate::Faults, physics::Physics, process::addr_of, workload::WorkloadOptions, world::Birth};
+use crate::{
+    endpoint::{Bootstrap, Config, Endpoint},
+    layer::Watch,
+    properties::Properties,
+    stack::Blueprint,
+};
 
 /// What to simulate. Start from [`Setup::new`] and change fields.
 #[derive(Clone, Debug)]
@@ -55,13 +60,29 @@ impl Setup {
         self.blueprint.gives()
     }
 
-    /// The settings of an endpoint, except its name, its contacts and how the group comes into being.
-    pub(super) fn config(&self, name: &str) -> Config {
-        Config {
+    /// The protocol code of a process in one of its lives.
+    ///
+    /// # Panics
+    /// If the set-up makes no sense.
+    #[must_use]
+    pub fn endpoint(&self, birth: &Birth) -> Endpoint {
+        let config = Config {
             state_transfer: self.state_transfer,
             watch: self.watch,
             window_bytes: self.window_bytes,
-            ..Config::new("simulated", name, self.blueprint.clone())
+            contacts: (0..birth.processes).map(addr_of).collect(),
+            bootstrap: birth.expect.map_or(Bootstrap::Join, Bootstrap::Expect),
+            ..Config::new("simulated", &format!("p{}", birth.process), self.blueprint.clone())
+        };
+        match Endpoint::new(config, birth.me, self.mtu, birth.seed) {
+            Ok(endpoint) => endpoint,
+            Err(e) => panic!("the set-up makes no sense: {e}"),
         }
+    }
+
+    /// The options of the simulator's own application, as far as they follow from the rest.
+    pub(super) fn workload_options(&self) -> WorkloadOptions {
+        let ordered = self.gives().contains(Properties::TOTAL_ORDER);
+        WorkloadOptions { ordered, state_transfer: self.state_transfer, ..self.workload }
     }
 }

@@ -97,9 +97,8 @@ impl Node for Toy {
 fn world(seed: u64, processes: usize, oracles: Vec<Box<dyn Oracle>>) -> World<Toy, Workload> {
     let physics = Physics { keep_quorum: false, classify: |d| kind(d), ..Physics::default() };
     let options = WorkloadOptions { large_per_mille: 0, ..WorkloadOptions::default() };
-    let mut world = World::new(seed, processes, physics, oracles, move |birth| {
-        (Toy::new(&birth), Workload::new(options))
-    });
+    let mut world =
+        World::new(seed, processes, physics, oracles, move |birth| (Toy::new(birth), Workload::new(options)));
     (0..processes).for_each(|p| world.start_at(0, p));
     world
 }

@@ -36,6 +36,9 @@ pub struct WorkloadOptions {
     pub ordered: bool,
     /// Whether joiners receive the state.
     pub state_transfer: bool,
+    /// Whether clients read what their own replica has at the moment, without asking the group. Wrong: for tests of
+    /// oracle A3.
+    pub local_reads: bool,
 }
 
 impl Default for WorkloadOptions {
@@ -47,6 +50,7 @@ impl Default for WorkloadOptions {
             pushy_per_mille: 100,
             ordered: true,
             state_transfer: true,
+            local_reads: false,
         }
     }
 }
@@ -129,6 +133,9 @@ impl Workload {
             cx.invoked(id, op);
             self.open_ids[self.open] = id.0;
             self.open += 1;
+            if let (Op::Read { key }, true) = (op, self.options.local_reads) {
+                self.answer(id, self.registers[usize::from(key)], cx);
+            }
         }
     }
 

@@ -81,7 +81,7 @@ pub(super) enum Fate {
     Void,
 }
 
-type Make<N, A> = Box<dyn FnMut(Birth) -> (N, A)>;
+type Make<N, A> = Box<dyn FnMut(&Birth) -> (N, A)>;
 
 /// Processes, their network and virtual time. Most users call [`super::run`] instead.
 pub struct World<N, A> {
@@ -119,7 +119,7 @@ impl<N: Node, A: App> World<N, A> {
         processes: usize,
         physics: Physics,
         oracles: Vec<Box<dyn Oracle>>,
-        make: impl FnMut(Birth) -> (N, A) + 'static,
+        make: impl FnMut(&Birth) -> (N, A) + 'static,
     ) -> Self {
         let mut rng = Rng::new(seed ^ 0x5eed_0000_0000_0001);
         let network = Network::new(processes, physics.latency_us, rng.fork());
@@ -305,7 +305,7 @@ impl<N: Node, A: App> World<N, A> {
             self.founding && life_founds(life, process < self.founders, self.roster.latest().is_some());
         let expect = founds.then_some(self.expect);
         let birth = Birth { process, me, life, processes, expect, seed };
-        let (node, app) = (self.make)(birth);
+        let (node, app) = (self.make)(&birth);
         self.processes[process].begin(node, app, clock);
         self.processes[process].founds = founds;
         self.record(process, me, What::Started);

@@ -122,6 +122,7 @@ pub fn for_stack(gives: Properties, state_transfer: bool) -> Vec<Box<dyn Oracle>
         // At the end of a run, a group that is not whole explains what else is missing.
         Box::new(L1),
         Box::new(L3),
+        Box::<D7>::default(),
         Box::<L2>::default(),
         Box::new(M1),
         Box::<M2>::default(),
@@ -136,7 +137,6 @@ pub fn for_stack(gives: Properties, state_transfer: bool) -> Vec<Box<dyn Oracle>
         Box::<D4>::default(),
         Box::<D5>::default(),
         Box::<D6>::default(),
-        Box::<D7>::default(),
         Box::<O1>::default(),
         Box::<A2>::default(),
     ];

@@ -1,14 +1,5 @@
-//! Layers that are broken on purpose: they show that the oracles see what they watch for.
-//!
-//! [`Broken`] wraps a protocol and tampers with what its layers hand upwards, or with what they are told.
-//!
-//! ```
-//! use gcs::sim::broken::{Broken, How};
-//! # use gcs::layer::Protocol;
-//! # fn wrap(reliable: std::sync::Arc<dyn Protocol>) -> Broken {
-//! Broken::new(reliable, How::Drop).per_mille(20).only_at(1)
-//! # }
-//! ```
+//! Layers that are broken on purpose: [`Broken`] wraps a protocol and tampers with what its layers hand upwards, or with
+//! what they are told.
 
 use crate::{
     frame::Frame,
@@ -41,6 +32,14 @@ pub enum How {
 }
 
 /// A protocol whose layers misbehave.
+///
+/// ```
+/// use gcs::sim::broken::{Broken, How};
+/// # use gcs::layer::Protocol;
+/// # fn wrap(reliable: std::sync::Arc<dyn Protocol>) -> Broken {
+/// Broken::new(reliable, How::Drop).per_mille(20).only_at(1)
+/// # }
+/// ```
 #[derive(Clone)]
 pub struct Broken {
     inner: Arc<dyn Protocol>,
