@@ -56,6 +56,14 @@ fn seeds_that_once_failed() {
         (14592, "fifo", true),
         // The candidate that all were pledged to left while it was cut off.
         (717, "fifo+check", false),
+        // A member that was leaving when it was excluded delivered what nobody else had.
+        (50_000_954, "total+uniform", true),
+        // Who had decided, and waited for frames, let its timer run on.
+        (50_001_377, "fifo+check", false),
+        // The only holder of a frame that counted left before the others had it.
+        (3_002_412, "fifo", false),
+        // The only member with the state left while a joiner was receiving it.
+        (3_002_412, "fifo", true),
     ] {
         run(seed, &setup(stack, state_transfer)).expect_ok();
     }

@@ -15,13 +15,7 @@
 //! is among the next members answered the prepare; a member accepts only when it holds every frame up to the cut; a
 //! silent member is replaced only after every lease that its peers let it have is over.
 
-use super::{
-    core::Core,
-    decision::Decision,
-    io::{Effects, LeaveReason},
-    member::Member,
-    seeking::Step,
-};
+use super::{core::Core, decision::Decision, io::Effects, member::Member, seeking::Step};
 use crate::{
     id::{MemberId, Rank},
     layer::Down,
@@ -491,6 +485,7 @@ impl Member {
         let takes_part = decision.includes(core.me) || core.leaving;
         let cut = decision.cut.clone();
         self.change.proposal = None;
+        self.change.backoff_until = None;
         self.change.decided = Some(decision);
         if takes_part {
             self.down(now, core, Down::Wedge, fx);
@@ -505,10 +500,18 @@ impl Member {
         if decision.includes(core.me) {
             return self.change.decided_held.then(|| Step::Install(decision.clone()));
         }
-        if !core.leaving {
-            return Some(Step::Rejoin);
+        // Who leaves stays until a survivor has installed the view: nobody else may hold what counts.
+        (!core.leaving).then_some(Step::Rejoin)
+    }
+
+    /// Says again what has been decided, if anything has.
+    pub(super) fn repeat_decision(&mut self, core: &Core, fx: &mut Effects) -> bool {
+        let decide = self.change.decided.as_ref().map(|d| d.decide.clone());
+        let decided = decide.is_some();
+        if let Some(d) = decide {
+            self.broadcast(core, Body::Decide(d), fx);
         }
-        Some(Step::Leave(LeaveReason::Asked))
+        decided
     }
 
     /// The decision that this member leaves with, if it holds what counts.

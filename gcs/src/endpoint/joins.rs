@@ -141,7 +141,14 @@ impl Member {
         self.joins.leavers |= 1 << from;
     }
 
-    /// Pursues this process's own wish to leave. Everything that it cast has been delivered, or cannot be.
+    /// Whether joiners would have nobody from whom the group's state could come if this process left now.
+    fn has_the_only_state(&self, core: &Core) -> bool {
+        let stays = |r: usize| (self.suspicions.gone | self.joins.leavers | 1 << self.rank) >> r & 1 == 0;
+        core.state.is_donor() && !self.decision.complete.iter().enumerate().any(|(r, c)| *c && stays(r))
+    }
+
+    /// Pursues this process's own wish to leave. Everything that it cast has been delivered, or cannot be. It ends when a
+    /// survivor tells of the next view ([`Member::on_member_list`]), or there is nobody to wait for.
     pub(super) fn drive_leave(&mut self, now: Time, core: &mut Core, fx: &mut Effects) -> Step {
         if !core.leaving {
             return Step::Stay;
@@ -154,7 +161,9 @@ impl Member {
             return Step::Stay;
         }
         self.joins.leave_at = now + LEAVE_EVERY;
-        if delivered && self.view.len() > 1 {
+        let decided = self.repeat_decision(core, fx);
+        let free = delivered && !self.has_the_only_state(core);
+        if (free || decided) && self.view.len() > 1 {
             self.broadcast(core, Body::Leave(Leave { view: Some(self.view.id.into()) }), fx);
         }
         Step::Stay

@@ -36,7 +36,7 @@ pub(super) struct Member {
     pub(super) stack: Stack,
     old: Option<Stack>,
     /// The decision that made this view, for those who missed it.
-    decision: Decision,
+    pub(super) decision: Decision,
     /// The members that are known to have installed this view, as a mask.
     installed: u64,
     announce_at: Time,
@@ -71,6 +71,7 @@ impl Member {
             |p| view.members.iter().map(|m| m.id).filter(|m| p.view.rank_of(*m).is_some()).collect(),
         );
         let gone = previous.as_ref().map(|p| p.gone()).unwrap_or_default();
+        let leavers = previous.as_ref().map(|p| p.leavers(&view)).unwrap_or_default();
         let early = previous.as_ref().map(|p| p.early.clone()).unwrap_or_default();
         let fresh = previous.is_none() && decision.ends.number != 0;
         let old = previous.map(|p| p.close(now, core, &decision, fx));
@@ -120,6 +121,7 @@ impl Member {
         let joined = fresh && !core.state.is_complete();
         member.announce_view(now, core, came_with, joined, &complete, fx);
         member.announce(core, fx);
+        core.send_all(leavers, member.member_list(), fx);
         let mut out = std::mem::take(&mut member.scratch);
         member.stack.start(now, &mut out);
         member.absorb(core, out, fx);
@@ -179,9 +181,20 @@ impl Member {
         self.stack
     }
 
-    /// The last act of a member that leaves: what counts of the view is delivered to it, too.
-    pub(super) fn finish(self: Box<Self>, now: Time, core: &mut Core, decision: &Decision, fx: &mut Effects) {
-        drop(self.close(now, core, decision, fx));
+    /// The last act of a member that leaves: what counts of the view is delivered to it, too. Not to one that was
+    /// excluded meanwhile, and holds what does not count: nobody else delivers that, nor what it depends on in order.
+    pub(super) fn finish(
+        mut self: Box<Self>,
+        now: Time,
+        core: &mut Core,
+        decision: &Decision,
+        fx: &mut Effects,
+    ) {
+        self.down(now, core, Down::Wedge, fx);
+        let frontier = self.change.frontier.iter().flatten();
+        if frontier.zip(&decision.cut.frontier).all(|(mine, counts)| mine <= counts) {
+            drop(self.close(now, core, decision, fx));
+        }
     }
 
     /// The members that this one would exclude now, as a mask.
@@ -208,6 +221,13 @@ impl Member {
     fn gone(&self) -> Vec<MemberId> {
         let members = self.view.members.iter().enumerate();
         members.filter(|(r, _)| self.suspicions.gone >> r & 1 == 1).map(|(_, m)| m.id).collect()
+    }
+
+    /// Where those are who asked to leave, and are not in `next`.
+    fn leavers(&self, next: &View) -> SmallVec<[SocketAddr; 4]> {
+        let members = self.view.members.iter().enumerate();
+        let left = members.filter(|(r, m)| self.joins.leavers >> r & 1 == 1 && next.rank_of(m.id).is_none());
+        left.map(|(_, m)| m.id.addr).collect()
     }
 
     pub(super) fn ids(&self) -> Vec<MemberId> {

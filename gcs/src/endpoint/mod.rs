@@ -139,7 +139,8 @@ impl Endpoint {
     fn start(&mut self, now: Time, wall_ns: u64) {
         if matches!(self.phase, Phase::Idle) {
             self.core.wall_ns = wall_ns;
-            self.phase = Phase::Seeking(Box::new(Seeking::new(now, &self.core, self.core.config.bootstrap, &[])));
+            self.phase =
+                Phase::Seeking(Box::new(Seeking::new(now, &self.core, self.core.config.bootstrap, &[])));
         }
     }
 

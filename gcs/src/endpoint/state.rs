@@ -146,6 +146,11 @@ impl State {
         true
     }
 
+    /// Whether there are joiners that this process may have to give the state to.
+    pub(super) fn is_donor(&self) -> bool {
+        !self.donor.offers.is_empty()
+    }
+
     pub(super) fn provide(&mut self, view: ViewId, snapshot: Arc<dyn Snapshot>) {
         if let Some(offer) = self.donor.offers.get_mut(&view) {
             offer.snapshot = Some(snapshot);
