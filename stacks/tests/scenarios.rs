@@ -8,7 +8,7 @@ use std::{fs, path::PathBuf};
 /// Files that do not name their stacks are run over these.
 const STACKS: [&str; 3] = ["fifo", "total", "total+uniform"];
 /// Seeds of each file and stack, beginning with the one that the file names.
-const SEEDS: u64 = 3;
+const SEEDS: u64 = 5;
 
 fn run(scenario: &Scenario, stack: &str) -> Report {
     let mut setup = Setup::new(gcs_stacks::named(stack).expect("a name of the catalogue"));
