@@ -40,7 +40,10 @@ struct Args {
 const STACKS: [&str; 6] =
     ["fifo", "total", "total+uniform", "fifo+check", "total+check", "total+uniform+check"];
 
-/// The set-up of a seed: stacks, sizes and state transfer in turn.
+/// How much each process casts a second: a busy group and an idle one take different paths.
+const CASTS: [u64; 3] = [60, 20, 6];
+
+/// The set-up of a seed: stacks, sizes, load and state transfer in turn.
 fn setup(args: &Args, seed: u64) -> anyhow::Result<(String, Setup)> {
     let stack = match args.stack.as_str() {
         "all" => STACKS[usize::try_from(seed % STACKS.len() as u64)?],
@@ -50,6 +53,7 @@ fn setup(args: &Args, seed: u64) -> anyhow::Result<(String, Setup)> {
     setup.members = (3, 7);
     setup.physics.trace_keep = args.tail;
     setup.state_transfer = !(seed / 7).is_multiple_of(3);
+    setup.workload.casts_per_second = CASTS[usize::try_from(seed / 42 % CASTS.len() as u64)?];
     setup.faults = Faults { corruption: args.corrupt, ..Faults::all() };
     Ok((stack.to_owned(), setup))
 }
