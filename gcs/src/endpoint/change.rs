@@ -504,6 +504,15 @@ impl Member {
         (!core.leaving).then_some(Step::Rejoin)
     }
 
+    /// Whether a view is decided, and all that would come with it from this one are dead or silent.
+    pub(super) fn survivors_are_lost(&self) -> bool {
+        let excluded = self.excluded();
+        let lost = |r: usize| excluded >> r & 1 == 1;
+        let members = || self.view.members.iter().enumerate();
+        let decided = self.change.decided.as_ref();
+        decided.is_some_and(|d| members().all(|(r, m)| !d.includes(m.id) || lost(r)))
+    }
+
     /// Says again what has been decided, if anything has.
     pub(super) fn repeat_decision(&mut self, core: &Core, fx: &mut Effects) -> bool {
         let decide = self.change.decided.as_ref().map(|d| d.decide.clone());

@@ -154,7 +154,7 @@ impl Member {
             return Step::Stay;
         }
         let delivered = core.delivered >= core.cast;
-        if (self.view.len() == 1 && delivered) || core.blocked {
+        if (self.view.len() == 1 && delivered) || core.blocked || self.survivors_are_lost() {
             return Step::Leave(super::io::LeaveReason::Asked);
         }
         if now < self.joins.leave_at {
