@@ -46,7 +46,9 @@ pub struct Frame {
     pub to: Dest,
     /// Position in its sender's reliable stream of this view, from 1; 0 for frames outside of it.
     pub seq: u64,
-    /// Position, in the sequencer's stream, of the frame that fixed this one's place in the total order; 0 if none did.
+    /// Its place in the total order: never decreases along it; 0 for frames that the order leaves out, or that got none.
+    pub place: u64,
+    /// Position, in the stream of rank 0, of another frame without which nobody would know the place; 0 if there is none.
     pub ordered_by: u64,
     buf: Buf,
     payload_at: usize,
@@ -85,7 +87,16 @@ impl Frame {
         buf[8..16].copy_from_slice(&(group.0 ^ view.epoch).to_le_bytes());
         buf[16..24].copy_from_slice(&view.number.to_le_bytes());
         let payload_at = buf.len();
-        Self { from, via: from, to: Dest::Others, seq: 0, ordered_by: 0, buf: Buf::Writing(buf), payload_at }
+        Self {
+            from,
+            via: from,
+            to: Dest::Others,
+            seq: 0,
+            place: 0,
+            ordered_by: 0,
+            buf: Buf::Writing(buf),
+            payload_at,
+        }
     }
 
     /// Takes a received datagram for a frame of this group and view with a header of `header` bytes.
@@ -108,6 +119,7 @@ impl Frame {
             via: fixed.from,
             to: Dest::Others,
             seq: 0,
+            place: 0,
             ordered_by: 0,
             buf: Buf::Shared(bytes),
             payload_at: header.max(FIXED_HEADER),

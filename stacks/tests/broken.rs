@@ -10,14 +10,26 @@ use gcs::{
     },
     stack::Blueprint,
 };
-use gcs_stacks::{Flow, Heartbeat, Pack, Reliable, Sequencer, Uniform};
+use gcs_stacks::{Flow, Heartbeat, Pack, Reliable, Sequencer, Slots, Uniform};
 use std::sync::Arc;
 
-/// A stack with one broken layer.
+/// A stack with one broken layer; with a sequencer and uniform, or without.
 fn setup(total: bool, broken: &str, how: How, per_mille: u64, only_at: Option<u16>) -> Setup {
-    let mut layers: Vec<Arc<dyn Protocol>> = vec![Arc::new(Heartbeat), Arc::new(Reliable { prompt: total })];
-    if total {
-        layers.extend([Arc::new(Sequencer) as Arc<dyn Protocol>, Arc::new(Uniform)]);
+    let order = total.then(|| Arc::new(Sequencer) as Arc<dyn Protocol>);
+    setup_over(order, broken, how, per_mille, only_at)
+}
+
+fn setup_over(
+    order: Option<Arc<dyn Protocol>>,
+    broken: &str,
+    how: How,
+    per_mille: u64,
+    only_at: Option<u16>,
+) -> Setup {
+    let mut layers: Vec<Arc<dyn Protocol>> =
+        vec![Arc::new(Heartbeat), Arc::new(Reliable { prompt: order.is_some() })];
+    if let Some(order) = order {
+        layers.extend([order, Arc::new(Uniform)]);
     }
     layers.extend([Arc::new(Flow::default()) as Arc<dyn Protocol>, Arc::new(Pack)]);
     for layer in layers.iter_mut().filter(|l| l.spec().name == broken) {
@@ -70,6 +82,11 @@ fn o1_sees_gaps() {
 #[test]
 fn o3_sees_a_member_with_another_order() {
     is_seen_by("O3", 20, &setup(true, "sequencer", How::Swap, 20, Some(1)));
+}
+
+#[test]
+fn o3_sees_a_member_that_mixes_up_slots() {
+    is_seen_by("O3", 20, &setup_over(Some(Arc::new(Slots)), "slots", How::Swap, 20, Some(1)));
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use gcs::sim::{Setup, run, soak};
 
 /// Executions of each stack.
-const SEEDS: u64 = 700;
+const SEEDS: u64 = 420;
 
 fn setup(stack: &str, state_transfer: bool) -> Setup {
     let mut setup = Setup::new(gcs_stacks::named(stack).expect("a name of the catalogue"));
@@ -36,6 +36,16 @@ fn total_keeps_its_promises() {
 #[test]
 fn total_uniform_keeps_its_promises() {
     keeps_its_promises("total+uniform+check", 3_000_000);
+}
+
+#[test]
+fn total_slots_keeps_its_promises() {
+    keeps_its_promises("total-slots+check", 5_000_000);
+}
+
+#[test]
+fn total_slots_uniform_keeps_its_promises() {
+    keeps_its_promises("total-slots+uniform+check", 6_000_000);
 }
 
 /// What simulation has found, kept.
