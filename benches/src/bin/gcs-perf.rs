@@ -18,8 +18,14 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Mode {
-    /// All members cast as fast as the group takes it.
-    Throughput(Common),
+    /// Members cast as fast as the group takes it.
+    Throughput {
+        #[command(flatten)]
+        common: Common,
+        /// How many members cast, the ones of the highest ranks; all if not given.
+        #[arg(long)]
+        senders: Option<usize>,
+    },
     /// One message in flight, from one member: time until it is delivered to its sender.
     Latency {
         #[command(flatten)]
@@ -111,7 +117,7 @@ fn main() -> anyhow::Result<()> {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
             runtime.block_on(member::run(args))
         }
-        Mode::Throughput(c) => throughput(&c),
+        Mode::Throughput { common, senders } => throughput(&common, senders.unwrap_or(common.members)),
         Mode::Latency { common, sender } => latency(&common, sender),
         Mode::Failover { common, times, stop, rate } => failover(&common, times, stop, rate),
         Mode::Calm { common, burn } => calm(&common, burn),
@@ -134,8 +140,9 @@ fn start(
     Ok((processes, addrs))
 }
 
-fn throughput(c: &Common) -> anyhow::Result<()> {
-    let (processes, _) = start(c, |_| Job::Flood, &[])?;
+fn throughput(c: &Common, senders: usize) -> anyhow::Result<()> {
+    let job = |i| if i + senders >= c.members { Job::Flood } else { Job::Listen };
+    let (processes, _) = start(c, job, &[])?;
     let figures: Vec<Figures> =
         processes.iter().map(|p| p.figures(c.patience())).collect::<Result<_, _>>()?;
     let cpu: f64 = figures.iter().map(|f| f.cpu).sum();
@@ -156,7 +163,7 @@ fn throughput(c: &Common) -> anyhow::Result<()> {
     }
     let delivered = figures[0].delivered as f64;
     println!(
-        "{} members, {}, {} B: {:.0} messages/s at the slowest member, {:.2} CPU s per million messages in all",
+        "{} members, {senders} of them sending, {}, {} B: {:.0} messages/s at the slowest member, {:.2} CPU s per million messages in all",
         c.members,
         c.stack,
         c.payload,

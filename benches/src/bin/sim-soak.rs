@@ -37,13 +37,11 @@ struct Args {
     corrupt: bool,
 }
 
-const STACKS: [&str; 6] =
-    ["fifo", "total", "total+uniform", "fifo+check", "total+check", "total+uniform+check"];
-
 /// The set-up of a seed: stacks, sizes and state transfer in turn.
 fn setup(args: &Args, seed: u64) -> anyhow::Result<(String, Setup)> {
+    let names: Vec<_> = gcs_stacks::names().collect();
     let stack = match args.stack.as_str() {
-        "all" => STACKS[usize::try_from(seed % STACKS.len() as u64)?],
+        "all" => names[usize::try_from(seed % names.len() as u64)?],
         named => named,
     };
     let mut setup = Setup::new(gcs_stacks::named(stack)?);
