@@ -61,6 +61,7 @@ enum Buf {
 }
 
 const FLAG_UNRELIABLE: u8 = 1;
+const FLAG_PATIENT: u8 = 2;
 
 impl Frame {
     /// The kind of frames that carry the application's messages.
@@ -145,6 +146,17 @@ impl Frame {
     #[must_use]
     pub fn is_reliable(&self) -> bool {
         self.bytes()[3] & FLAG_UNRELIABLE == 0
+    }
+
+    /// Whether nobody waits for its acknowledgement.
+    #[must_use]
+    pub fn is_patient(&self) -> bool {
+        self.bytes()[3] & FLAG_PATIENT != 0
+    }
+
+    /// Says that nobody waits for its acknowledgement. Copies the frame if somebody shares it.
+    pub fn set_patient(&mut self) {
+        self.writable()[3] |= FLAG_PATIENT;
     }
 
     /// The length of the whole frame, in bytes.

@@ -271,6 +271,8 @@ impl SlotsLayer {
         self.ahead = (2 * self.ahead + 1).min(AHEAD_MAX);
         let mut frame = cx.control_frame(Dest::Others, true, &[]);
         frame.slot_mut(&cx.slot()).copy_from_slice(&self.next.to_le_bytes());
+        // Whatever the SKIP lets go stands where it stands even if the SKIP is lost.
+        frame.set_patient();
         cx.down(Down::Frames(vec![frame]));
     }
 }

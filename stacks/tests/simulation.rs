@@ -3,7 +3,7 @@
 use gcs::sim::{Setup, run, soak};
 
 /// Executions of each stack.
-const SEEDS: u64 = 420;
+const SEEDS: u64 = 400;
 
 fn setup(stack: &str, state_transfer: bool) -> Setup {
     let mut setup = Setup::new(gcs_stacks::named(stack).expect("a name of the catalogue"));
