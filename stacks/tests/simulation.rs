@@ -66,6 +66,9 @@ fn seeds_that_once_failed() {
         (14592, "fifo", true),
         // The candidate that all were pledged to left while it was cut off.
         (717, "fifo+check", false),
+        // A member that left while it was cut off delivered at its end what the cut had left out.
+        (10144, "total+uniform", false),
+        (10144, "total-slots+uniform", false),
     ] {
         run(seed, &setup(stack, state_transfer)).expect_ok();
     }
