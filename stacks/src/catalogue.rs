@@ -52,7 +52,7 @@ pub enum CatalogueError {
 /// * `total`: and in one order for all.
 /// * `total+uniform`, also called `uniform`: and what one delivers, all survivors deliver.
 /// * `total-slots`, `total-slots+uniform`: the same promises, kept by slots instead of a sequencer. For groups in which
-///   any member may be the one that sends, or several send much.
+///   now this member sends, now that one, or several send much.
 /// * each of them with `+check`: with oracles that panic when a promise is broken.
 ///
 /// # Errors

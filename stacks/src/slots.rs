@@ -7,11 +7,11 @@
 //! rounds; and an idle member skips ahead of the others, ever further, so that they do not wait for it.
 //!
 //! ```text
-//! round          1    2    3    4    5   …   19
-//! rank 0         a1   a2   a3   a4             ┊     a4 waits: from rank 2 something may come in round 4
-//! rank 1         ── SKIP(18) ───────────────► b1     and b1 for what rank 0 has to say up to round 19
-//! rank 2         c1   ── SKIP(4) ─►
-//! delivered      a1 c1 a2 a3
+//! round          1    2    3    4    5   …   18
+//! rank 0         a1   a2   a3   a4   a5              a5 waits: rank 2 may still send something in round 4
+//! rank 1         ── SKIP(18) ───────────────► b1     b1 waits for what ranks 0 and 2 do up to round 18
+//! rank 2         c1   SKIP(4) ►
+//! delivered      a1 c1 a2 a3 a4
 //! ```
 //!
 //! * **Needs** reliable, FIFO, virtual synchrony. **Gives** total order (O3). With crashes the order is causal only under
@@ -22,11 +22,12 @@
 //!   SKIP is a reliable control frame without payload: its sender's next frame has this round or a later one.
 //! * **Which round**: the one after the sender's last, or the first whose slot is behind all slots seen, if that is later.
 //!   A frame is a slot: it carries hundreds of messages, and whatever is sent skips all rounds before it.
-//! * **When to skip**: as soon as a frame was seen that is behind this member's next slot. Everybody else waits for that;
-//!   nobody ever waits for it otherwise, so in an idle group nothing is sent. A member that has sent a frame since its last
-//!   SKIP lets go first what the application has to send now, which makes the SKIP superfluous: timer `DUE`, at once. One
-//!   that has not skips beyond what is needed, twice as far each time: for N frames of others it sends at most
-//!   log2 N + N / 1024 SKIPs, and a lone sender waits for nobody.
+//! * **When to skip**: at the end of a batch in which there was a frame behind this member's next slot, as everybody waits
+//!   for that. Nobody waits for it otherwise, so in an idle group nothing is sent; and members that keep pace with each
+//!   other skip nothing. A member that has sent no frame since its last SKIP skips beyond what is needed, twice as far
+//!   each time: for N frames of others at most log2 N + N / 1024 SKIPs, and a lone sender waits for nobody. SKIPs are
+//!   patient: whatever they let go stands where it stands without them, so `uniform` does not wait for them.
+//! * **Timers**: none.
 //! * **The end of a view**: after `Wedge` nothing is skipped. At `Closed` every survivor has the same frames up to the cut,
 //!   delivers those that are left by round and rank, and gets the same order as everybody, whenever they began to wait:
 //!   if somebody had delivered a frame before, it held all frames of earlier slots, as those of each sender come with
@@ -34,7 +35,7 @@
 //!   seen to it that the frame, and each one delivered before it, is in the cut.
 //! * **Invariants**, in `check`: (L1) the frames held of a sender are in the order of their rounds, which are not promised
 //!   to be passed over; (L2) the slots of what was passed on only advance; (L3) while the view is open, the first slot
-//!   that is not passed over is empty; (L4) after `Closed` nothing is held.
+//!   that is neither skipped nor passed on is empty; (L4) after `Closed` nothing is held.
 //! * **Bounds**: what flow control lets the members have under way. A round that steps back, or is more than 2^32 ahead,
 //!   stands for its sender's next one; such a SKIP is dropped. Everybody does the same, as everybody sees the same stream.
 //! * **Leaves** repair and stability to `reliable`; waiting until a frame cannot be lost any more to `uniform`.
@@ -52,9 +53,6 @@ const NAME: &str = "slots";
 
 /// The length of the header, in bytes.
 const ROUND: usize = 8;
-
-/// The timer of a SKIP that waits for what the application has to send.
-const DUE: u8 = 0;
 
 /// The most rounds that an idle member passes over beyond what the others need.
 const AHEAD_MAX: u64 = 1023;
@@ -101,7 +99,7 @@ struct SlotsLayer {
     me: Rank,
     /// The first round that this member has neither used nor passed over.
     next: u64,
-    /// How many rounds more than needed the next SKIP passes over. 0: a frame was sent since the last SKIP.
+    /// How many rounds more than needed the next SKIP passes over.
     ahead: u64,
     /// The last slot of all that others have used.
     seen: (u64, Rank),
@@ -129,10 +127,6 @@ impl Layer for SlotsLayer {
             Up::Closed => self.on_closed(cx),
             other => cx.up(other),
         }
-    }
-
-    fn timer(&mut self, _timer: u8, cx: &mut Context<'_>) {
-        self.skip(cx);
     }
 
     fn check(&self) {
@@ -187,11 +181,7 @@ impl SlotsLayer {
             cx.up(Up::Frames(ready));
         }
         if self.next < self.needed() && self.phase == Phase::Open {
-            if self.ahead == 0 {
-                cx.set_timer(DUE, cx.now);
-            } else {
-                self.skip(cx);
-            }
+            self.skip(cx);
         }
     }
 
@@ -261,17 +251,12 @@ impl SlotsLayer {
         needed.min(self.next.saturating_add(JUMP_MAX))
     }
 
-    /// Passes over the rounds that others wait for, if there are any.
+    /// Passes over the rounds that others wait for.
     fn skip(&mut self, cx: &mut Context<'_>) {
-        let needed = self.needed();
-        if self.next >= needed || self.phase != Phase::Open {
-            return;
-        }
-        self.next = needed.saturating_add(self.ahead).min(self.next.saturating_add(JUMP_MAX));
+        self.next = self.needed().saturating_add(self.ahead).min(self.next.saturating_add(JUMP_MAX));
         self.ahead = (2 * self.ahead + 1).min(AHEAD_MAX);
         let mut frame = cx.control_frame(Dest::Others, true, &[]);
         frame.slot_mut(&cx.slot()).copy_from_slice(&self.next.to_le_bytes());
-        // Whatever the SKIP lets go stands where it stands even if the SKIP is lost.
         frame.set_patient();
         cx.down(Down::Frames(vec![frame]));
     }
@@ -295,7 +280,7 @@ mod tests {
         rig::{Raw, Rig},
     };
     use bytes::Bytes;
-    use gcs::{frame::FIXED_HEADER, rng::Rng, view::Cut};
+    use gcs::{frame::FIXED_HEADER, view::Cut};
     use std::sync::Arc;
 
     fn rig(n: usize) -> Rig {
@@ -331,7 +316,7 @@ mod tests {
         for r in 0..3 {
             assert_eq!(order(&rig, r), ["a1", "b1", "c1", "a2", "b2", "c2"]);
         }
-        assert!(rig.sent[usize::from(KIND)] <= 2, "whatever is sent skips, too");
+        assert_eq!(rig.sent[usize::from(KIND)], 0, "who keeps pace skips nothing");
     }
 
     #[test]
@@ -373,19 +358,6 @@ mod tests {
         let sent = rig.sent.clone();
         rig.pass_ms(1000);
         assert_eq!(rig.sent, sent);
-    }
-
-    #[test]
-    fn what_the_application_sends_is_a_skip() {
-        let mut rig = rig(2);
-        rig.cast(0, &[&b"a"[..]; 10]);
-        let mut rng = Rng::new(1);
-        // The application is faster than the timer.
-        while rig.step(&mut rng) {}
-        rig.cast(1, &[b"b"]);
-        while rig.step(&mut rng) {}
-        assert_eq!(rig.sent[usize::from(KIND)], 0);
-        assert_eq!((rig.frames(0).len(), rig.frames(1).len()), (11, 11));
     }
 
     #[test]
