@@ -46,7 +46,9 @@ pub struct Frame {
     pub to: Dest,
     /// Position in its sender's reliable stream of this view, from 1; 0 for frames outside of it.
     pub seq: u64,
-    /// Position, in the sequencer's stream, of the frame that fixed this one's place in the total order; 0 if none did.
+    /// Its place in the total order: never decreases along it; 0 for frames that the order leaves out, or that got none.
+    pub place: u64,
+    /// Position, in the stream of rank 0, of another frame without which nobody would know the place; 0 if there is none.
     pub ordered_by: u64,
     buf: Buf,
     payload_at: usize,
@@ -59,6 +61,7 @@ enum Buf {
 }
 
 const FLAG_UNRELIABLE: u8 = 1;
+const FLAG_PATIENT: u8 = 2;
 
 impl Frame {
     /// The kind of frames that carry the application's messages.
@@ -85,7 +88,16 @@ impl Frame {
         buf[8..16].copy_from_slice(&(group.0 ^ view.epoch).to_le_bytes());
         buf[16..24].copy_from_slice(&view.number.to_le_bytes());
         let payload_at = buf.len();
-        Self { from, via: from, to: Dest::Others, seq: 0, ordered_by: 0, buf: Buf::Writing(buf), payload_at }
+        Self {
+            from,
+            via: from,
+            to: Dest::Others,
+            seq: 0,
+            place: 0,
+            ordered_by: 0,
+            buf: Buf::Writing(buf),
+            payload_at,
+        }
     }
 
     /// Takes a received datagram for a frame of this group and view with a header of `header` bytes.
@@ -108,6 +120,7 @@ impl Frame {
             via: fixed.from,
             to: Dest::Others,
             seq: 0,
+            place: 0,
             ordered_by: 0,
             buf: Buf::Shared(bytes),
             payload_at: header.max(FIXED_HEADER),
@@ -133,6 +146,17 @@ impl Frame {
     #[must_use]
     pub fn is_reliable(&self) -> bool {
         self.bytes()[3] & FLAG_UNRELIABLE == 0
+    }
+
+    /// Whether nobody waits for its acknowledgement.
+    #[must_use]
+    pub fn is_patient(&self) -> bool {
+        self.bytes()[3] & FLAG_PATIENT != 0
+    }
+
+    /// Says that nobody waits for its acknowledgement. Copies the frame if somebody shares it.
+    pub fn set_patient(&mut self) {
+        self.writable()[3] |= FLAG_PATIENT;
     }
 
     /// The length of the whole frame, in bytes.

@@ -2,7 +2,7 @@
 
 use crate::{
     check::Check, flow::Flow, heartbeat::Heartbeat, pack::Pack, reliable::Reliable, sequencer::Sequencer,
-    uniform::Uniform,
+    slots::Slots, uniform::Uniform,
 };
 use gcs::{
     layer::Protocol,
@@ -10,15 +10,27 @@ use gcs::{
 };
 use std::sync::Arc;
 
-/// The names, and which orders the stacks keep: total, uniform; and whether they carry oracles.
-const STACKS: [(&str, bool, bool, bool); 6] = [
-    ("fifo", false, false, false),
-    ("total", true, false, false),
-    ("total+uniform", true, true, false),
-    ("fifo+check", false, false, true),
-    ("total+check", true, false, true),
-    ("total+uniform+check", true, true, true),
+/// The names; what orders the frames of all senders; whether delivery is uniform, and whether there are oracles.
+const STACKS: [(&str, Order, bool, bool); 10] = [
+    ("fifo", Order::None, false, false),
+    ("total", Order::Sequencer, false, false),
+    ("total+uniform", Order::Sequencer, true, false),
+    ("total-slots", Order::Slots, false, false),
+    ("total-slots+uniform", Order::Slots, true, false),
+    ("fifo+check", Order::None, false, true),
+    ("total+check", Order::Sequencer, false, true),
+    ("total+uniform+check", Order::Sequencer, true, true),
+    ("total-slots+check", Order::Slots, false, true),
+    ("total-slots+uniform+check", Order::Slots, true, true),
 ];
+
+/// What orders the frames of all senders.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Order {
+    None,
+    Sequencer,
+    Slots,
+}
 
 /// Why there is no stack of that name.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -39,6 +51,8 @@ pub enum CatalogueError {
 /// * `fifo`: reliable, in each sender's order, virtually synchronous.
 /// * `total`: and in one order for all.
 /// * `total+uniform`, also called `uniform`: and what one delivers, all survivors deliver.
+/// * `total-slots`, `total-slots+uniform`: the same promises, kept by slots instead of a sequencer. For groups in which
+///   now this member sends, now that one, or several send much.
 /// * each of them with `+check`: with oracles that panic when a promise is broken.
 ///
 /// # Errors
@@ -53,10 +67,10 @@ pub fn named(name: &str) -> Result<Blueprint, CatalogueError> {
         "uniform" => "total+uniform",
         other => other,
     };
-    let Some((name, total, uniform, check)) = STACKS.iter().copied().find(|s| s.0 == wanted) else {
+    let Some((name, order, uniform, check)) = STACKS.iter().copied().find(|s| s.0 == wanted) else {
         return Err(CatalogueError::Unknown { name: name.to_owned() });
     };
-    Ok(Blueprint::new(name, layers(total, uniform, check))?)
+    Ok(Blueprint::new(name, layers(order, uniform, check))?)
 }
 
 /// The names that [`named`] knows, without aliases.
@@ -64,19 +78,21 @@ pub fn names() -> impl Iterator<Item = &'static str> {
     STACKS.iter().map(|s| s.0)
 }
 
-fn layers(total: bool, uniform: bool, check: bool) -> Vec<Arc<dyn Protocol>> {
+fn layers(order: Order, uniform: bool, check: bool) -> Vec<Arc<dyn Protocol>> {
     let mut layers: Vec<Arc<dyn Protocol>> =
         vec![Arc::new(Heartbeat), Arc::new(Reliable { prompt: uniform })];
     if check {
         layers.push(Arc::new(Check::stream()));
     }
-    if total {
-        layers.push(Arc::new(Sequencer));
+    match order {
+        Order::None => {}
+        Order::Sequencer => layers.push(Arc::new(Sequencer)),
+        Order::Slots => layers.push(Arc::new(Slots)),
     }
     if uniform {
         layers.push(Arc::new(Uniform));
     }
-    if check && total {
+    if check && order != Order::None {
         layers.push(Arc::new(Check::order()));
     }
     layers.push(Arc::new(Flow::default()));
@@ -93,6 +109,7 @@ mod tests {
     use crate::rig::Rig;
     use gcs::{properties::Properties, rng::Rng};
     use proptest::prelude::*;
+    use std::collections::BTreeSet;
 
     #[test]
     fn every_name_gives_what_it_says() {
@@ -106,7 +123,8 @@ mod tests {
             assert_eq!(stack.description().contains("prompt"), name.contains("uniform"), "{stack:?}");
         }
         assert_eq!(named("uniform").unwrap().fingerprint(), named("total+uniform").unwrap().fingerprint());
-        assert_ne!(named("fifo").unwrap().fingerprint(), named("total").unwrap().fingerprint());
+        let all: BTreeSet<_> = names().map(|n| named(n).unwrap().fingerprint()).collect();
+        assert_eq!(all.len(), names().count());
     }
 
     #[test]
@@ -114,16 +132,20 @@ mod tests {
         let error = named("totl").unwrap_err().to_string();
         assert_eq!(
             error,
-            "there is no stack `totl`; choose one of: fifo, total, total+uniform, fifo+check, total+check, \
-             total+uniform+check"
+            "there is no stack `totl`; choose one of: fifo, total, total+uniform, total-slots, total-slots+uniform, \
+             fifo+check, total+check, total+uniform+check, total-slots+check, total-slots+uniform+check"
         );
     }
 
     proptest! {
         /// The layers above the transport together, with oracles, in one view that ends with the death of a minority.
         #[test]
-        fn the_layers_work_together(seed: u64, n in 1_usize..6, total: bool, uniform: bool, dead in 0_usize..3) {
-            let above = layers(total, uniform, true).split_off(2);
+        fn the_layers_work_together(
+            seed: u64, n in 1_usize..6, order in 0_usize..3, uniform: bool, dead in 0_usize..3,
+        ) {
+            let order = [Order::None, Order::Sequencer, Order::Slots][order];
+            let total = order != Order::None;
+            let above = layers(order, uniform, true).split_off(2);
             let (mut rig, mut rng) = (Rig::new(above, n, 600, 10_000, seed), Rng::new(seed));
             let mut cast: Vec<Vec<Vec<u8>>> = vec![Vec::new(); n];
             for i in 0..200_u8 {
@@ -139,7 +161,7 @@ mod tests {
             let before: Vec<_> = (0..n).map(|r| rig.messages(r)).collect();
             rig.dead = (1 << dead.min((n - 1) / 2)) - 1;
             rig.close();
-            let alive: Vec<_> = (0..n).filter(|r| rig.dead >> r & 1 == 0).collect();
+            let alive = rig.alive();
             for r in &alive {
                 let after = rig.messages(*r);
                 for other in if uniform { 0..n } else { *r..*r + 1 } {

@@ -80,7 +80,7 @@ impl Protocol for Check {
             place: self.place,
             state: State::Open,
             seen: vec![0; scope.members()],
-            ordered_by: 0,
+            placed: 0,
             unordered: false,
             messages: vec![0; scope.members()],
             stable: Arc::default(),
@@ -108,7 +108,7 @@ struct CheckLayer {
     /// By sender: the last frame.
     seen: Vec<u64>,
     /// The last place in the total order.
-    ordered_by: u64,
+    placed: u64,
     /// Whether there was a frame without a place.
     unordered: bool,
     /// By sender: how many messages.
@@ -161,12 +161,12 @@ impl CheckLayer {
         }
         *seen = seq;
         if self.place == Place::Order {
-            let by = frame.ordered_by;
-            let in_place = if by == 0 { self.state == State::Closing } else { !self.unordered };
-            assert!(in_place, "K3: frame {seq} of {from} has place {by} in the order, {:?}", self.state);
-            assert!(by == 0 || by >= self.ordered_by, "K3: place {by} comes after {}", self.ordered_by);
-            self.unordered |= by == 0;
-            self.ordered_by = by.max(self.ordered_by);
+            let place = frame.place;
+            let in_place = if place == 0 { self.state == State::Closing } else { !self.unordered };
+            assert!(in_place, "K3: frame {seq} of {from} has place {place} in the order, {:?}", self.state);
+            assert!(place == 0 || place >= self.placed, "K3: place {place} comes after {}", self.placed);
+            self.unordered |= place == 0;
+            self.placed = place.max(self.placed);
         }
     }
 
@@ -217,9 +217,9 @@ mod tests {
         }
     }
 
-    fn frame(cx: &Context<'_>, from: u16, seq: u64, ordered_by: u64) -> Up {
+    fn frame(cx: &Context<'_>, from: u16, seq: u64, place: u64) -> Up {
         let mut f = cx.data_frame(0);
-        (f.from, f.seq, f.ordered_by) = (from, seq, ordered_by);
+        (f.from, f.seq, f.place) = (from, seq, place);
         Up::Frames(vec![f])
     }
 

@@ -29,6 +29,8 @@ impl Dish {
     pub const BELOW_FLOW: u16 = 600;
     /// Directly above the transport, where frames are repaired already.
     pub const ABOVE_RELIABLE: u16 = 250;
+    /// The place of the layer that orders, below `uniform`.
+    pub const ORDER: u16 = 400;
     /// Below everything: sees every frame as it travels.
     pub const BOTTOM: u16 = 0;
 
@@ -100,6 +102,17 @@ pub fn compose(wanted: Properties) -> Result<Blueprint, ComposeError> {
 
 /// [`compose`] with more on the menu.
 ///
+/// A protocol that gives what another one gives is taken if it is cheaper. So a group in which several members send much
+/// says that it wants slots for its total order:
+///
+/// ```
+/// use gcs::properties::Properties;
+/// use gcs_stacks::{Dish, Slots, compose_with};
+/// let slots = Dish::new(Slots).at(Dish::ORDER).cost(10);
+/// let stack = compose_with(Properties::TOTAL_ORDER, &[slots]).unwrap();
+/// assert_eq!(stack.fingerprint(), gcs_stacks::named("total-slots").unwrap().fingerprint());
+/// ```
+///
 /// # Errors
 /// [`ComposeError`] names the properties that cannot be had.
 pub fn compose_with(wanted: Properties, extra: &[Dish]) -> Result<Blueprint, ComposeError> {
@@ -116,7 +129,7 @@ fn menu(prompt: bool, extra: &[Dish]) -> Vec<Dish> {
     let mut menu = vec![
         Dish::new(Heartbeat).at(100).cost(1),
         Dish::new(Reliable { prompt }).at(200).cost(10),
-        Dish::new(Sequencer).at(400).cost(20),
+        Dish::new(Sequencer).at(Dish::ORDER).cost(20),
         Dish::new(Uniform).at(500).cost(40),
         Dish::new(Flow::default()).at(700).cost(2),
         Dish::new(Pack).at(900).cost(2),

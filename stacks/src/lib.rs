@@ -8,6 +8,7 @@
 //! | [`Heartbeat`] | | suspicion |
 //! | [`Reliable`] | | reliable, FIFO, stability, virtual synchrony |
 //! | [`Sequencer`] | reliable, FIFO, virtual synchrony | total order |
+//! | [`Slots`], instead of it | the same | total order |
 //! | [`Uniform`] | reliable, FIFO, stability, virtual synchrony | uniform |
 //! | [`Flow`] | reliable, FIFO | flow control |
 //! | [`Pack`] | reliable, FIFO | messages |
@@ -19,6 +20,7 @@
 //! | `fifo` | heartbeat, reliable, flow, pack |
 //! | `total` | heartbeat, reliable, sequencer, flow, pack |
 //! | `total+uniform`, `uniform` | heartbeat, reliable, sequencer, uniform, flow, pack |
+//! | `total-slots`, `total-slots+uniform` | the same with slots for sequencer: for groups in which several members send much |
 //! | each with `+check` | and oracles that panic when a promise is broken |
 //!
 //! To write a layer, copy `template.rs`. To have [`compose_with`] use it, put it on the menu as a [`Dish`].
@@ -31,10 +33,14 @@ pub mod heartbeat;
 pub mod pack;
 pub mod reliable;
 pub mod sequencer;
+pub mod slots;
 pub mod template;
 pub mod uniform;
 
 mod nonsense;
+#[cfg(test)]
+mod order_tests;
+mod phase;
 #[cfg(test)]
 mod rig;
 #[cfg(test)]
@@ -48,5 +54,6 @@ pub use heartbeat::Heartbeat;
 pub use pack::Pack;
 pub use reliable::Reliable;
 pub use sequencer::Sequencer;
+pub use slots::Slots;
 pub use template::Template;
 pub use uniform::Uniform;

@@ -25,7 +25,7 @@
 //! Each message is copied once on its way down, into its frame (small batches a second time, when they queue up), and on
 //! its way up not at all, or once if it was split.
 
-use crate::nonsense::Nonsense;
+use crate::{nonsense::Nonsense, phase::Phase};
 use bytes::{Buf, BytesMut};
 use gcs::{
     frame::{Frame, Frames},
@@ -72,7 +72,7 @@ impl Protocol for Pack {
 
     fn build(&self, scope: &Scope) -> Box<dyn Layer> {
         Box::new(PackLayer {
-            state: State::Open,
+            phase: Phase::Open,
             burst: (scope.window_bytes / 8).max(1),
             queue_max: scope.window_bytes / 4,
             credit: true,
@@ -84,19 +84,8 @@ impl Protocol for Pack {
     }
 }
 
-/// Where the layer is in the view's life.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum State {
-    /// Makes frames.
-    Open,
-    /// Makes none.
-    Wedged,
-    /// Has handed back what it did not send.
-    Closed,
-}
-
 struct PackLayer {
-    state: State,
+    phase: Phase,
     /// How many bytes of frames are made in one go.
     burst: usize,
     queue_max: usize,
@@ -111,7 +100,7 @@ struct PackLayer {
 impl Layer for PackLayer {
     fn down(&mut self, event: Down, cx: &mut Context<'_>) {
         match event {
-            Down::Cast(messages) if self.state == State::Closed => cx.up(Up::Unsent(messages)),
+            Down::Cast(messages) if self.phase == Phase::Closed => cx.up(Up::Unsent(messages)),
             Down::Cast(messages) => {
                 self.queue.push(messages);
                 self.send(cx);
@@ -157,7 +146,7 @@ impl Layer for PackLayer {
 impl PackLayer {
     /// Makes frames of the queue, as far as credit goes and not more than a burst.
     fn send(&mut self, cx: &mut Context<'_>) {
-        if self.state == State::Open && self.credit && self.queue.bytes > 0 {
+        if self.phase == Phase::Open && self.credit && self.queue.bytes > 0 {
             let (slot, max) = (cx.slot(), cx.payload_max());
             let (mut frames, mut bytes) = (Frames::new(), 0);
             while self.queue.bytes > 0 && bytes < self.burst {
@@ -181,15 +170,15 @@ impl PackLayer {
     }
 
     fn wedge(&mut self, cx: &mut Context<'_>) {
-        if self.state == State::Open {
-            self.state = State::Wedged;
+        if self.phase == Phase::Open {
+            self.phase = Phase::Wedged;
             cx.cancel_timer(CONTINUE);
         }
     }
 
     fn on_closed(&mut self, cx: &mut Context<'_>) {
         self.wedge(cx);
-        self.state = State::Closed;
+        self.phase = Phase::Closed;
         let unsent = std::mem::take(&mut self.queue).into_messages();
         self.senders.iter_mut().for_each(|s| s.split = None);
         if !unsent.is_empty() {

@@ -314,6 +314,28 @@ impl Rig {
         }
     }
 
+    /// Some casts and some steps, by chance.
+    pub(crate) fn play(&mut self, rng: &mut Rng, moves: usize) {
+        let n = self.stacks.len() as u64;
+        for i in 0..moves {
+            if rng.chance(400) {
+                let r = rng.below(n) as usize;
+                let messages: Vec<_> = (0..=rng.below(3)).map(|k| format!("{r} {i} {k}")).collect();
+                self.cast(r, &messages.iter().map(String::as_bytes).collect::<Vec<_>>());
+            } else {
+                self.step(rng);
+            }
+            if rng.chance(700) {
+                self.tick();
+            }
+        }
+    }
+
+    /// The members that are not dead.
+    pub(crate) fn alive(&self) -> Vec<usize> {
+        (0..self.stacks.len()).filter(|r| self.dead >> r & 1 == 0).collect()
+    }
+
     /// Wedges a member, unless it is; what it held then.
     pub(crate) fn wedge(&mut self, r: usize) -> Vec<u64> {
         let held = |rig: &Self| {
@@ -331,7 +353,7 @@ impl Rig {
     /// Ends the view for those who are not dead.
     pub(crate) fn close(&mut self) {
         let n = self.stacks.len();
-        let alive: Vec<_> = (0..n).filter(|r| self.dead >> r & 1 == 0).collect();
+        let alive = self.alive();
         let mut cut = Cut { frontier: vec![0; n], holder: vec![0; n] };
         for r in &alive {
             let held = self.wedge(*r);

@@ -13,8 +13,8 @@
 //!
 //! * **Needs** reliable, FIFO, virtual synchrony. **Gives** total order (O3). With crashes the order is causal only under
 //!   `uniform`: survivors may not hold the ORDER that somebody who crashed went by.
-//! * **Events in**: `Up::Frames`, `Up::Closed`, `Down::Wedge`. **Out**: `Up::Frames` in order, with `ordered_by` set to
-//!   the position in the sequencer's stream that fixed the frame's place; `Down::Frames` with ORDER.
+//! * **Events in**: `Up::Frames`, `Up::Closed`, `Down::Wedge`. **Out**: `Up::Frames` in order, with `place` and
+//!   `ordered_by` set to the position in the sequencer's stream that fixed the frame's place; `Down::Frames` with ORDER.
 //! * **Header**: none. ORDER is a reliable control frame: entries of `rank: u16, upto: u64`, little-endian, ranks
 //!   ascending, from 1: everything of `rank` up to the frame number `upto` that has no place yet comes now.
 //! * **Timers**: none. The sequencer sends one ORDER for each batch of frames that it receives: the higher the load, the
@@ -30,7 +30,7 @@
 //!   everybody sees the same stream. One that names frames that never come stops delivery until the view's end.
 //! * **Leaves** repair and stability to `reliable`; waiting until an order cannot be lost any more to `uniform`.
 
-use crate::nonsense::Nonsense;
+use crate::{nonsense::Nonsense, phase::Phase};
 use gcs::{
     frame::{Dest, Frame, Frames},
     id::Rank,
@@ -67,17 +67,6 @@ impl Protocol for Sequencer {
     }
 }
 
-/// Where the layer is in the view's life.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum State {
-    /// Orders and delivers.
-    Open,
-    /// Orders nothing more.
-    Wedged,
-    /// Has delivered everything.
-    Closed,
-}
-
 /// "Everything of `rank` up to frame `upto` that has no place yet comes now", says frame `by` of the sequencer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Place {
@@ -87,7 +76,7 @@ struct Place {
 }
 
 struct SequencerLayer {
-    state: State,
+    phase: Phase,
     orders: bool,
     /// By sender: frames that were not passed on yet.
     held: Vec<VecDeque<Frame>>,
@@ -107,7 +96,7 @@ struct SequencerLayer {
 impl SequencerLayer {
     fn new(members: usize, orders: bool) -> Self {
         Self {
-            state: State::Open,
+            phase: Phase::Open,
             orders,
             held: vec![VecDeque::new(); members],
             order: VecDeque::new(),
@@ -122,9 +111,7 @@ impl SequencerLayer {
 
 impl Layer for SequencerLayer {
     fn down(&mut self, event: Down, cx: &mut Context<'_>) {
-        if matches!(event, Down::Wedge) && self.state == State::Open {
-            self.state = State::Wedged;
-        }
+        self.phase.note(&event);
         cx.down(event);
     }
 
@@ -145,7 +132,7 @@ impl Layer for SequencerLayer {
             assert!(places.clone().is_sorted_by(|a, b| a < b), "S2: the places of {rank} step back");
             assert!(places.all(|p| p <= self.placed[rank]), "S2: a place of {rank} is not accounted for");
         }
-        if self.state == State::Closed {
+        if self.phase == Phase::Closed {
             assert_eq!(self.held_bytes(), 0, "S3: frames are held after the view was closed");
         }
     }
@@ -172,13 +159,13 @@ impl SequencerLayer {
         if !ready.is_empty() {
             cx.up(Up::Frames(ready));
         }
-        if self.orders && self.state == State::Open {
+        if self.orders && self.phase == Phase::Open {
             self.send_order(cx);
         }
     }
 
     fn on_closed(&mut self, cx: &mut Context<'_>) {
-        self.state = State::Closed;
+        self.phase = Phase::Closed;
         let mut rest = Frames::new();
         while let Some(place) = self.order.pop_front() {
             self.take(place, &mut rest);
@@ -250,8 +237,9 @@ impl SequencerLayer {
         let rank = usize::from(place.rank);
         while let Some(mut frame) = self.held[rank].pop_front_if(|f| f.seq <= place.upto) {
             self.passed[rank] = frame.seq;
-            // Consecutive frames of the sequencer share a place; each is its own witness.
+            // Consecutive frames of the sequencer share an entry; each is its own witness.
             frame.ordered_by = if place.rank == SEQUENCER { frame.seq } else { place.by };
+            frame.place = frame.ordered_by;
             ready.push(frame);
         }
     }
@@ -291,8 +279,7 @@ mod tests {
         check::Check,
         rig::{Raw, Rig},
     };
-    use gcs::{rng::Rng, view::Cut};
-    use proptest::prelude::*;
+    use gcs::view::Cut;
     use std::sync::Arc;
 
     fn rig(n: usize, seed: u64) -> Rig {
@@ -373,58 +360,5 @@ mod tests {
         rig.down(2, Down::Close(Arc::new(Cut { frontier, holder: vec![2; 3] })));
         let order: Vec<_> = rig.frames(2).into_iter().map(|f| f.1).collect();
         assert_eq!(order, [b"c1", b"a3", b"c2"]);
-    }
-
-    /// Some casts and some steps, by chance.
-    fn play(rig: &mut Rig, rng: &mut Rng, moves: usize) {
-        let n = rig.stacks.len() as u64;
-        for i in 0..moves {
-            if rng.chance(400) {
-                let r = rng.below(n) as usize;
-                let messages: Vec<_> = (0..=rng.below(3)).map(|k| format!("{r} {i} {k}")).collect();
-                rig.cast(r, &messages.iter().map(String::as_bytes).collect::<Vec<_>>());
-            } else {
-                rig.step(rng);
-            }
-        }
-    }
-
-    proptest! {
-        #[test]
-        fn one_order_at_all(seed: u64, n in 1_usize..6, moves in 1_usize..200) {
-            let (mut rig, mut rng) = (rig(n, seed), Rng::new(seed));
-            play(&mut rig, &mut rng, moves);
-            rig.settle();
-            let order = rig.frames(0);
-            for r in 1..n {
-                prop_assert_eq!(&rig.frames(r), &order);
-            }
-            // Whoever is not the sequencer has its place from an ORDER: nothing is left over without crashes.
-            rig.close();
-            prop_assert_eq!(&rig.frames(0), &order);
-        }
-
-        #[test]
-        fn survivors_agree_and_what_they_delivered_stands(
-            seed: u64, n in 2_usize..6, moves in 1_usize..200, dead in 0_u64..32,
-        ) {
-            let (mut rig, mut rng) = (rig(n, seed), Rng::new(seed));
-            play(&mut rig, &mut rng, moves);
-            rig.dead = dead & ((1 << n) - 1);
-            // What the dead have sent may still arrive, here and there.
-            play(&mut rig, &mut rng, moves / 4);
-            let alive: Vec<_> = (0..n).filter(|r| rig.dead >> r & 1 == 0).collect();
-            let before: Vec<_> = alive.iter().map(|r| rig.frames(*r)).collect();
-            rig.close();
-            for (r, before) in alive.iter().zip(before) {
-                let after = rig.frames(*r);
-                prop_assert_eq!(&after, &rig.frames(alive[0]));
-                prop_assert_eq!(&after[..before.len()], &before[..]);
-                for sender in &alive {
-                    let delivered = after.iter().filter(|f| usize::from(f.0) == *sender).count();
-                    prop_assert_eq!(delivered, rig.data_sent(*sender), "nothing of a survivor is lost");
-                }
-            }
-        }
     }
 }

@@ -1,6 +1,7 @@
 //! Uniform delivery: what one member delivers, even one that crashes right after, all survivors deliver.
 //!
-//! A frame waits until a majority of the view holds it, and holds what fixed its place in the total order. The next view
+//! A frame waits until a majority of the view holds it, and holds what its place in the total order is read off
+//! (`Frame::ordered_by`; under `sequencer` an ORDER, under `slots` nothing but the frame). The next view
 //! is agreed by a majority of this one, so at least one of those takes part and brings the frame into the cut. (The
 //! "uniform" of Chandra and Toueg; "safe" in Totem and Transis, where it means all members, not a majority: deviation.)
 //!
@@ -23,6 +24,7 @@
 //! * **Leaves** the knowledge of who holds what to `reliable`, which should acknowledge at once
 //!   (`Reliable { prompt: true }`): delivery waits for it.
 
+use crate::phase::Phase;
 use gcs::{
     frame::{Frame, Frames},
     layer::{Context, Down, Layer, LayerSpec, Protocol, Scope, Stability, Up, Wants},
@@ -50,7 +52,7 @@ impl Protocol for Uniform {
 
     fn build(&self, scope: &Scope) -> Box<dyn Layer> {
         Box::new(UniformLayer {
-            state: State::Open,
+            phase: Phase::Open,
             total: VecDeque::new(),
             fifo: vec![VecDeque::new(); scope.members()],
             rest: VecDeque::new(),
@@ -59,19 +61,8 @@ impl Protocol for Uniform {
     }
 }
 
-/// Where the layer is in the view's life.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum State {
-    /// Passes on what a majority holds.
-    Open,
-    /// Passes on nothing.
-    Wedged,
-    /// Has passed on everything.
-    Closed,
-}
-
 struct UniformLayer {
-    state: State,
+    phase: Phase,
     /// Frames with a place in the total order, in that order.
     total: VecDeque<Frame>,
     /// By sender: frames without.
@@ -83,9 +74,7 @@ struct UniformLayer {
 
 impl Layer for UniformLayer {
     fn down(&mut self, event: Down, cx: &mut Context<'_>) {
-        if matches!(event, Down::Wedge) && self.state == State::Open {
-            self.state = State::Wedged;
-        }
+        self.phase.note(&event);
         cx.down(event);
     }
 
@@ -99,13 +88,13 @@ impl Layer for UniformLayer {
     }
 
     fn check(&self) {
-        if self.state == State::Open {
+        if self.phase == Phase::Open {
             for queue in self.fifo.iter().chain([&self.total]) {
                 let waits = queue.front().is_none_or(|f| !held_by_most(&self.stable, f));
                 assert!(waits, "U1: a frame that a majority holds was not passed on");
             }
         }
-        if self.state == State::Closed {
+        if self.phase == Phase::Closed {
             assert_eq!(self.held_bytes(), 0, "U2: frames are held after the view was closed");
         }
     }
@@ -121,9 +110,9 @@ impl UniformLayer {
         for frame in frames {
             if frame.seq == 0 {
                 ready.push(frame);
-            } else if self.state != State::Open {
+            } else if self.phase != Phase::Open {
                 self.rest.push_back(frame);
-            } else if frame.ordered_by > 0 {
+            } else if frame.place > 0 {
                 self.total.push_back(frame);
             } else if let Some(queue) = self.fifo.get_mut(usize::from(frame.from)) {
                 queue.push_back(frame);
@@ -139,7 +128,7 @@ impl UniformLayer {
     }
 
     fn on_closed(&mut self, cx: &mut Context<'_>) {
-        self.state = State::Closed;
+        self.phase = Phase::Closed;
         let queues = [&mut self.total].into_iter().chain(&mut self.fifo).chain([&mut self.rest]);
         let left: Frames = queues.flat_map(|q| q.drain(..)).collect();
         if !left.is_empty() {
@@ -150,7 +139,7 @@ impl UniformLayer {
 
     /// Passes on `ready` and everything whose waiting is over.
     fn release(&mut self, mut ready: Frames, cx: &mut Context<'_>) {
-        if self.state == State::Open {
+        if self.phase == Phase::Open {
             let stable = &self.stable;
             for queue in self.fifo.iter_mut().chain([&mut self.total]) {
                 while let Some(frame) = queue.pop_front_if(|f| held_by_most(stable, f)) {
@@ -164,7 +153,7 @@ impl UniformLayer {
     }
 }
 
-/// Whether a majority holds the frame and, if there is one, the frame of rank 0 that fixed its place.
+/// Whether a majority holds the frame and, if there is one, the frame of rank 0 without which its place is not known.
 fn held_by_most(stable: &Stability, frame: &Frame) -> bool {
     let majority = |rank: usize| stable.majority.get(rank).copied().unwrap_or(0);
     majority(usize::from(frame.from)) >= frame.seq && majority(0) >= frame.ordered_by
@@ -177,20 +166,30 @@ mod tests {
         check::Check,
         rig::{Raw, Rig},
         sequencer::Sequencer,
+        slots::Slots,
     };
     use gcs::rng::Rng;
     use proptest::prelude::*;
 
-    fn rig(n: usize, total: bool, seed: u64) -> Rig {
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    enum Order {
+        None,
+        Sequencer,
+        Slots,
+    }
+
+    const ORDERS: [Order; 3] = [Order::None, Order::Sequencer, Order::Slots];
+
+    fn rig(n: usize, order: Order, seed: u64) -> Rig {
         let mut above: Vec<Arc<dyn Protocol>> = vec![Arc::new(Check::stream())];
-        if total {
-            above.extend([
-                Arc::new(Sequencer) as Arc<dyn Protocol>,
-                Arc::new(Uniform),
-                Arc::new(Check::order()),
-            ]);
-        } else {
-            above.push(Arc::new(Uniform));
+        match order {
+            Order::None => {}
+            Order::Sequencer => above.push(Arc::new(Sequencer)),
+            Order::Slots => above.push(Arc::new(Slots)),
+        }
+        above.push(Arc::new(Uniform));
+        if order != Order::None {
+            above.push(Arc::new(Check::order()));
         }
         above.push(Arc::new(Raw));
         Rig::new(above, n, 600, 1 << 20, seed)
@@ -198,7 +197,7 @@ mod tests {
 
     #[test]
     fn waits_for_a_majority() {
-        let mut rig = rig(4, false, 1);
+        let mut rig = rig(4, Order::None, 1);
         rig.cast(1, &[b"x"]);
         assert_eq!(rig.frames(1), []);
         // Two of four are no majority.
@@ -215,8 +214,8 @@ mod tests {
 
     #[test]
     fn what_is_left_comes_at_the_end_in_order() {
-        for total in [false, true] {
-            let mut rig = rig(5, total, 1);
+        for order in ORDERS {
+            let mut rig = rig(5, order, 1);
             rig.dead = 0b11100;
             rig.cast(1, &[b"b1", b"b2"]);
             rig.cast(0, &[b"a1"]);
@@ -233,7 +232,7 @@ mod tests {
 
     #[test]
     fn frames_outside_of_the_streams_do_not_wait() {
-        let mut rig = rig(3, false, 1);
+        let mut rig = rig(3, Order::None, 1);
         rig.receive(2, vec![rig.forge(4, 0, 0, b"now")]);
         assert!(matches!(&rig.out[2][..], [Up::Frames(f)] if f.len() == 1));
     }
@@ -241,15 +240,16 @@ mod tests {
     proptest! {
         #[test]
         fn what_one_delivers_all_survivors_deliver(
-            seed: u64, n in 1_usize..6, moves in 1_usize..300, total: bool,
+            seed: u64, n in 1_usize..6, moves in 1_usize..300, order in 0_usize..3,
         ) {
-            let (mut rig, mut rng) = (rig(n, total, seed), Rng::new(seed));
+            let (mut rig, mut rng) = (rig(n, ORDERS[order], seed), Rng::new(seed));
             for i in 0..moves {
                 if rng.chance(150) {
                     let text = format!("{i}");
                     rig.cast(rng.below(n as u64) as usize, &[text.as_bytes()]);
                 } else {
                     rig.step(&mut rng);
+                    rig.tick();
                 }
             }
             let before: Vec<_> = (0..n).map(|r| rig.frames(r)).collect();
@@ -258,11 +258,11 @@ mod tests {
                 rig.dead |= 1 << rng.below(n as u64);
             }
             rig.close();
-            let alive: Vec<_> = (0..n).filter(|r| rig.dead >> r & 1 == 0).collect();
+            let alive = rig.alive();
             for r in &alive {
                 let after = rig.frames(*r);
                 for before in &before {
-                    if total {
+                    if order > 0 {
                         prop_assert!(after.starts_with(before));
                     } else {
                         prop_assert!(before.iter().all(|f| after.contains(f)));

@@ -11,7 +11,7 @@ use gcs::{
     },
     stack::Blueprint,
 };
-use gcs_stacks::{Flow, Heartbeat, Pack, Reliable, Sequencer, Uniform};
+use gcs_stacks::{Flow, Heartbeat, Pack, Reliable, Sequencer, Slots, Uniform};
 use std::{collections::BTreeSet, sync::Arc};
 
 /// What is broken.
@@ -69,6 +69,7 @@ const ROWS: &[Row] = &[
     row("D7", false, Node(1, Misbehaviour::IgnoresItself, 1), CALM),
     row("O1", false, Layer("pack", How::Drop, 20, None), ""),
     row("O3", true, Layer("sequencer", How::Swap, 20, Some(1)), ""),
+    row("O3", true, Layer("slots", How::Swap, 20, Some(1)), ""),
     row("O4", true, Layer("uniform", How::SkipCutTail, 500, None), ""),
     row("O5", true, Layer("uniform", How::Eager, 1000, Some(0)), CALM),
     row("L1", true, Node(2, Misbehaviour::FallsSilent, 1), CALM),
@@ -83,7 +84,9 @@ const ROWS: &[Row] = &[
 fn setup(total: bool, wrong: Option<Wrong>) -> Setup {
     let mut layers: Vec<Arc<dyn Protocol>> = vec![Arc::new(Heartbeat), Arc::new(Reliable { prompt: total })];
     if total {
-        layers.extend([Arc::new(Sequencer) as Arc<dyn Protocol>, Arc::new(Uniform)]);
+        let slots = matches!(wrong, Some(Layer("slots", ..)));
+        let order: Arc<dyn Protocol> = if slots { Arc::new(Slots) } else { Arc::new(Sequencer) };
+        layers.extend([order, Arc::new(Uniform)]);
     }
     layers.extend([Arc::new(Flow::default()) as Arc<dyn Protocol>, Arc::new(Pack)]);
     if let Some(Layer(name, how, per_mille, only_at)) = wrong {

@@ -3,7 +3,7 @@
 use gcs::sim::{Setup, run, soak};
 
 /// Executions of each stack.
-const SEEDS: u64 = 700;
+const SEEDS: u64 = 400;
 
 fn setup(stack: &str, state_transfer: bool) -> Setup {
     let mut setup = Setup::new(gcs_stacks::named(stack).expect("a name of the catalogue"));
@@ -38,6 +38,16 @@ fn total_uniform_keeps_its_promises() {
     keeps_its_promises("total+uniform+check", 3_000_000);
 }
 
+#[test]
+fn total_slots_keeps_its_promises() {
+    keeps_its_promises("total-slots+check", 5_000_000);
+}
+
+#[test]
+fn total_slots_uniform_keeps_its_promises() {
+    keeps_its_promises("total-slots+uniform+check", 6_000_000);
+}
+
 /// What simulation has found, kept.
 #[test]
 fn seeds_that_once_failed() {
@@ -58,6 +68,8 @@ fn seeds_that_once_failed() {
         (717, "fifo+check", false),
         // A member that was leaving when it was excluded delivered what nobody else had.
         (50_000_954, "total+uniform", true),
+        (10144, "total+uniform", false),
+        (10144, "total-slots+uniform", false),
         // Who had decided, and waited for frames, let its timer run on.
         (50_001_377, "fifo+check", false),
         // The only holder of a frame that counted left before the others had it.

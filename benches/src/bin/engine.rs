@@ -1,5 +1,6 @@
 //! The protocol alone: three endpoints in one thread, datagrams handed over in memory, no sockets. Prints the time per
-//! message and member, and the messages per second that one thread could carry for all three members together.
+//! message and member, the messages per second that one thread could carry for all members together, and how many
+//! datagrams that took.
 
 use clap::Parser;
 use gcs::{
@@ -16,9 +17,12 @@ struct Args {
     /// A stack's name.
     #[arg(long, default_value = "total+uniform")]
     stack: String,
-    /// Members, all of them sending.
+    /// Members.
     #[arg(long, default_value_t = 3)]
     members: u16,
+    /// How many of them send: the ones of the highest ranks.
+    #[arg(long, default_value_t = u16::MAX, hide_default_value = true)]
+    senders: u16,
     /// Message size in bytes.
     #[arg(long, default_value_t = 64)]
     payload: usize,
@@ -37,6 +41,8 @@ struct World {
     endpoints: Vec<Endpoint>,
     inboxes: Vec<VecDeque<Datagram>>,
     delivered: Vec<u64>,
+    /// How many datagrams were sent; one to several members is one.
+    sent: u64,
     writable: Vec<bool>,
     now: Time,
     effects: Effects,
@@ -61,6 +67,7 @@ impl World {
             endpoints,
             inboxes: vec![VecDeque::new(); n],
             delivered: vec![0; n],
+            sent: 0,
             writable: vec![false; n],
             now: Time::from_ms(1),
             effects: Effects::default(),
@@ -74,6 +81,7 @@ impl World {
         }
         let from = self.endpoints[i].me().addr;
         for t in self.effects.transmits.drain(..) {
+            self.sent += 1;
             for to in t.to {
                 self.inboxes[usize::from(to.port() - 7000)]
                     .push_back(Datagram { from, payload: t.payload.clone() });
@@ -112,11 +120,13 @@ fn main() -> anyhow::Result<()> {
     while world.endpoints.iter().any(|e| e.view().is_none_or(|v| v.len() < args.members.into())) {
         world.round(Duration::from_millis(1));
     }
+    let quiet = usize::from(args.members.saturating_sub(args.senders));
     let message = vec![7_u8; args.payload];
     let started = elapsed();
     let mut cast = 0;
+    world.sent = 0;
     while cast < args.messages {
-        for i in 0..world.endpoints.len() {
+        for i in quiet..world.endpoints.len() {
             if world.writable[i] {
                 let mut batch = Outgoing::new();
                 (0..args.batch).for_each(|_| batch.push(&message));
@@ -132,11 +142,13 @@ fn main() -> anyhow::Result<()> {
     let took = elapsed() - started;
     let each = took.as_nanos() as f64 / (cast * u64::from(args.members)) as f64;
     println!(
-        "{} members, {}, {} B: {cast} messages in {took:?}, {each:.0} ns per message and member, {:.2} M messages/s",
+        "{} members, {} of them sending, {}, {} B: {cast} messages in {took:?}, {each:.0} ns per message and member, {:.2} M messages/s, {} datagrams",
         args.members,
+        usize::from(args.members) - quiet,
         args.stack,
         args.payload,
-        cast as f64 / took.as_secs_f64() / 1e6
+        cast as f64 / took.as_secs_f64() / 1e6,
+        world.sent
     );
     Ok(())
 }

@@ -3,7 +3,7 @@
 use clap::{Parser, Subcommand};
 use gcs_benches::{
     member,
-    perf::{Common, calm, failover, join, latency, slow, throughput},
+    perf::{calm, failover, join, latency, slow, throughput},
 };
 
 /// Measures a group of processes on this machine.
@@ -15,8 +15,8 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Mode {
-    /// All members cast as fast as the group takes it.
-    Throughput(Common),
+    /// Members cast as fast as the group takes it.
+    Throughput(throughput::Args),
     /// One message in flight, from one member: time until it is delivered to its sender.
     Latency(latency::Args),
     /// The coordinator is killed (or stopped) under load: time until every survivor has the next view.

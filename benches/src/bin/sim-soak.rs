@@ -37,16 +37,14 @@ struct Args {
     corrupt: bool,
 }
 
-const STACKS: [&str; 6] =
-    ["fifo", "total", "total+uniform", "fifo+check", "total+check", "total+uniform+check"];
-
 /// How much each process casts a second: a busy group and an idle one take different paths.
 const CASTS: [u64; 3] = [60, 20, 6];
 
 /// The set-up of a seed: stacks, sizes, load and state transfer in turn.
 fn setup(args: &Args, seed: u64) -> anyhow::Result<(String, Setup)> {
+    let names: Vec<_> = gcs_stacks::names().collect();
     let stack = match args.stack.as_str() {
-        "all" => STACKS[usize::try_from(seed % STACKS.len() as u64)?],
+        "all" => names[usize::try_from(seed % names.len() as u64)?],
         named => named,
     };
     let mut setup = Setup::new(gcs_stacks::named(stack)?);

@@ -1,14 +1,25 @@
-//! All members cast as fast as the group takes it.
+//! Members cast as fast as the group takes it.
 
 use super::Common;
 use crate::{member::Job, report::Figures};
+
+/// Its arguments.
+#[derive(clap::Args)]
+pub struct Args {
+    #[command(flatten)]
+    common: Common,
+    /// How many members cast, the ones of the highest ranks; all if not given.
+    #[arg(long)]
+    senders: Option<usize>,
+}
 
 /// Runs it and prints the result.
 ///
 /// # Errors
 /// A member did not start, or said nothing in time.
-pub fn run(c: &Common) -> anyhow::Result<()> {
-    let processes = c.start(|_| Job::Flood)?;
+pub fn run(Args { common: c, senders }: &Args) -> anyhow::Result<()> {
+    let senders = senders.unwrap_or(c.members);
+    let processes = c.start(|i| if i + senders >= c.members { Job::Flood } else { Job::Listen })?;
     let figures: Vec<Figures> =
         processes.iter().map(|p| p.figures(c.patience())).collect::<Result<_, _>>()?;
     let cpu: f64 = figures.iter().map(|f| f.cpu).sum();
@@ -29,7 +40,7 @@ pub fn run(c: &Common) -> anyhow::Result<()> {
     }
     let delivered = figures[0].delivered as f64;
     println!(
-        "{} members, {}, {} B: {:.0} messages/s at the slowest member, {:.2} CPU s per million messages in all",
+        "{} members, {senders} of them sending, {}, {} B: {:.0} messages/s at the slowest member, {:.2} CPU s per million messages in all",
         c.members,
         c.stack,
         c.payload,

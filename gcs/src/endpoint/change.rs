@@ -523,8 +523,11 @@ impl Member {
         decided
     }
 
-    /// The decision that this member leaves with, if it holds what counts.
+    /// The decision that this member leaves with, if it holds what counts. A member that was left behind may also hold
+    /// what does not count, in layers that wait to deliver it: such a one leaves with what it has delivered.
     pub(super) fn parting_decision(&self) -> Option<Decision> {
-        self.change.decided.clone().filter(|_| self.change.decided_held)
+        let decision = self.change.decided.as_ref().filter(|_| self.change.decided_held)?;
+        let held = self.change.frontier.iter().flatten();
+        held.zip(&decision.cut.frontier).all(|(held, cut)| held <= cut).then(|| decision.clone())
     }
 }

@@ -181,20 +181,9 @@ impl Member {
         self.stack
     }
 
-    /// The last act of a member that leaves: what counts of the view is delivered to it, too. Not to one that was
-    /// excluded meanwhile, and holds what does not count: nobody else delivers that, nor what it depends on in order.
-    pub(super) fn finish(
-        mut self: Box<Self>,
-        now: Time,
-        core: &mut Core,
-        decision: &Decision,
-        fx: &mut Effects,
-    ) {
-        self.down(now, core, Down::Wedge, fx);
-        let frontier = self.change.frontier.iter().flatten();
-        if frontier.zip(&decision.cut.frontier).all(|(mine, counts)| mine <= counts) {
-            drop(self.close(now, core, decision, fx));
-        }
+    /// The last act of a member that leaves: what counts of the view is delivered to it, too.
+    pub(super) fn finish(self: Box<Self>, now: Time, core: &mut Core, decision: &Decision, fx: &mut Effects) {
+        drop(self.close(now, core, decision, fx));
     }
 
     /// The members that this one would exclude now, as a mask.

@@ -66,6 +66,8 @@ pub(super) struct ReliableLayer {
     pub(super) gone: u64,
     pub(super) unacked_frames: usize,
     pub(super) unacked_bytes: usize,
+    /// Whether somebody may wait for the acknowledgement of one of them.
+    pub(super) unacked_urgent: bool,
     sync_after: Duration,
     /// The sum of what is held by all when SYNC was last due.
     sync_saw: u64,
@@ -91,6 +93,7 @@ impl ReliableLayer {
             gone: 0,
             unacked_frames: 0,
             unacked_bytes: 0,
+            unacked_urgent: false,
             sync_after: SYNC_OWN,
             sync_saw: 0,
             bounds: Bounds {
@@ -177,7 +180,7 @@ impl ReliableLayer {
     }
 
     fn row_was_sent(&mut self, cx: &mut Context<'_>) {
-        (self.unacked_frames, self.unacked_bytes) = (0, 0);
+        (self.unacked_frames, self.unacked_bytes, self.unacked_urgent) = (0, 0, false);
         cx.cancel_timer(ACK);
     }
 
@@ -200,7 +203,7 @@ impl ReliableLayer {
         self.set_repair_timer(cx);
         if self.unacked_frames > 0 {
             let full = self.unacked_frames >= ACK_FRAMES || self.unacked_bytes >= ACK_BYTES;
-            if self.prompt || full {
+            if full || self.prompt && self.unacked_urgent {
                 cx.set_timer(ACK, cx.now);
             } else if !cx.timer_is_set(ACK) {
                 cx.set_timer(ACK, cx.now + ACK_DELAY);

@@ -21,7 +21,7 @@
 //!
 //! **Header.** `seq: u64` and the row, `members × u64`: the sender's own frontiers, by rank. See `codec.rs`.
 //!
-//! **Timers.** ACK: the row is due (at once when `prompt`; else 5 ms after the first frame, sooner after 32 frames or
+//! **Timers.** ACK: the row is due (at once when `prompt`, unless all frames are patient; else 5 ms after the first frame, sooner after 32 frames or
 //! 256 KiB), unless a frame carries it before. REPAIR: see `repair.rs`. SYNC: while frames are not known to be held by
 //! all, 10 ms after the last own frame (50 ms if all are others'), then less and less often to every 100 ms: those who
 //! are behind are asked for their rows, and learn of frames whose loss nothing else has shown them.
@@ -60,7 +60,7 @@ use gcs::{
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Reliable {
     /// Acknowledge at the end of every batch of received frames, not after a while: for stacks whose delivery waits for
-    /// stability.
+    /// stability. Patient frames (`Frame::is_patient`) have time all the same.
     pub prompt: bool,
 }
 

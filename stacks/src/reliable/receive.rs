@@ -73,6 +73,7 @@ impl ReliableLayer {
             self.rows.learn(self.me, from, frontier);
             let news = &batch.up[delivered..];
             self.unacked_frames += news.len();
+            self.unacked_urgent |= news.iter().any(|f| !f.is_patient());
             self.unacked_bytes += news.iter().map(Frame::len).sum::<usize>();
         }
     }

@@ -149,6 +149,25 @@ fn what_is_silent_for_one_is_not_stable_at_all_but_in_a_majority() {
 }
 
 #[test]
+fn patient_frames_wait_for_their_acknowledgement() {
+    for (patient, ms) in [(true, 5), (false, 0)] {
+        let mut net = net(1, 2, Faults::default(), true);
+        let Scope { group, view, .. } = scope(1, 2);
+        let header = SLOT + codec::slot_len(2);
+        let mut frame = Frame::new(Frame::DATA, true, 0, group, view.id, header, 0);
+        frame.slot_mut(&(SLOT..SLOT + 8)).copy_from_slice(&1_u64.to_le_bytes());
+        if patient {
+            frame.set_patient();
+        }
+        let sent = net.now;
+        net.inject(1, frame);
+        net.run_ms(9);
+        let ack = net.nodes[1].sent.iter().find(|(_, to, kind)| *kind == KIND && *to == Dest::Others);
+        assert_eq!(ack.expect("acknowledged").0.since(sent).as_millis(), ms, "patient {patient}");
+    }
+}
+
+#[test]
 fn prompt_acknowledges_in_the_same_instant_and_lazy_waits() {
     for (prompt, ms) in [(true, 0), (false, 5)] {
         let mut net = net(1, 2, Faults::default(), prompt);
