@@ -79,6 +79,10 @@ fn seeds_that_once_failed() {
     ] {
         run(seed, &setup(stack, state_transfer)).expect_ok();
     }
+    // The one whose turn it was to propose came back after the last word of the one that had begun.
+    let mut idle = setup("total+uniform+check", true);
+    idle.workload.casts_per_second = 6;
+    run(5_018_177, &idle).expect_ok();
 }
 
 #[test]

@@ -30,6 +30,8 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 const RESEND: (Duration, Duration) = (Duration::from_millis(10), Duration::from_millis(80));
 /// A ballot that gets nowhere is given up for a higher one: at first after, and at most.
 const PATIENCE: (Duration, Duration) = (Duration::from_millis(150), Duration::from_millis(2400));
+/// Who is wedged, and waits for another to propose, asks for it this often.
+const NUDGE: Duration = Duration::from_millis(80);
 /// Leases are waited for this much longer, in tenths: the stated bound on clock drift.
 const DRIFT_TENTHS: u32 = 1;
 
@@ -48,6 +50,8 @@ pub(super) struct Change {
     decided_held: bool,
     /// No new proposal before this.
     backoff_until: Option<Time>,
+    /// When to ask the proposer to propose.
+    nudge_at: Option<Time>,
     attempts: u32,
 }
 
@@ -109,7 +113,8 @@ impl Change {
     pub(super) fn deadline(&self) -> Time {
         let proposal = self.proposal.as_ref().map_or(Time::NEVER, |p| p.resend_at.min(p.give_up_at));
         let pending = self.pending.as_ref().filter(|p| p.held).map_or(Time::NEVER, |p| p.retry_at);
-        proposal.min(pending).min(self.backoff_until.unwrap_or(Time::NEVER))
+        let asks = [self.backoff_until, self.nudge_at].into_iter().flatten().min().unwrap_or(Time::NEVER);
+        proposal.min(pending).min(asks)
     }
 }
 
@@ -149,7 +154,25 @@ impl Member {
         if wanted && mine && self.change.proposal.is_none() && self.change.backoff_until.is_none() {
             self.propose(now, core, fx);
         }
+        let waits = self.change.is_wedged() && !mine && self.change.proposal.is_none();
+        self.nudge(now, core, first.filter(|_| waits), fx);
         Ok(Step::Stay)
+    }
+
+    /// Who began a view change may have given up, and the one whose turn it is now may not know of any: it was out of
+    /// reach. A PREPARE below all ballots wedges it, if nothing else has; then it goes on.
+    fn nudge(&mut self, now: Time, core: &mut Core, proposer: Option<usize>, fx: &mut Effects) {
+        let Some(proposer) = proposer else {
+            self.change.nudge_at = None;
+            return;
+        };
+        let at = *self.change.nudge_at.get_or_insert(now + NUDGE);
+        if at <= now {
+            self.change.nudge_at = Some(now + NUDGE);
+            let ballot = Some(Ballot { round: 0, rank: u32::from(self.rank) }.into());
+            let prepare = Prepare { view: Some(self.view.id.into()), ballot };
+            self.send_rank(core, Rank::try_from(proposer).unwrap_or(0), Body::Prepare(prepare), fx);
+        }
     }
 
     fn propose(&mut self, now: Time, core: &mut Core, fx: &mut Effects) {
@@ -485,7 +508,7 @@ impl Member {
         let takes_part = decision.includes(core.me) || core.leaving;
         let cut = decision.cut.clone();
         self.change.proposal = None;
-        self.change.backoff_until = None;
+        (self.change.backoff_until, self.change.nudge_at) = (None, None);
         self.change.decided = Some(decision);
         if takes_part {
             self.down(now, core, Down::Wedge, fx);
