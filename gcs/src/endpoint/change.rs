@@ -538,12 +538,9 @@ impl Member {
 
     /// Says again what has been decided, if anything has.
     pub(super) fn repeat_decision(&mut self, core: &Core, fx: &mut Effects) -> bool {
-        let decide = self.change.decided.as_ref().map(|d| d.decide.clone());
-        let decided = decide.is_some();
-        if let Some(d) = decide {
-            self.broadcast(core, Body::Decide(d), fx);
-        }
-        decided
+        let Some(decided) = &self.change.decided else { return false };
+        self.broadcast(core, Body::Decide(decided.decide.clone()), fx);
+        true
     }
 
     /// The decision that this member leaves with, if it holds what counts. A member that was left behind may also hold

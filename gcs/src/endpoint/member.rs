@@ -203,7 +203,7 @@ impl Member {
         let unheard = s.gone | s.silent[usize::from(self.rank)];
         let heartbeat = Duration::from_millis(core.config.watch.heartbeat_ms);
         self.settling.weigh(now, heartbeat, unheard, suspected);
-        if self.settling.is_settled() { suspected } else { self.suspicions.gone }
+        self.excluded()
     }
 
     /// The members of whose end there is evidence.

@@ -192,9 +192,13 @@ impl State {
         self.receiver.as_ref().is_some_and(|r| r.donors.is_empty())
     }
 
+    fn keeps_back(&self) -> bool {
+        self.receiver.is_some() || !self.backlog.events.is_empty()
+    }
+
     /// Hands an event to the application, or keeps it back while the state is not there, or what came before is not.
     pub(super) fn deliver(&mut self, event: Event, fx: &mut Effects) {
-        if self.receiver.is_some() || !self.backlog.events.is_empty() {
+        if self.keeps_back() {
             self.backlog.push(event);
         } else {
             fx.events.push(event);
@@ -203,7 +207,7 @@ impl State {
 
     /// Whether the group must slow down: so much is kept back; or nothing is, and the application has no room.
     pub(super) fn is_congested(&self, app_congested: bool) -> bool {
-        if self.receiver.is_some() || !self.backlog.events.is_empty() {
+        if self.keeps_back() {
             self.backlog.bytes > self.backlog_max
         } else {
             app_congested

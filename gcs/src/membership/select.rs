@@ -25,6 +25,9 @@ pub fn select_excluded(members: usize, me: usize, silent: &[u64], gone: u64) -> 
 fn fewest(members: usize, silent: &[u64], gone: u64) -> u64 {
     let everyone = u64::MAX >> (64 - members.clamp(1, 64));
     let mut excluded = gone & everyone;
+    if silent.iter().take(members).all(|row| *row == 0) {
+        return excluded;
+    }
     let accuses = |q: usize, r: usize| silent.get(q).is_some_and(|mask| mask >> r & 1 == 1);
     loop {
         let alive = |r: &usize| excluded >> r & 1 == 0;

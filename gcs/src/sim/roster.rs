@@ -54,25 +54,32 @@ impl Roster {
     /// the newest has the state.
     ///
     /// The views before count because a view may have been installed by members only that died at once. The others
-    /// cannot know of it, and to agree on it again takes a quorum of the view that they are in.
+    /// cannot know of it, and to agree on it again takes a quorum of the view that they are in. For the same reason a
+    /// member that has not yet installed the view counts only if it can: what counts of the view before is with one that
+    /// has gone on from there, or in every quorum of that view.
     #[must_use]
     pub(super) fn has_quorum(&self, without: Option<usize>) -> bool {
         let Some(latest) = self.latest() else { return false };
         let living = || self.at.iter().filter(|(p, s)| Some(**p) != without && s.view.epoch == latest.epoch);
         let Some(known) = living().map(|(_, s)| s.view).max() else { return false };
-        let lives = |m: &&MemberId| living().any(|(_, s)| s.member == **m);
-        let quorum = |members: &Arc<[MemberId]>| {
-            let set = members
-                .iter()
-                .enumerate()
-                .filter(|(_, m)| lives(m))
-                .fold(0, |s, (rank, _)| s | 1_u64 << rank);
-            is_quorum(set, members.len())
+        let lives = |m: &MemberId| living().any(|(_, s)| s.member == *m);
+        let went_on = |from: ViewId, m: &MemberId| living().any(|(_, s)| s.member == *m && s.view > from);
+        let can_leave = |view: &ViewId| {
+            self.views.get(view).is_some_and(|m| m.iter().any(|m| went_on(*view, m)) || quorum_of(m, lives))
+        };
+        let counts = |id: ViewId, m: &MemberId| {
+            living().any(|(_, s)| s.member == *m && (s.view >= id || can_leave(&s.view)))
         };
         let with_state = |m: &MemberId| living().any(|(_, s)| s.member == *m && s.has_state);
-        self.views.range(known..).all(|(_, members)| quorum(members))
+        self.views.range(known..).all(|(id, members)| quorum_of(members, |m| counts(*id, m)))
             && self.views[&latest].iter().any(with_state)
     }
+}
+
+/// Whether those of `members` that `count` are a quorum of them.
+fn quorum_of(members: &[MemberId], count: impl Fn(&MemberId) -> bool) -> bool {
+    let ranks = members.iter().enumerate().filter(|(_, m)| count(m));
+    is_quorum(ranks.fold(0, |s, (rank, _)| s | 1_u64 << rank), members.len())
 }
 
 #[cfg(test)]
@@ -107,6 +114,14 @@ mod tests {
             "half of four would be left, without the first"
         );
         assert!(roster(told_nobody.view(2, 2, &[1, 2, 3])).has_quorum(Some(1)));
+    }
+
+    #[test]
+    fn who_cannot_install_a_view_does_not_count_for_it() {
+        let joined = Script::new().install(1, &[0, 1]).view(0, 2, &[0, 1, 2]).view(2, 2, &[0, 1, 2]);
+        assert!(roster(joined.clone()).has_quorum(Some(2)));
+        assert!(!roster(joined.clone()).has_quorum(Some(0)), "what counts of view 1 was with 0 only");
+        assert!(roster(joined.view(1, 2, &[0, 1, 2])).has_quorum(Some(0)));
     }
 
     #[test]
