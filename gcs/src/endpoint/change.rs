@@ -505,7 +505,7 @@ impl Member {
             assert!(d.decide.value == decision.decide.value, "a view has one successor");
             return Ok(());
         }
-        let takes_part = decision.includes(core.me) || core.leaving;
+        let takes_part = decision.includes(core.me) || core.departs();
         let cut = decision.cut.clone();
         self.change.proposal = None;
         (self.change.backoff_until, self.change.nudge_at) = (None, None);
@@ -523,8 +523,8 @@ impl Member {
         if decision.includes(core.me) {
             return self.change.decided_held.then(|| Step::Install(decision.clone()));
         }
-        // Who leaves stays until a survivor has installed the view: nobody else may hold what counts.
-        (!core.leaving).then_some(Step::Rejoin)
+        // Who departs stays until a survivor has installed the view: nobody else may hold what counts.
+        (!core.departs()).then_some(Step::Rejoin)
     }
 
     /// Whether a view is decided, and all that would come with it from this one are dead or silent.

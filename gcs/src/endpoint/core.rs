@@ -2,7 +2,8 @@
 
 use super::{
     config::Config,
-    io::{Effects, Event, Stats, Transmit},
+    io::{Effects, Event, LeaveReason, Stats, Transmit},
+    seeking::Step,
     state::State,
 };
 use crate::{
@@ -96,10 +97,21 @@ impl Core {
         }
     }
 
+    /// Whether this process is on its way out of the group: it was asked to leave, or waits for a state that nobody has
+    /// any more, and must come back to get another one. The group goes on without it when it has agreed to.
+    pub(super) fn departs(&self) -> bool {
+        self.leaving || self.state.is_stranded()
+    }
+
+    /// How it ends.
+    pub(super) fn departure(&self) -> Step {
+        if self.leaving { Step::Leave(LeaveReason::Asked) } else { Step::Rejoin }
+    }
+
     /// Contact with a quorum at `at` extends the lease.
     pub(super) fn extend_lease(&mut self, at: Time, fx: &mut Effects) {
         let until = at + self.lease();
-        if until > self.lease_until && !self.leaving {
+        if until > self.lease_until && !self.departs() {
             self.lease_until = until;
             fx.events.push(Event::Lease(until));
         }

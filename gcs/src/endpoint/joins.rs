@@ -147,15 +147,16 @@ impl Member {
         core.state.is_donor() && !self.decision.complete.iter().enumerate().any(|(r, c)| *c && stays(r))
     }
 
-    /// Pursues this process's own wish to leave. Everything that it cast has been delivered, or cannot be. It ends when a
+    /// Pursues this process's own wish to depart. Everything that it cast has been delivered, or cannot be. It ends when a
     /// survivor tells of the next view ([`Member::on_member_list`]), or there is nobody to wait for.
     pub(super) fn drive_leave(&mut self, now: Time, core: &mut Core, fx: &mut Effects) -> Step {
-        if !core.leaving {
+        if !core.departs() {
             return Step::Stay;
         }
         let delivered = core.delivered >= core.cast;
-        if (self.view.len() == 1 && delivered) || core.blocked || self.survivors_are_lost() {
-            return Step::Leave(super::io::LeaveReason::Asked);
+        let alone = (self.view.len() == 1 && delivered) || (core.blocked && core.leaving);
+        if alone || self.survivors_are_lost() {
+            return core.departure();
         }
         if now < self.joins.leave_at {
             return Step::Stay;

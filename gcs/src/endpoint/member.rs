@@ -125,7 +125,7 @@ impl Member {
         let mut out = std::mem::take(&mut member.scratch);
         member.stack.start(now, &mut out);
         member.absorb(core, out, fx);
-        core.set_writable(!core.leaving, fx);
+        core.set_writable(!core.departs(), fx);
         // Whoever watches says so once: what is known of the dead goes with the view that still has them.
         for id in gone {
             member.on_gone(now, core, id, fx);
@@ -268,7 +268,7 @@ impl Member {
                 }
                 core.state.deliver(Event::Messages(m), fx);
             }
-            Up::Credit(credit) => core.set_writable(credit && !core.leaving, fx),
+            Up::Credit(credit) => core.set_writable(credit && !core.departs(), fx),
             Up::Wedged(frontier) => self.change.frontier = Some(frontier),
             Up::CutHeld(cut) => self.change.on_cut_held(&cut),
             Up::Suspicions(s) => {
@@ -438,7 +438,7 @@ impl Member {
         if !later || !known || includes(core.me) {
             return Step::Stay;
         }
-        if core.leaving { Step::Leave(LeaveReason::Asked) } else { Step::Rejoin }
+        core.departure()
     }
 
     pub(super) fn cast(&mut self, now: Time, core: &mut Core, messages: Outgoing, fx: &mut Effects) {
@@ -450,7 +450,7 @@ impl Member {
         let blocked = if core.blocked { Time::NEVER } else { self.contact_at + core.lease() };
         let mut at =
             self.stack.deadline().min(announce).min(blocked).min(core.state.deadline(core.app_congested));
-        if core.leaving {
+        if core.departs() {
             at = at.min(self.joins.leave_at);
         }
         at.min(self.change.deadline()).min(self.joins.deadline()).min(self.settling.deadline())

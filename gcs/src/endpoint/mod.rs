@@ -194,7 +194,7 @@ impl Endpoint {
                     Ok(member) => {
                         self.phase = Phase::Member(Box::new(member));
                         if self.core.state.is_stranded() {
-                            self.rejoin(now, fx);
+                            self.core.give_up_lease(fx);
                         }
                     }
                 }
