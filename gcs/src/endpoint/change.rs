@@ -169,10 +169,14 @@ impl Member {
         let at = *self.change.nudge_at.get_or_insert(now + NUDGE);
         if at <= now {
             self.change.nudge_at = Some(now + NUDGE);
-            let ballot = Some(Ballot { round: 0, rank: u32::from(self.rank) }.into());
-            let prepare = Prepare { view: Some(self.view.id.into()), ballot };
-            self.send_rank(core, Rank::try_from(proposer).unwrap_or(0), Body::Prepare(prepare), fx);
+            self.send_rank(core, Rank::try_from(proposer).unwrap_or(0), self.lowest_prepare(), fx);
         }
+    }
+
+    /// A PREPARE below all ballots. It wedges who is in this view, and lets who is in a later one tell of it.
+    pub(super) fn lowest_prepare(&self) -> Body {
+        let ballot = Some(Ballot { round: 0, rank: u32::from(self.rank) }.into());
+        Body::Prepare(Prepare { view: Some(self.view.id.into()), ballot })
     }
 
     fn propose(&mut self, now: Time, core: &mut Core, fx: &mut Effects) {

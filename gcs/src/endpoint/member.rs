@@ -27,6 +27,8 @@ use std::{collections::VecDeque, net::SocketAddr, time::Duration};
 const EARLY_FRAMES: usize = 128;
 /// Those who have not installed the view are told of it this often.
 const ANNOUNCE: Duration = Duration::from_millis(40);
+/// Who is without contact to a quorum asks its contacts for news this often.
+const ASK_ABROAD: Duration = Duration::from_millis(300);
 /// Processes in earlier views are told of this one at most this often, all together.
 const NOTICE: Duration = Duration::from_millis(5);
 
@@ -40,6 +42,7 @@ pub(super) struct Member {
     /// The members that are known to have installed this view, as a mask.
     installed: u64,
     announce_at: Time,
+    ask_abroad_at: Time,
     noticed_at: Time,
     early: VecDeque<Datagram>,
     pub(super) suspicions: Suspicions,
@@ -101,6 +104,7 @@ impl Member {
             old,
             installed: 1 << rank,
             announce_at: now + ANNOUNCE,
+            ask_abroad_at: Time::ZERO,
             noticed_at: Time::ZERO,
             early: VecDeque::new(),
             suspicions: Suspicions::default(),
@@ -416,6 +420,14 @@ impl Member {
         core.send(to, Body::Decide(self.decision.decide.clone()), fx);
     }
 
+    /// Asks the contacts that are not in this view. The group may have gone on, and nobody that this process knows may be
+    /// in it any more.
+    fn ask_abroad(&self, core: &Core, fx: &mut Effects) {
+        let abroad = core.config.contacts.iter().copied();
+        let abroad = abroad.filter(|a| rank_at(&self.view, *a).is_none()).collect();
+        core.send_all(abroad, self.lowest_prepare(), fx);
+    }
+
     fn everyone_installed(&self) -> bool {
         let everyone = u64::MAX >> (64 - self.view.len());
         (self.installed | self.suspicions.gone) & everyone == everyone
@@ -430,12 +442,11 @@ impl Member {
     }
 
     /// A member list from another process: of a later view that does not have this one?
-    pub(super) fn on_member_list(&self, core: &Core, from: MemberId, list: &MemberList) -> Step {
+    pub(super) fn on_member_list(&self, core: &Core, list: &MemberList) -> Step {
         let view = ViewId::from(list.view.unwrap_or_default());
         let later = view.epoch == self.view.id.epoch && view.number > self.view.id.number;
-        let known = rank_at(&self.view, from.addr).is_some();
         let includes = |id: MemberId| list.members.iter().any(|m| MemberId::try_from(m) == Ok(id));
-        if !later || !known || includes(core.me) {
+        if !later || includes(core.me) {
             return Step::Stay;
         }
         core.departure()
@@ -447,7 +458,7 @@ impl Member {
 
     pub(super) fn deadline(&self, core: &Core) -> Time {
         let announce = if self.everyone_installed() { Time::NEVER } else { self.announce_at };
-        let blocked = if core.blocked { Time::NEVER } else { self.contact_at + core.lease() };
+        let blocked = if core.blocked { self.ask_abroad_at } else { self.contact_at + core.lease() };
         let mut at =
             self.stack.deadline().min(announce).min(blocked).min(core.state.deadline(core.app_congested));
         if core.departs() {
@@ -471,6 +482,10 @@ impl Member {
         }
         self.joins.tick(now);
         core.set_blocked(now >= self.contact_at + core.lease(), fx);
+        if core.blocked && self.ask_abroad_at <= now {
+            self.ask_abroad_at = now + ASK_ABROAD;
+            self.ask_abroad(core, fx);
+        }
         core.state.tick(now, core.tag, core.me, core.app_congested, fx);
         self.update_congestion(now, core, fx);
     }

@@ -343,7 +343,7 @@ impl Endpoint {
                 m.on_join(now, core, from, j, fx);
                 return Ok(Step::Stay);
             }
-            Body::MemberList(l) => return Ok(m.on_member_list(core, from, &l)),
+            Body::MemberList(l) => return Ok(m.on_member_list(core, &l)),
             Body::MemberJoined(j) if rank.is_some() => {
                 let joiner = MemberId::try_from(j.joiner.as_ref().ok_or(Malformed)?)?;
                 m.on_member_joined(core, joiner, fx);
