@@ -58,6 +58,8 @@ pub struct Settings {
     pub seconds: f64,
     /// Poll instead of sleeping.
     pub busy_poll: bool,
+    /// The window of a sender, in KiB.
+    pub window: Option<usize>,
 }
 
 impl Settings {
@@ -68,6 +70,10 @@ impl Settings {
             .contacts(self.contacts.clone())
             .stack(gcs_stacks::named(&self.stack)?)
             .busy_poll(self.busy_poll);
+        let builder = match self.window {
+            Some(kib) => builder.window_bytes(kib << 10),
+            None => builder,
+        };
         Ok(if self.expect > 0 { builder.expect(self.expect) } else { builder.join() })
     }
 }

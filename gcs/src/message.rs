@@ -20,6 +20,17 @@ impl Outgoing {
         Self::default()
     }
 
+    /// An empty batch with room for so many bytes, lengths included.
+    #[must_use]
+    pub fn with_capacity(bytes: usize) -> Self {
+        Self { buf: BytesMut::with_capacity(bytes), count: 0 }
+    }
+
+    /// Makes room for so many more bytes, lengths included.
+    pub fn reserve(&mut self, bytes: usize) {
+        self.buf.reserve(bytes);
+    }
+
     /// Adds a message.
     ///
     /// # Panics

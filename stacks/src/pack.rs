@@ -51,6 +51,9 @@ const CONTINUE: u8 = 0;
 /// Batches that queue up are joined until they have this many bytes.
 const JOIN_BYTES: usize = 16 << 10;
 
+/// Room is made at once for a split message of up to so many bytes; a longer one grows.
+const RESERVE: usize = 4 << 20;
+
 /// Messages in frames.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Pack;
@@ -351,7 +354,9 @@ impl Sender {
         if len > MAX_MESSAGE || have.len() >= len {
             return Err("the first part of a message of an impossible length");
         }
-        self.split = Some(Split { len, have: BytesMut::from(have) });
+        let mut whole = BytesMut::with_capacity(len.min(RESERVE));
+        whole.extend_from_slice(have);
+        self.split = Some(Split { len, have: whole });
         Ok(())
     }
 

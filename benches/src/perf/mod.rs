@@ -31,6 +31,9 @@ pub struct Common {
     /// Poll instead of sleeping.
     #[arg(long)]
     pub busy_poll: bool,
+    /// The window of a sender, in KiB; the default of the library if not given.
+    #[arg(long)]
+    pub window: Option<usize>,
 }
 
 impl Common {
@@ -53,6 +56,7 @@ impl Common {
             payload: self.payload.max(8),
             seconds: self.seconds,
             busy_poll: self.busy_poll,
+            window: self.window,
         });
         Ok(settings.collect())
     }

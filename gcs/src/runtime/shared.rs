@@ -141,6 +141,7 @@ impl Shared {
             return Err(Refused::Full);
         }
         let first = inbox.casts.is_empty();
+        inbox.casts.reserve(bytes);
         messages.iter().for_each(|m| inbox.casts.push(m.as_ref()));
         drop(inbox);
         // The driver knows of a buffer that is not empty.
