@@ -189,7 +189,12 @@ impl App for Workload {
     }
 
     fn snapshot(&mut self) -> Arc<dyn Snapshot> {
-        Arc::new(Frozen { log: self.log.as_slice().into(), registers: self.registers })
+        let mut log: Arc<[u64]> = self.log.as_slice().into();
+        if !self.options.ordered {
+            // Without a total order the state is a set: the chunks must be the same at all donors.
+            Arc::make_mut(&mut log).sort_unstable();
+        }
+        Arc::new(Frozen { log, registers: self.registers })
     }
 
     fn restore(&mut self, index: u64, last: bool, chunk: &[u8], cx: &mut AppContext<'_>) {
