@@ -10,7 +10,11 @@ use gcs::{
 };
 use hdrhistogram::Histogram;
 use serde::{Deserialize, Serialize};
-use std::{net::SocketAddr, thread, time::Duration};
+use std::{
+    net::{SocketAddr, SocketAddrV4},
+    thread,
+    time::Duration,
+};
 
 /// What a member does once all are there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -60,6 +64,8 @@ pub struct Settings {
     pub busy_poll: bool,
     /// The window of a sender, in KiB.
     pub window: Option<usize>,
+    /// Where to multicast.
+    pub multicast: Option<SocketAddrV4>,
 }
 
 impl Settings {
@@ -69,7 +75,8 @@ impl Settings {
             .bind(self.bind)
             .contacts(self.contacts.clone())
             .stack(gcs_stacks::named(&self.stack)?)
-            .busy_poll(self.busy_poll);
+            .busy_poll(self.busy_poll)
+            .multicast(self.multicast);
         let builder = match self.window {
             Some(kib) => builder.window_bytes(kib << 10),
             None => builder,

@@ -11,7 +11,7 @@ use crate::{
     member::{Job, Settings},
     parent::{Process, free_addrs},
 };
-use std::time::Duration;
+use std::{net::SocketAddrV4, time::Duration};
 
 /// What all modes can be told.
 #[derive(clap::Args, Clone)]
@@ -34,6 +34,9 @@ pub struct Common {
     /// The window of a sender, in KiB; the default of the library if not given.
     #[arg(long)]
     pub window: Option<usize>,
+    /// An IPv4 multicast address to use, such as 239.192.0.1:7400.
+    #[arg(long)]
+    pub multicast: Option<SocketAddrV4>,
 }
 
 impl Common {
@@ -57,6 +60,7 @@ impl Common {
             seconds: self.seconds,
             busy_poll: self.busy_poll,
             window: self.window,
+            multicast: self.multicast,
         });
         Ok(settings.collect())
     }

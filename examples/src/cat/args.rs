@@ -1,7 +1,10 @@
 //! The command line.
 
 use clap::{CommandFactory, FromArgMatches, Parser, error::ErrorKind};
-use std::{ffi::OsString, net::SocketAddr};
+use std::{
+    ffi::OsString,
+    net::{SocketAddr, SocketAddrV4},
+};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -40,6 +43,9 @@ pub struct Args {
     /// The address (UDP and TCP) to be reached at by the other members.
     #[arg(long, value_name = "ADDR:PORT")]
     pub bind: SocketAddr,
+    /// An IPv4 multicast address for what goes to all members; those that it does not reach are sent to one by one.
+    #[arg(long, value_name = "ADDR:PORT")]
+    pub multicast: Option<SocketAddrV4>,
     /// Addresses of members, or of those who will be; one's own does no harm.
     #[arg(long, value_name = "ADDR:PORT", value_delimiter = ',')]
     pub contact: Vec<SocketAddr>,

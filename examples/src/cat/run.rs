@@ -97,6 +97,7 @@ async fn run(args: Args) -> Result<(), Failure> {
     let timeout_ms = args.join_timeout_ms();
     let mut builder = Group::builder(&args.group)
         .bind(args.bind)
+        .multicast(args.multicast)
         .contacts(args.contact)
         .stack(gcs_stacks::named(&args.stack)?)
         .tune(move |c| c.join_timeout_ms = timeout_ms);

@@ -7,7 +7,11 @@ use super::{
 };
 use clap::Parser;
 use gcs::{blocks::Replicated, endpoint::LeaveReason, group::Group};
-use std::{net::SocketAddr, process::ExitCode, time::Duration};
+use std::{
+    net::{SocketAddr, SocketAddrV4},
+    process::ExitCode,
+    time::Duration,
+};
 
 /// A replicated in-memory server that speaks the Redis protocol.
 ///
@@ -31,6 +35,9 @@ pub struct Args {
     /// The address at which the other replicas reach this one (UDP and TCP).
     #[arg(long)]
     bind: SocketAddr,
+    /// An IPv4 multicast address for what goes to all replicas; those that it does not reach are sent to one by one.
+    #[arg(long)]
+    multicast: Option<SocketAddrV4>,
     /// Addresses of replicas to ask at the start, this one's own among them or not.
     #[arg(long, value_delimiter = ',')]
     contact: Vec<SocketAddr>,
@@ -70,6 +77,7 @@ async fn run(args: Args) -> anyhow::Result<()> {
     let mut builder = Group::builder(&args.group)
         .member_name(&args.name.unwrap_or_else(|| args.bind.to_string()))
         .bind(args.bind)
+        .multicast(args.multicast)
         .contacts(args.contact)
         .stack(gcs_stacks::named("total+uniform")?);
     builder = match args.expect {

@@ -207,11 +207,7 @@ impl State {
 
     /// Whether the group must slow down: so much is kept back; or nothing is, and the application has no room.
     pub(super) fn is_congested(&self, app_congested: bool) -> bool {
-        if self.keeps_back() {
-            self.backlog.bytes > self.backlog_max
-        } else {
-            app_congested
-        }
+        if self.keeps_back() { self.backlog.bytes > self.backlog_max } else { app_congested }
     }
 
     pub(super) fn held_bytes(&self) -> usize {

@@ -5,7 +5,7 @@ use crate::{
     endpoint::{Bootstrap, Config, ConfigError, Endpoint},
     id::{GroupTag, MemberId},
     layer::Watch,
-    net::{BindError, Transport, liveness, liveness::Liveness, udp::Udp},
+    net::{BindError, Transport, liveness, liveness::Liveness, multicast::Multicast, udp::Udp},
     runtime::{
         clock::{self, Clock},
         driver::{Driver, Engine, State},
@@ -15,7 +15,7 @@ use crate::{
 };
 use std::{
     io,
-    net::{SocketAddr, TcpListener},
+    net::{SocketAddr, SocketAddrV4, TcpListener},
     sync::Arc,
     thread,
 };
@@ -38,6 +38,7 @@ pub struct Builder {
     stack: Option<Blueprint>,
     tune: Vec<Change>,
     transport: Option<Box<dyn Transport>>,
+    multicast: Option<SocketAddrV4>,
     queue_bytes: usize,
     busy_poll: bool,
     seed: Option<u64>,
@@ -77,6 +78,7 @@ impl Builder {
             stack: None,
             tune: Vec::new(),
             transport: None,
+            multicast: None,
             queue_bytes: 8 << 20,
             busy_poll: false,
             seed: None,
@@ -169,6 +171,13 @@ impl Builder {
         self
     }
 
+    /// Multicasts to this IPv4 multicast address, on the interface of [`Self::bind`], what goes to several members. Those
+    /// that it does not reach are sent to by unicast, as everybody is without it. All members should have the same.
+    pub fn multicast(mut self, group: impl Into<Option<SocketAddrV4>>) -> Self {
+        self.multicast = group.into();
+        self
+    }
+
     /// A transport other than UDP. Deaths are then noticed by silence only, and [`Self::bind`] is not used.
     pub fn transport(mut self, transport: impl Transport) -> Self {
         self.transport = Some(Box::new(transport));
@@ -197,7 +206,7 @@ impl Builder {
         }
         let (transport, listener) = match self.transport.take() {
             Some(transport) => (transport, None),
-            None => bind(self.bind.ok_or(StartError::NoAddress)?)?,
+            None => bind(self.bind.ok_or(StartError::NoAddress)?, self.multicast)?,
         };
         let addr = transport.local_addr();
         let name = self.name.take().unwrap_or_else(|| addr.to_string());
@@ -258,13 +267,22 @@ impl Builder {
 }
 
 /// A UDP socket and a TCP listener at the same port.
-fn bind(addr: SocketAddr) -> Result<(Box<dyn Transport>, Option<TcpListener>), BindError> {
+fn bind(
+    addr: SocketAddr,
+    multicast: Option<SocketAddrV4>,
+) -> Result<(Box<dyn Transport>, Option<TcpListener>), BindError> {
     let mut attempts = if addr.port() == 0 { PORT_ATTEMPTS } else { 1 };
     loop {
         let udp = Udp::bind(addr)?;
         attempts -= 1;
         match liveness::listen(udp.local_addr()) {
-            Ok(listener) => return Ok((Box::new(udp), Some(listener))),
+            Ok(listener) => {
+                let transport: Box<dyn Transport> = match multicast {
+                    Some(group) => Box::new(Multicast::new(udp, group)?),
+                    None => Box::new(udp),
+                };
+                return Ok((transport, Some(listener)));
+            }
             Err(BindError::Busy { .. }) if attempts > 0 => {}
             Err(e) => return Err(e),
         }

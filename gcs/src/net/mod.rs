@@ -1,9 +1,12 @@
-//! How datagrams travel: over UDP ([`udp`]) or within one process ([`memory`]); and how the death of a process is
+//! How datagrams travel: over UDP ([`udp`]), with IP multicast where it gets through ([`multicast`]), or within one
+//! process ([`memory`]); and how the death of a process is
 //! noticed at once (`liveness`).
 
 mod hello;
+mod inlet;
 pub(crate) mod liveness;
 pub mod memory;
+pub mod multicast;
 mod sys;
 pub mod udp;
 mod unused;
@@ -13,7 +16,7 @@ pub use unused::unused_addr;
 use crate::endpoint::{Datagram, Transmit};
 use std::{
     io,
-    net::SocketAddr,
+    net::{SocketAddr, SocketAddrV4},
     task::{Context, Poll},
 };
 
@@ -55,6 +58,8 @@ pub struct TransportStats {
     pub sent: u64,
     /// Datagrams that the system did not take: queues were full, or there was no route.
     pub send_dropped: u64,
+    /// Of the transmissions, those that were multicast, in place of a datagram for each member that is reached.
+    pub multicast: u64,
     /// Datagrams received.
     pub received: u64,
     /// System calls that sent.
@@ -80,6 +85,12 @@ pub enum BindError {
         /// "UDP" or "TCP": both are needed, at the same port.
         protocol: &'static str,
     },
+    /// Multicast is for IPv4, from an IPv4 address.
+    #[error(
+        "cannot multicast to {0}: give an IPv4 multicast address with a port, such as 239.192.0.1:7400, and bind to an \
+         IPv4 address"
+    )]
+    Multicast(SocketAddrV4),
     /// Anything else.
     #[error("cannot bind to {addr} ({protocol}): {source}")]
     System {

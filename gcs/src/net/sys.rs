@@ -2,10 +2,11 @@
 //! options. All unsafe code of the crate is here and in [`assume_initialised`].
 
 use bytes::BytesMut;
-use socket2::{SockAddr, SockRef};
-#[cfg(not(target_os = "linux"))]
-use std::io;
-use std::{io::IoSlice, net::UdpSocket};
+use socket2::{SockAddr, SockRef, Socket};
+use std::{
+    io::{self, IoSlice},
+    net::{Ipv4Addr, SocketAddrV4, UdpSocket},
+};
 
 /// The most messages in one call.
 pub(super) const BATCH: usize = 64;
@@ -48,6 +49,21 @@ pub(super) fn allow_fragments(socket: &UdpSocket) {
     let _ = socket;
 }
 
+/// Multicasts go out, and come back to this host, at the interface of `own`.
+pub(super) fn multicast_from(socket: &UdpSocket, own: Ipv4Addr) -> io::Result<()> {
+    let s = SockRef::from(socket);
+    s.set_multicast_if_v4(&own)?;
+    s.set_multicast_loop_v4(true)
+}
+
+/// Lets the system drop what comes from `own` before it is copied. Best effort.
+pub(super) fn ignore_from(socket: &Socket, own: SocketAddrV4) {
+    #[cfg(target_os = "linux")]
+    linux::ignore_from(socket, own);
+    #[cfg(not(target_os = "linux"))]
+    let _ = (socket, own);
+}
+
 /// Sets the buffer's length to `len` without writing to it.
 ///
 /// `buf` must come from `BytesMut::zeroed` with at least `len` bytes, and never have been made to grow.
@@ -64,7 +80,13 @@ pub(super) use linux::send;
 #[cfg(target_os = "linux")]
 mod linux {
     use super::{BATCH, Message};
-    use std::{io, mem, net::UdpSocket, os::fd::AsRawFd, ptr};
+    use socket2::{SockFilter, Socket};
+    use std::{
+        io, mem,
+        net::{SocketAddrV4, UdpSocket},
+        os::fd::AsRawFd,
+        ptr,
+    };
 
     #[expect(unsafe_code, reason = "socket2 offers neither of these options")]
     pub(super) fn set_option(socket: &UdpSocket, level: i32, name: i32, value: i32) -> io::Result<()> {
@@ -73,6 +95,23 @@ mod linux {
         let rc =
             unsafe { libc::setsockopt(socket.as_raw_fd(), level, name, ptr::from_ref(&value).cast(), len) };
         if rc == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+    }
+
+    /// A classic BPF program: source address and port are not those of `own`.
+    pub(super) fn ignore_from(socket: &Socket, own: SocketAddrV4) {
+        // Offsets relative to the network header, as <linux/filter.h> has it; others are relative to the UDP header.
+        const NETWORK: u32 = -0x10_0000_i32 as u32;
+        const SOURCE_ADDRESS: u32 = 12;
+        let op = |code: u32, jt, jf, k| SockFilter::new(code as u16, jt, jf, k);
+        let program = [
+            op(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, 0, 0, NETWORK + SOURCE_ADDRESS),
+            op(libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K, 0, 3, own.ip().to_bits()),
+            op(libc::BPF_LD | libc::BPF_H | libc::BPF_ABS, 0, 0, 0),
+            op(libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K, 0, 1, own.port().into()),
+            op(libc::BPF_RET | libc::BPF_K, 0, 0, 0),
+            op(libc::BPF_RET | libc::BPF_K, 0, 0, u32::MAX),
+        ];
+        let _ = socket.attach_filter(&program);
     }
 
     /// Room for one control message with a 16-bit value, aligned as the system wants it.

@@ -1,49 +1,29 @@
 //! UDP, one socket, IPv4 or IPv6. A batch of datagrams costs one system call each way: `sendmmsg`, with segmentation
-//! offload where datagrams to one destination have equal sizes, and `recvmmsg` with receive offload.
-//!
-//! Received datagrams are slices of large buffers: a program that keeps a slice for long keeps 512 KiB, so it
-//! copies what it wants to keep. Bounds: 16 buffers in use and 64 waiting for their last slice to go.
+//! offload where datagrams to one destination have equal sizes, and `recvmmsg` with receive offload (see `inlet`).
 
-use super::{BindError, Transport, TransportStats, sys};
+use super::{BindError, Transport, TransportStats, inlet::Inlet, sys};
 use crate::endpoint::{Datagram, Transmit};
-use bytes::BytesMut;
-use quinn_udp::{RecvMeta, UdpSocketState};
 use socket2::SockAddr;
 use std::{
-    collections::VecDeque,
-    io::{self, IoSlice, IoSliceMut},
+    io::{self, IoSlice},
     net::{SocketAddr, UdpSocket},
     ops::Range,
-    task::{Context, Poll, ready},
+    task::{Context, Poll},
 };
-use tokio::io::Interest;
 
 /// The largest datagram on loopback that one system call carries without fragments, with room for headers.
 pub const LOOPBACK_MTU: usize = 60 << 10;
 const ETHERNET_MTU: usize = 1500;
-/// A receive buffer; many datagrams fit.
-const SLOT: usize = 512 << 10;
-/// The most that one receive can bring: a train of datagrams that offload has joined.
-const WINDOW: usize = 64 << 10;
-/// How many trains one system call receives.
-const SLOTS: usize = 16;
-/// Used-up buffers that wait to be used again.
-const RETIRED: usize = 64;
-const SOCKET_BUFFER: usize = 8 << 20;
 /// Segmentation offload: the kernel's limits on one train.
 const TRAIN_BYTES: usize = 64_000;
 const TRAIN_COUNT: usize = 64;
 
 /// A UDP socket as a transport.
 pub struct Udp {
-    socket: UdpSocket,
-    watched: Option<tokio::net::UdpSocket>,
-    state: UdpSocketState,
+    inlet: Inlet,
     addr: SocketAddr,
     mtu: usize,
     offload: bool,
-    slots: Vec<BytesMut>,
-    retired: VecDeque<BytesMut>,
     plan: Vec<Train>,
     stats: TransportStats,
 }
@@ -68,79 +48,24 @@ impl Udp {
         Self::open(addr).map_err(|e| BindError::new(addr, "UDP", e))
     }
 
+    pub(super) fn socket(&self) -> &UdpSocket {
+        self.inlet.socket()
+    }
+
     fn open(addr: SocketAddr) -> io::Result<Self> {
-        let socket = UdpSocket::bind(addr)?;
-        socket.set_nonblocking(true)?;
-        let state = UdpSocketState::new((&socket).into())?;
-        sys::enlarge_buffers(&socket, SOCKET_BUFFER);
-        sys::allow_fragments(&socket);
-        let addr = socket.local_addr()?;
+        let inlet = Inlet::new(UdpSocket::bind(addr)?)?;
+        sys::allow_fragments(inlet.socket());
+        let addr = inlet.socket().local_addr()?;
         let headers = if addr.is_ipv4() { 28 } else { 48 };
         let mtu = if addr.ip().is_loopback() { LOOPBACK_MTU } else { ETHERNET_MTU - headers };
         Ok(Self {
-            offload: state.max_gso_segments() > 1,
-            socket,
-            watched: None,
-            state,
+            offload: inlet.offload(),
+            inlet,
             addr,
             mtu,
-            slots: Vec::new(),
-            retired: VecDeque::new(),
             plan: Vec::new(),
             stats: TransportStats::default(),
         })
-    }
-
-    /// Receives once. True if there may be more.
-    fn receive(&mut self, batch: &mut Vec<Datagram>) -> io::Result<bool> {
-        self.refill();
-        let mut meta = [RecvMeta::default(); SLOTS];
-        let mut slots = self.slots.iter_mut();
-        let mut windows: [IoSliceMut<'_>; SLOTS] = std::array::from_fn(|_| match slots.next() {
-            Some(s) => IoSliceMut::new(&mut s[..WINDOW]),
-            None => IoSliceMut::new(&mut []),
-        });
-        self.stats.recv_calls += 1;
-        let n = self.state.recv((&self.socket).into(), &mut windows, &mut meta)?;
-        for (slot, meta) in self.slots.iter_mut().zip(&meta[..n]) {
-            let mut train = slot.split_to(meta.len.min(WINDOW)).freeze();
-            while !train.is_empty() {
-                let payload = train.split_to(meta.stride.clamp(1, train.len()));
-                batch.push(Datagram { from: meta.addr, payload });
-                self.stats.received += 1;
-            }
-        }
-        Ok(n == SLOTS)
-    }
-
-    /// Makes every slot large enough for a train.
-    fn refill(&mut self) {
-        self.slots.resize_with(SLOTS, BytesMut::new);
-        for slot in &mut self.slots {
-            if slot.len() >= WINDOW {
-                continue;
-            }
-            let mut used = std::mem::take(slot);
-            used.clear();
-            if used.capacity() > 0 {
-                self.retired.push_back(used);
-            }
-            let again = self.retired.front_mut().is_some_and(|b| b.try_reclaim(SLOT));
-            *slot = match self.retired.pop_front() {
-                Some(mut b) if again => {
-                    sys::assume_initialised(&mut b, SLOT);
-                    b
-                }
-                Some(b) => {
-                    // Still in use: it waits, unless too many do; then its last slice frees it.
-                    if self.retired.len() < RETIRED {
-                        self.retired.push_back(b);
-                    }
-                    BytesMut::zeroed(SLOT)
-                }
-                None => BytesMut::zeroed(SLOT),
-            };
-        }
     }
 
     /// Sends the planned trains of `batch` from `at` on; returns how many trains are done.
@@ -162,7 +87,7 @@ impl Udp {
             })
             .collect();
         self.stats.send_calls += 1;
-        match sys::send(&self.socket, &messages) {
+        match sys::send(self.inlet.socket(), &messages) {
             Ok(n) => {
                 self.stats.sent += trains[..n].iter().map(|t| t.range.len() as u64).sum::<u64>();
                 n
@@ -235,8 +160,7 @@ fn train_len(batch: &[Transmit], mtu: usize) -> usize {
 
 impl Transport for Udp {
     fn start(&mut self) -> io::Result<()> {
-        self.watched = Some(tokio::net::UdpSocket::from_std(self.socket.try_clone()?)?);
-        Ok(())
+        self.inlet.start()
     }
 
     fn send(&mut self, batch: &mut Vec<Transmit>) {
@@ -251,28 +175,11 @@ impl Transport for Udp {
     }
 
     fn poll_recv(&mut self, cx: &mut Context<'_>, batch: &mut Vec<Datagram>) -> Poll<()> {
-        // The descriptor's readiness has an owner of its own, so that `self` stays free for receiving.
-        let Some(watched) = self.watched.take() else { return Poll::Pending };
-        let result = loop {
-            let Poll::Ready(Ok(())) = watched.poll_recv_ready(cx) else { break Poll::Pending };
-            let before = batch.len();
-            // Fewer than asked for means that the queue is empty; the next arrival makes a new edge. Other errors are
-            // those of earlier sends to ports that nobody listens at, and the like.
-            let _ = watched.try_io(Interest::READABLE, || match self.receive(batch) {
-                Ok(false) => Err(io::ErrorKind::WouldBlock.into()),
-                other => other,
-            });
-            if batch.len() > before {
-                break Poll::Ready(());
-            }
-        };
-        self.watched = Some(watched);
-        ready!(result);
-        Poll::Ready(())
+        self.inlet.poll_recv(cx, batch)
     }
 
     fn try_recv(&mut self, batch: &mut Vec<Datagram>) {
-        let _ = self.receive(batch);
+        self.inlet.try_recv(batch);
     }
 
     fn local_addr(&self) -> SocketAddr {
@@ -284,7 +191,7 @@ impl Transport for Udp {
     }
 
     fn stats(&self) -> TransportStats {
-        self.stats
+        TransportStats { received: self.inlet.received, recv_calls: self.inlet.recv_calls, ..self.stats }
     }
 }
 

@@ -1,4 +1,4 @@
-use super::*;
+use super::{super::inlet::RETIRED, *};
 use bytes::Bytes;
 use smallvec::smallvec;
 use std::{future::poll_fn, time::Duration};
@@ -100,7 +100,7 @@ fn buffers_are_used_again_and_never_while_in_use() {
                 kept.clear();
             }
         }
-        assert!(b.retired.len() <= RETIRED);
+        assert!(b.inlet.retired.len() <= RETIRED);
     });
 }
 
