@@ -451,6 +451,22 @@ impl Control {
     }
 }
 
+/// The view that a datagram says has been decided, and its members; None of other datagrams, and of foundings. For the
+/// simulator, to know what can be expected.
+#[must_use]
+pub fn decided_view(datagram: &Bytes) -> Option<(ViewId, Vec<MemberId>)> {
+    if datagram.first() != Some(&MAGIC_CONTROL) {
+        return None;
+    }
+    let Some(Body::Decide(decide)) = Control::decode_datagram(datagram.clone()).ok()?.body else {
+        return None;
+    };
+    let ends = ViewId::from(decide.view?);
+    let members = decide.value?.members().ok()?;
+    let id = ViewId { number: ends.number.checked_add(1)?, ..ends };
+    (ends.number > 0).then(|| (id, members.into_iter().map(|m| m.id).collect()))
+}
+
 /// A datagram is not what it should be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the control message is malformed")]

@@ -125,7 +125,6 @@ pub(super) enum Say {
     Reject(Reject),
     Accept(Accept),
     Accepted(Accepted),
-    Decide(Decide),
 }
 
 impl Member {
@@ -317,7 +316,6 @@ impl Member {
             Say::Reject(m) => self.on_reject(now, core, m.promised.ok_or(Malformed)?.into()),
             Say::Accept(m) => self.on_accept(now, core, from, m, fx)?,
             Say::Accepted(m) => self.on_accepted(core, from, m.ballot.ok_or(Malformed)?.into(), fx)?,
-            Say::Decide(m) => self.on_decide(now, core, m, fx)?,
         }
         Ok(())
     }
@@ -491,7 +489,8 @@ impl Member {
         Ok(())
     }
 
-    fn on_decide(
+    /// Anybody may tell of the decision: who is left behind may be the only one that knows it.
+    pub(super) fn on_decide(
         &mut self,
         now: Time,
         core: &mut Core,
@@ -506,8 +505,7 @@ impl Member {
             return Err(Malformed);
         }
         if let Some(d) = &self.change.decided {
-            assert!(d.decide.value == decision.decide.value, "a view has one successor");
-            return Ok(());
+            return if d.decide.value == decision.decide.value { Ok(()) } else { Err(Malformed) };
         }
         let takes_part = decision.includes(core.me) || core.departs();
         let cut = decision.cut.clone();
@@ -538,6 +536,11 @@ impl Member {
         let members = || self.view.members.iter().enumerate();
         let decided = self.change.decided.as_ref();
         decided.is_some_and(|d| members().all(|(r, m)| !d.includes(m.id) || lost(r)))
+    }
+
+    /// What comes after this view, if that is decided.
+    pub(super) fn decided(&self) -> Option<&Decision> {
+        self.change.decided.as_ref()
     }
 
     /// Says again what has been decided, if anything has.

@@ -139,8 +139,13 @@ impl Endpoint {
     fn start(&mut self, now: Time, wall_ns: u64) {
         if matches!(self.phase, Phase::Idle) {
             self.core.wall_ns = wall_ns;
-            self.phase =
-                Phase::Seeking(Box::new(Seeking::new(now, &self.core, self.core.config.bootstrap, &[])));
+            self.phase = Phase::Seeking(Box::new(Seeking::new(
+                now,
+                &self.core,
+                self.core.config.bootstrap,
+                &[],
+                None,
+            )));
         }
     }
 
@@ -207,9 +212,9 @@ impl Endpoint {
 
     /// Comes back as a new incarnation.
     fn rejoin(&mut self, now: Time, fx: &mut Effects) {
-        let known = match &self.phase {
-            Phase::Member(m) => m.ids(),
-            _ => Vec::new(),
+        let (known, news) = match &self.phase {
+            Phase::Member(m) => (m.ids(), m.decided().cloned()),
+            _ => (Vec::new(), None),
         };
         let core = &mut self.core;
         tracing::info!(me = %core.me, "excluded from the group; comes back as a new incarnation");
@@ -222,7 +227,7 @@ impl Endpoint {
         }
         // What was under way is lost to this process; what was not is cast in the next view.
         core.cast = core.delivered + core.unsent.iter().map(|o| o.count() as u64).sum::<u64>();
-        self.phase = Phase::Seeking(Box::new(Seeking::new(now, core, Bootstrap::Join, &known)));
+        self.phase = Phase::Seeking(Box::new(Seeking::new(now, core, Bootstrap::Join, &known, news)));
     }
 
     fn leave(&mut self, now: Time, reason: LeaveReason, fx: &mut Effects) {
@@ -375,12 +380,17 @@ impl Endpoint {
                     }
                 });
             }
+            Body::Decide(d) => {
+                if in_view(m, d.view).is_ok() {
+                    m.on_decide(now, core, d, fx)?;
+                }
+                return Ok(Step::Stay);
+            }
             Body::Prepare(x) => (x.view, Say::Prepare(x)),
             Body::Promise(x) => (x.view, Say::Promise(x)),
             Body::Reject(x) => (x.view, Say::Reject(x)),
             Body::Accept(x) => (x.view, Say::Accept(x)),
             Body::Accepted(x) => (x.view, Say::Accepted(x)),
-            Body::Decide(x) => (x.view, Say::Decide(x)),
         };
         let (view, say) = say;
         match in_view(m, view) {
@@ -389,7 +399,7 @@ impl Endpoint {
                 m.on_consensus(now, core, rank, say, fx)?;
             }
             // It lives in an earlier view.
-            Err(earlier) if earlier && !matches!(say, Say::Decide(_)) => m.notice(now, core, from.addr, fx),
+            Err(earlier) if earlier => m.notice(now, core, from.addr, fx),
             Err(_) => {}
         }
         Ok(Step::Stay)

@@ -28,6 +28,7 @@ use crate::{
     frame::WIRE_VERSION,
     id::{Incarnation, MAX_MEMBERS, MemberId},
     time::Time,
+    view::ViewId,
     wire::{Body, Decide, Id, Join, MemberList, Refuse, Release},
 };
 use smallvec::SmallVec;
@@ -66,6 +67,8 @@ pub(super) struct Seeking {
     withdrawing: bool,
     /// A contact that speaks another version of the protocol.
     stranger: Option<(SocketAddr, u8)>,
+    /// The decision that left this process behind. It may be the only one that knows it.
+    news: Option<Decision>,
 }
 
 struct Candidate {
@@ -78,7 +81,13 @@ struct Candidate {
 }
 
 impl Seeking {
-    pub(super) fn new(now: Time, core: &Core, bootstrap: Bootstrap, known: &[MemberId]) -> Self {
+    pub(super) fn new(
+        now: Time,
+        core: &Core,
+        bootstrap: Bootstrap,
+        known: &[MemberId],
+        news: Option<Decision>,
+    ) -> Self {
         let known = known.iter().map(|m| m.addr);
         let mut contacts: BTreeSet<_> = core.config.contacts.iter().copied().chain(known).collect();
         contacts.remove(&core.me.addr);
@@ -96,6 +105,7 @@ impl Seeking {
             pledge: None,
             withdrawing: false,
             stranger: None,
+            news,
         }
     }
 
@@ -188,6 +198,10 @@ impl Seeking {
         for addr in to {
             let withdraw = self.withdrawing && self.pledge.is_some_and(|p| p.addr == addr);
             core.send(addr, Body::Join(self.join(core, withdraw)), fx);
+        }
+        if let Some(news) = &self.news {
+            let members = news.view.members.iter().map(|m| m.id.addr).collect();
+            core.send_all(members, Body::Decide(news.decide.clone()), fx);
         }
         let jitter = Duration::from_micros(core.rng.below(5_000));
         self.ask_at = now + self.interval + jitter;
@@ -284,6 +298,8 @@ impl Seeking {
         if !members.contains(&from) || members.contains(&core.me) {
             return;
         }
+        let view = ViewId::from(list.view.unwrap_or_default());
+        self.news = self.news.take().filter(|n| view < n.view.id);
         self.told_at = now;
         self.heard.retain(|m| members.contains(m));
         if self.heard.insert(from) || self.members != members {

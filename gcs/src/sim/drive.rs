@@ -70,6 +70,9 @@ impl<N: Node, A: App> World<N, A> {
             let traced =
                 self.physics.trace_datagrams && t.payload.first() != Some(&crate::frame::MAGIC_FRAME);
             let kind = if self.triggers || traced { (self.physics.classify)(&t.payload) } else { "" };
+            if let Some((view, members)) = (self.physics.decided)(&t.payload) {
+                self.roster.decided(view, members);
+            }
             if self.overheard.len() < OVERHEARD || self.network.sent.is_multiple_of(16) {
                 self.overheard.push_back(t.payload.clone());
                 self.overheard.truncate(OVERHEARD + 1);

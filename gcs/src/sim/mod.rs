@@ -111,7 +111,7 @@ pub use kv::Op;
 pub use network::Disturbance;
 pub use node::Node;
 pub use oracles::{Oracle, Violation};
-pub use physics::Physics;
+pub use physics::{Decided, Physics};
 pub use plan::{Fault, Plan, Step, When};
 pub use plan_text::PlanError;
 pub use process::{addr_of, index_of, life_of, member_of};

@@ -1,5 +1,11 @@
 //! How the simulated world behaves when nothing goes wrong in particular.
 
+use crate::{id::MemberId, view::ViewId};
+use bytes::Bytes;
+
+/// A view that was decided, and its members.
+pub type Decided = (ViewId, Vec<MemberId>);
+
 /// The world's physics.
 #[derive(Clone, Debug)]
 pub struct Physics {
@@ -19,6 +25,9 @@ pub struct Physics {
     pub trace_datagrams: bool,
     /// Names the kind of a datagram, for triggers and the trace.
     pub classify: fn(&[u8]) -> &'static str,
+    /// Reads a datagram that says which view was decided, and its members. From then on that view counts when progress
+    /// is expected.
+    pub decided: fn(&Bytes) -> Option<Decided>,
 }
 
 impl Default for Physics {
@@ -32,6 +41,7 @@ impl Default for Physics {
             trace_keep: 200,
             trace_datagrams: false,
             classify: crate::wire::kind_name,
+            decided: crate::wire::decided_view,
         }
     }
 }

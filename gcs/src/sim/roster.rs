@@ -8,7 +8,7 @@ use std::{collections::BTreeMap, sync::Arc};
 /// Views by process, as applications saw them.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Roster {
-    /// The views that anybody has installed.
+    /// The views that anybody has installed, or said to be decided.
     views: BTreeMap<ViewId, Arc<[MemberId]>>,
     /// By process: what it is in.
     at: BTreeMap<usize, Standing>,
@@ -43,7 +43,13 @@ impl Roster {
         }
     }
 
-    /// The newest view that anybody has installed.
+    /// A view that there will be, though perhaps nobody who knows of it lives: whoever is left of the view before must
+    /// agree to the same one.
+    pub(super) fn decided(&mut self, view: ViewId, members: Vec<MemberId>) {
+        self.views.entry(view).or_insert_with(|| members.into());
+    }
+
+    /// The newest view that anybody has installed, or said to be decided.
     #[must_use]
     pub(super) fn latest(&self) -> Option<ViewId> {
         self.views.keys().next_back().copied()
@@ -122,6 +128,15 @@ mod tests {
         assert!(roster(joined.clone()).has_quorum(Some(2)));
         assert!(!roster(joined.clone()).has_quorum(Some(0)), "what counts of view 1 was with 0 only");
         assert!(roster(joined.view(1, 2, &[0, 1, 2])).has_quorum(Some(0)));
+    }
+
+    #[test]
+    fn a_decided_view_counts_although_nobody_has_installed_it() {
+        let mut three = roster(Script::new().install(1, &[0, 1, 2]));
+        assert!(three.has_quorum(Some(1)));
+        three.decided(ViewId { number: 2, ..three.latest().unwrap() }, vec![member(1), member(2)]);
+        assert!(!three.has_quorum(Some(1)), "it will be a pair, and 1 its older");
+        assert!(three.has_quorum(Some(2)));
     }
 
     #[test]
