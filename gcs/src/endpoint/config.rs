@@ -55,7 +55,7 @@ impl Config {
             stack,
             state_transfer: false,
             watch: Watch::default(),
-            window_bytes: 4 << 20,
+            window_bytes: 1 << 20,
             backlog_bytes: 256 << 20,
             rejoin: true,
             join_timeout_ms: None,

@@ -1,0 +1,165 @@
+//! The protocol alone: all endpoints of a group in one thread, datagrams handed over in memory, no sockets, no clock.
+
+use gcs::{
+    endpoint::{Bootstrap, Config, Datagram, Effects, Endpoint, Event, Input},
+    id::{Incarnation, MemberId},
+    message::Outgoing,
+    time::Time,
+};
+use std::{collections::VecDeque, net::SocketAddr, time::Duration};
+
+/// What to run.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Shape {
+    /// A stack's name.
+    #[arg(long, default_value = "total+uniform")]
+    pub stack: String,
+    /// Members.
+    #[arg(long, default_value_t = 3)]
+    pub members: u16,
+    /// How many of them send: the ones of the highest ranks.
+    #[arg(long, default_value_t = u16::MAX, hide_default_value = true)]
+    pub senders: u16,
+    /// Message size in bytes.
+    #[arg(long, default_value_t = 64)]
+    pub payload: usize,
+    /// Messages that each member casts at a time.
+    #[arg(long, default_value_t = 500)]
+    pub batch: usize,
+    /// Datagram size in bytes.
+    #[arg(long, default_value_t = 60 << 10)]
+    pub mtu: usize,
+}
+
+impl Default for Shape {
+    fn default() -> Self {
+        Self {
+            stack: "total+uniform".to_owned(),
+            members: 3,
+            senders: u16::MAX,
+            payload: 64,
+            batch: 500,
+            mtu: 60 << 10,
+        }
+    }
+}
+
+/// A group whose members are in its first view.
+pub struct Engine {
+    endpoints: Vec<Endpoint>,
+    inboxes: Vec<VecDeque<Datagram>>,
+    delivered: Vec<u64>,
+    writable: Vec<bool>,
+    quiet: usize,
+    message: Vec<u8>,
+    batch: usize,
+    cast: u64,
+    sent: u64,
+    now: Time,
+    effects: Effects,
+}
+
+fn addr(i: u16) -> SocketAddr {
+    ([127, 0, 0, 1], 7000 + i).into()
+}
+
+impl Engine {
+    /// Founds the group.
+    ///
+    /// # Errors
+    /// There is no such stack, or a setting makes no sense.
+    pub fn new(shape: &Shape) -> anyhow::Result<Self> {
+        let mut endpoints = Vec::new();
+        for i in 0..shape.members {
+            let mut c = Config::new("bench", &format!("p{i}"), gcs_stacks::named(&shape.stack)?);
+            c.contacts = (0..shape.members).map(addr).collect();
+            c.bootstrap = Bootstrap::Expect(shape.members.into());
+            let me = MemberId { addr: addr(i), incarnation: Incarnation(1) };
+            endpoints.push(Endpoint::new(c, me, shape.mtu, u64::from(i))?);
+        }
+        let n = endpoints.len();
+        let mut engine = Self {
+            endpoints,
+            inboxes: vec![VecDeque::new(); n],
+            delivered: vec![0; n],
+            writable: vec![false; n],
+            quiet: shape.members.saturating_sub(shape.senders).into(),
+            message: vec![7; shape.payload],
+            batch: shape.batch.max(1),
+            cast: 0,
+            sent: 0,
+            now: Time::from_ms(1),
+            effects: Effects::default(),
+        };
+        for i in 0..n {
+            engine.handle(i, Input::Start { wall_ns: 1 });
+        }
+        while engine.endpoints.iter().any(|e| e.view().is_none_or(|v| v.len() < n)) {
+            engine.round(Duration::from_millis(1));
+        }
+        Ok(engine)
+    }
+
+    /// How many members send.
+    #[must_use]
+    pub fn senders(&self) -> usize {
+        self.endpoints.len() - self.quiet
+    }
+
+    /// Casts at least so many messages, until all members have delivered all of them. Returns how many were cast, and how
+    /// many datagrams that took; one to several members is one.
+    pub fn run(&mut self, messages: u64) -> (u64, u64) {
+        let (cast, sent) = (self.cast, self.sent);
+        while self.cast < cast + messages {
+            for i in self.quiet..self.endpoints.len() {
+                if self.writable[i] {
+                    let mut batch = Outgoing::with_capacity(self.batch * (self.message.len() + 4));
+                    (0..self.batch).for_each(|_| batch.push(&self.message));
+                    self.cast += self.batch as u64;
+                    self.handle(i, Input::Cast(batch));
+                }
+            }
+            self.round(Duration::from_micros(50));
+        }
+        while self.delivered.iter().any(|d| *d < self.cast) {
+            self.round(Duration::from_micros(50));
+        }
+        (self.cast - cast, self.sent - sent)
+    }
+
+    fn handle(&mut self, i: usize, input: Input) {
+        self.endpoints[i].handle(self.now, input, &mut self.effects);
+        while self.endpoints[i].deadline() <= self.now {
+            self.endpoints[i].handle(self.now, Input::Tick, &mut self.effects);
+        }
+        let from = self.endpoints[i].me().addr;
+        for t in self.effects.transmits.drain(..) {
+            self.sent += 1;
+            for to in t.to {
+                self.inboxes[usize::from(to.port() - 7000)]
+                    .push_back(Datagram { from, payload: t.payload.clone() });
+            }
+        }
+        for e in self.effects.events.drain(..) {
+            match e {
+                Event::Messages(m) => self.delivered[i] += m.iter().count() as u64,
+                Event::Writable(w) => self.writable[i] = w,
+                _ => {}
+            }
+        }
+    }
+
+    /// Hands over what is under way and calls the timers; time goes on by `step`.
+    fn round(&mut self, step: Duration) {
+        self.now = self.now + step;
+        for i in 0..self.endpoints.len() {
+            if !self.inboxes[i].is_empty() {
+                let datagrams = self.inboxes[i].drain(..).collect();
+                self.handle(i, Input::Datagrams(datagrams));
+            }
+            if self.endpoints[i].deadline() <= self.now {
+                self.handle(i, Input::Tick);
+            }
+        }
+    }
+}
