@@ -135,9 +135,10 @@ impl Engine {
         let from = self.endpoints[i].me().addr;
         for t in self.effects.transmits.drain(..) {
             self.sent += 1;
+            let payload = t.payload.into_bytes();
             for to in t.to {
                 self.inboxes[usize::from(to.port() - 7000)]
-                    .push_back(Datagram { from, payload: t.payload.clone() });
+                    .push_back(Datagram { from, payload: payload.clone() });
             }
         }
         for e in self.effects.events.drain(..) {

@@ -67,7 +67,7 @@ impl Stranger {
         let payload = self.below(200);
         let noise = self.noise(payload);
         frame.writable().extend_from_slice(&noise);
-        frame.into_bytes()
+        frame.into_packet().into_bytes()
     }
 
     fn datagram(&mut self, round: usize) -> Vec<u8> {

@@ -52,6 +52,8 @@ pub struct Frame {
     pub ordered_by: u64,
     buf: Buf,
     payload_at: usize,
+    /// If not empty: the payload, and `buf` is the header alone.
+    shared: Bytes,
 }
 
 #[derive(Clone, Debug)]
@@ -97,6 +99,7 @@ impl Frame {
             ordered_by: 0,
             buf: Buf::Writing(buf),
             payload_at,
+            shared: Bytes::new(),
         }
     }
 
@@ -124,12 +127,12 @@ impl Frame {
             ordered_by: 0,
             buf: Buf::Shared(bytes),
             payload_at: header.max(FIXED_HEADER),
+            shared: Bytes::new(),
         })
     }
 
-    /// The whole frame as it travels.
-    #[must_use]
-    pub fn bytes(&self) -> &[u8] {
+    /// The header, and the payload unless that is shared.
+    fn bytes(&self) -> &[u8] {
         match &self.buf {
             Buf::Writing(b) => b,
             Buf::Shared(b) => b,
@@ -156,13 +159,13 @@ impl Frame {
 
     /// Says that nobody waits for its acknowledgement. Copies the frame if somebody shares it.
     pub fn set_patient(&mut self) {
-        self.writable()[3] |= FLAG_PATIENT;
+        self.header_mut()[3] |= FLAG_PATIENT;
     }
 
     /// The length of the whole frame, in bytes.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.bytes().len()
+        self.bytes().len() + self.shared.len()
     }
 
     /// A frame is never empty: it has a header.
@@ -174,12 +177,15 @@ impl Frame {
     /// The payload.
     #[must_use]
     pub fn payload(&self) -> &[u8] {
-        &self.bytes()[self.payload_at..]
+        if self.shared.is_empty() { &self.bytes()[self.payload_at..] } else { &self.shared }
     }
 
     /// The payload, shared with the frame.
     #[must_use]
     pub fn payload_shared(&mut self) -> Bytes {
+        if !self.shared.is_empty() {
+            return self.shared.clone();
+        }
         self.seal();
         match &self.buf {
             Buf::Shared(b) => b.slice(self.payload_at..),
@@ -193,6 +199,13 @@ impl Frame {
         buf.extend_from_slice(&self.bytes()[..self.payload_at]);
         buf.extend_from_slice(payload);
         self.buf = Buf::Writing(buf);
+        self.shared = Bytes::new();
+    }
+
+    /// Makes `payload` the payload of a frame that has none yet, without copying it.
+    pub fn share_payload(&mut self, payload: Bytes) {
+        debug_assert!(self.payload().is_empty(), "the frame has a payload");
+        self.shared = payload;
     }
 
     /// A layer's part of the header.
@@ -203,11 +216,20 @@ impl Frame {
 
     /// A layer's part of the header, for writing. Copies the frame if somebody shares it.
     pub fn slot_mut(&mut self, slot: &Range<usize>) -> &mut [u8] {
-        &mut self.writable()[slot.clone()]
+        &mut self.header_mut()[slot.clone()]
     }
 
     /// The buffer, to append payload to. Copies the frame if somebody shares it.
     pub fn writable(&mut self) -> &mut BytesMut {
+        if !self.shared.is_empty() {
+            let payload = std::mem::take(&mut self.shared);
+            self.replace_payload(&payload);
+        }
+        self.header_mut()
+    }
+
+    /// The buffer with the header, and with the payload unless that is shared.
+    fn header_mut(&mut self) -> &mut BytesMut {
         if let Buf::Shared(b) = &mut self.buf {
             let bytes = std::mem::take(b);
             self.buf =
@@ -228,12 +250,56 @@ impl Frame {
 
     /// The frame as a datagram.
     #[must_use]
-    pub fn into_bytes(mut self) -> Bytes {
+    pub fn into_packet(mut self) -> Packet {
         self.seal();
-        match self.buf {
+        let head = match self.buf {
             Buf::Shared(b) => b,
             Buf::Writing(b) => b.freeze(),
+        };
+        Packet { head, tail: self.shared }
+    }
+}
+
+/// The bytes of a datagram, in one piece or two.
+#[derive(Clone, Debug, Default)]
+pub struct Packet {
+    head: Bytes,
+    tail: Bytes,
+}
+
+impl Packet {
+    /// How many bytes there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.head.len() + self.tail.len()
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The pieces that are not empty, in order.
+    pub fn parts(&self) -> impl Iterator<Item = &[u8]> {
+        [&self.head[..], &self.tail].into_iter().filter(|p| !p.is_empty())
+    }
+
+    /// The bytes in one piece; copies them if they are in two.
+    #[must_use]
+    pub fn into_bytes(self) -> Bytes {
+        if self.tail.is_empty() {
+            return self.head;
         }
+        let mut whole = BytesMut::with_capacity(self.len());
+        self.parts().for_each(|p| whole.extend_from_slice(p));
+        whole.freeze()
+    }
+}
+
+impl From<Bytes> for Packet {
+    fn from(head: Bytes) -> Self {
+        Self { head, tail: Bytes::new() }
     }
 }
 

@@ -16,6 +16,7 @@ use crate::{
     time::Time,
     view::{Cut, View},
 };
+use bytes::Bytes;
 use smallvec::SmallVec;
 use std::{collections::VecDeque, ops::Range, sync::Arc};
 
@@ -311,6 +312,14 @@ impl Context<'_> {
     pub fn data_frame(&self, capacity: usize) -> Frame {
         let s = self.scope;
         Frame::new(Frame::DATA, true, s.me, s.group, s.view.id, self.header, capacity)
+    }
+
+    /// The same with a payload, which is not copied.
+    #[must_use]
+    pub fn data_frame_of(&self, payload: Bytes) -> Frame {
+        let mut frame = self.data_frame(0);
+        frame.share_payload(payload);
+        frame
     }
 
     /// A frame for this layer's peers in other members' stacks. Reliable ones take their place in this member's stream

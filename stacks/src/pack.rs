@@ -18,15 +18,15 @@
 //! * **Invariants**, in `check`: (P1) the queue's length is what its parts say; (P2) a message is split only if it is
 //!   the queue's first, and not all of it was sent.
 //! * **Bounds**: the queue: callers stop casting at `Up::Credit(false)`, which comes when it exceeds a quarter of the
-//!   window; it holds that and one more batch. Reassembly: one message for each sender, of `MAX_MESSAGE` at most, and memory
-//!   only for what has arrived of it.
+//!   window; it holds that and one more batch. Reassembly: one message for each sender, of `MAX_MESSAGE` at most, and room for
+//!   [`RESERVE`] bytes of it at once, and then as it arrives.
 //! * **Leaves** order, repair and the decision when to send to the layers below.
 //!
-//! Each message is copied once on its way down, into its frame (small batches a second time, when they queue up), and on
-//! its way up not at all, or once if it was split.
+//! A batch that fills most of a frame becomes its payload without being copied; smaller ones are copied into a frame
+//! together. On its way up a message is not copied at all, or once if it was split.
 
 use crate::{nonsense::Nonsense, phase::Phase};
-use bytes::{Buf, BytesMut};
+use bytes::{Buf, Bytes, BytesMut};
 use gcs::{
     frame::{Frame, Frames},
     layer::{Context, Down, Layer, LayerSpec, Protocol, Scope, Up, Wants},
@@ -50,6 +50,9 @@ const CONTINUE: u8 = 0;
 
 /// Batches that queue up are joined until they have this many bytes.
 const JOIN_BYTES: usize = 16 << 10;
+
+/// So many bytes go into a frame without being copied.
+const SHARE: usize = 2 << 10;
 
 /// Room is made at once for a split message of up to so many bytes; a longer one grows.
 const RESERVE: usize = 4 << 20;
@@ -133,9 +136,9 @@ impl Layer for PackLayer {
     }
 
     fn check(&self) {
-        let bytes: usize = self.queue.batches.iter().map(BytesMut::len).sum();
-        assert_eq!(bytes, self.queue.bytes, "P1: the queue's length is wrong");
-        let first = self.queue.first_len().unwrap_or(0);
+        let bytes: usize = self.queue.batches.iter().map(Bytes::len).sum();
+        assert_eq!(bytes + self.queue.open.len(), self.queue.bytes, "P1: the queue's length is wrong");
+        let first = self.queue.batches.front().and_then(|b| message_len(b)).unwrap_or(0);
         let split = self.queue.split_at;
         assert!(split == 0 || split < first, "P2: {split} of {first} bytes of a message were sent");
     }
@@ -153,8 +156,14 @@ impl PackLayer {
             let (slot, max) = (cx.slot(), cx.payload_max());
             let (mut frames, mut bytes) = (Frames::new(), 0);
             while self.queue.bytes > 0 && bytes < self.burst {
-                let mut frame = cx.data_frame(max.min(self.queue.bytes - self.queue.split_at));
-                let content = self.queue.fill(frame.writable(), max);
+                let (mut frame, content) = match self.queue.share(max) {
+                    Some((payload, content)) => (cx.data_frame_of(payload), content),
+                    None => {
+                        let mut frame = cx.data_frame(max.min(self.queue.bytes));
+                        self.queue.fill(frame.writable(), max);
+                        (frame, WHOLE)
+                    }
+                };
                 frame.slot_mut(&slot)[0] = content;
                 bytes += frame.len();
                 frames.push(frame);
@@ -215,7 +224,9 @@ impl PackLayer {
 #[derive(Default)]
 struct Queue {
     /// Whole messages each, none is empty.
-    batches: VecDeque<BytesMut>,
+    batches: VecDeque<Bytes>,
+    /// More whole messages, after those: small batches are joined.
+    open: BytesMut,
     /// How many bytes there are, those of a split message included until all of it is in frames.
     bytes: usize,
     /// How many bytes of the first message (its length included) are in frames.
@@ -226,59 +237,77 @@ impl Queue {
     fn push(&mut self, messages: Outgoing) {
         let batch = messages.into_bytes();
         self.bytes += batch.len();
-        match self.batches.back_mut() {
-            Some(last) if last.len() + batch.len() <= JOIN_BYTES => last.extend_from_slice(&batch),
-            _ if batch.is_empty() => {}
-            _ => self.batches.push_back(batch),
-        }
-    }
-
-    /// The length of the first message, with its length.
-    fn first_len(&self) -> Option<usize> {
-        self.batches.front().and_then(|b| message_len(b))
-    }
-
-    /// Moves as much as fits into a frame, and says what it is. Needs a queue that is not empty.
-    fn fill(&mut self, frame: &mut BytesMut, max: usize) -> u8 {
-        match self.first_len() {
-            Some(len) if len > max => self.fill_split(frame, len, max),
-            _ => {
-                self.fill_whole(frame, max);
-                WHOLE
-            }
-        }
-    }
-
-    /// Moves the next part of the first message.
-    fn fill_split(&mut self, frame: &mut BytesMut, len: usize, max: usize) -> u8 {
-        let Some(batch) = self.batches.front() else { return WHOLE };
-        let (at, end) = (self.split_at, len.min(self.split_at + max));
-        frame.extend_from_slice(&batch[at..end]);
-        if end == len {
-            self.split_at = 0;
-            self.drop_first(len);
-            LAST
+        if !self.open.is_empty() && self.open.len() + batch.len() <= JOIN_BYTES {
+            self.open.extend_from_slice(&batch);
         } else {
-            self.split_at = end;
-            if at == 0 { FIRST } else { MIDDLE }
+            self.close();
+            self.open = batch;
         }
     }
 
-    /// Moves whole messages while they fit, each run of them with one copy.
-    fn fill_whole(&mut self, frame: &mut BytesMut, max: usize) {
+    fn close(&mut self) {
+        if !self.open.is_empty() {
+            self.batches.push_back(std::mem::take(&mut self.open).freeze());
+        }
+    }
+
+    /// The batch with the first message.
+    fn front(&mut self) -> Option<&Bytes> {
+        if self.batches.is_empty() {
+            self.close();
+        }
+        self.batches.front()
+    }
+
+    /// The next frame's content as a slice of a batch, at most `max` bytes, and what it is. None where copying costs less, or
+    /// fills the frame better: see [`Self::fill`].
+    fn share(&mut self, max: usize) -> Option<(Bytes, u8)> {
+        let split_at = self.split_at;
+        let batch = self.front()?;
+        let first = message_len(batch)?;
+        if first > max {
+            let end = first.min(split_at + max);
+            let part = batch.slice(split_at..end);
+            return Some((part, self.split_to(first, end)));
+        }
+        let run = run_len(batch, max);
+        if run < SHARE {
+            return None;
+        }
+        let (payload, whole) = (batch.slice(..run), run == batch.len());
+        let more = self.batches.len() > 1 || !self.open.is_empty();
+        if whole && more && run < max / 2 {
+            return None;
+        }
+        self.drop_first(run);
+        Some((payload, WHOLE))
+    }
+
+    /// A part of the first message, up to `end`, is in a frame: what is it?
+    fn split_to(&mut self, first: usize, end: usize) -> u8 {
+        let at = std::mem::replace(&mut self.split_at, end);
+        if end == first {
+            self.split_at = 0;
+            self.drop_first(first);
+            LAST
+        } else if at == 0 {
+            FIRST
+        } else {
+            MIDDLE
+        }
+    }
+
+    /// Copies whole messages while they fit, each run of them with one copy.
+    fn fill(&mut self, frame: &mut BytesMut, max: usize) {
         let mut room = max;
-        while let Some(batch) = self.batches.front() {
-            let mut run = 0;
-            while let Some(len) = message_len(&batch[run..]).filter(|len| run + len <= room) {
-                run += len;
-            }
+        while let Some(batch) = self.front() {
+            let (run, len) = (run_len(batch, room), batch.len());
             frame.extend_from_slice(&batch[..run]);
             room -= run;
-            if run < batch.len() {
-                self.drop_first(run);
+            self.drop_first(run);
+            if run < len {
                 break;
             }
-            self.drop_first(run);
         }
     }
 
@@ -293,7 +322,8 @@ impl Queue {
         }
     }
 
-    fn into_messages(self) -> Outgoing {
+    fn into_messages(mut self) -> Outgoing {
+        self.close();
         let mut out = Outgoing::new();
         for batch in &self.batches {
             let mut rest = &batch[..];
@@ -304,6 +334,15 @@ impl Queue {
         }
         out
     }
+}
+
+/// How many bytes the messages at the beginning have that fit into `room`.
+fn run_len(batch: &[u8], room: usize) -> usize {
+    let mut run = 0;
+    while let Some(len) = message_len(&batch[run..]).filter(|len| run + len <= room) {
+        run += len;
+    }
+    run
 }
 
 /// The length of the message at the beginning, with its length; none at the end.

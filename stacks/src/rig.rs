@@ -242,7 +242,7 @@ impl Rig {
         for frame in out.frames {
             self.sent[usize::from(frame.kind())] += 1;
             let (to, reliable) = (frame.to, frame.is_reliable());
-            let bytes = frame.into_bytes();
+            let bytes = frame.into_packet().into_bytes();
             if reliable {
                 self.log[r].push(bytes.clone());
             }
@@ -379,7 +379,7 @@ impl Rig {
         let mut f = Frame::new(kind, seq > 0, from, GROUP, VIEW, self.header, payload.len());
         f.slot_mut(&(FIXED_HEADER..FIXED_HEADER + 8)).copy_from_slice(&seq.to_le_bytes());
         f.writable().extend_from_slice(payload);
-        f.into_bytes()
+        f.into_packet().into_bytes()
     }
 
     /// The frames that came out of a top, as far as they are in streams: sender and content.

@@ -272,7 +272,7 @@ impl Net {
                 let spread = u64::try_from((max - min).as_nanos()).expect("short");
                 let at = self.now + min + Duration::from_nanos(self.rng.below(spread));
                 self.count += 1;
-                self.flying.insert((at, self.count), (from, to, frame.clone().into_bytes()));
+                self.flying.insert((at, self.count), (from, to, frame.clone().into_packet().into_bytes()));
             }
         }
     }

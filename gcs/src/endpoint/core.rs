@@ -80,7 +80,7 @@ impl Core {
             return;
         }
         let control = Control { group: self.tag.0, from: Some(self.me.into()), body: Some(body) };
-        fx.transmits.push(Transmit { to, payload: control.encode_datagram() });
+        fx.transmits.push(Transmit { to, payload: control.encode_datagram().into() });
     }
 
     pub(super) fn set_writable(&mut self, writable: bool, fx: &mut Effects) {

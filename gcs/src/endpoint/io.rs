@@ -2,6 +2,7 @@
 
 use crate::{
     blocks::Snapshot,
+    frame::Packet,
     id::MemberId,
     message::{Messages, Outgoing},
     time::Time,
@@ -55,7 +56,7 @@ pub struct Transmit {
     /// To whom. Several: the same datagram to each, which the transport may do in one go.
     pub to: SmallVec<[SocketAddr; 4]>,
     /// What it says; at most the transport's MTU for frames, at most 60 KiB for control messages.
-    pub payload: Bytes,
+    pub payload: Packet,
 }
 
 /// Why a process is no longer in the group.

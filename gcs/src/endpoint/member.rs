@@ -255,7 +255,7 @@ impl Member {
         for frame in out.frames.drain(..) {
             let to = self.addrs(frame.to);
             if !to.is_empty() {
-                fx.transmits.push(Transmit { to, payload: frame.into_bytes() });
+                fx.transmits.push(Transmit { to, payload: frame.into_packet() });
             }
         }
         for event in out.events.drain(..) {
@@ -378,7 +378,7 @@ impl Member {
             if let Dest::One(r) = frame.to
                 && let Some(m) = old.scope().view.member(r)
             {
-                fx.transmits.push(Transmit { to: smallvec![m.id.addr], payload: frame.into_bytes() });
+                fx.transmits.push(Transmit { to: smallvec![m.id.addr], payload: frame.into_packet() });
             }
         }
     }

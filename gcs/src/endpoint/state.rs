@@ -336,7 +336,7 @@ impl State {
 
 fn push(tag: GroupTag, me: MemberId, to: SocketAddr, body: Body, fx: &mut Effects) {
     let control = Control { group: tag.0, from: Some(me.into()), body: Some(body) };
-    fx.transmits.push(Transmit { to: smallvec![to], payload: control.encode_datagram() });
+    fx.transmits.push(Transmit { to: smallvec![to], payload: control.encode_datagram().into() });
 }
 
 impl Backlog {

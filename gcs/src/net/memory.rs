@@ -101,6 +101,7 @@ impl Transport for Memory {
         let mut wake = Vec::new();
         let inner = self.hub.inner.lock();
         for t in batch.drain(..) {
+            let payload = t.payload.into_bytes();
             for to in &t.to {
                 let cut = inner.isolated.contains(to) || inner.isolated.contains(&self.addr);
                 let Some(mailbox) = inner.boxes.get(to).filter(|_| !cut) else {
@@ -108,12 +109,12 @@ impl Transport for Memory {
                     continue;
                 };
                 let mut queue = mailbox.queue.lock();
-                if queue.bytes + t.payload.len() > MAILBOX_BYTES {
+                if queue.bytes + payload.len() > MAILBOX_BYTES {
                     self.stats.send_dropped += 1;
                     continue;
                 }
-                queue.bytes += t.payload.len();
-                queue.datagrams.push(Datagram { from: self.addr, payload: t.payload.clone() });
+                queue.bytes += payload.len();
+                queue.datagrams.push(Datagram { from: self.addr, payload: payload.clone() });
                 wake.extend(queue.waker.take());
                 self.stats.sent += 1;
             }
@@ -162,7 +163,7 @@ mod tests {
         let (mut a, mut b) = (hub.bind(x).unwrap(), hub.bind(y).unwrap());
         assert!(matches!(hub.bind(x), Err(BindError::Busy { .. })));
         let send = |a: &mut Memory, n: usize| {
-            a.send(&mut vec![Transmit { to: smallvec![y], payload: Bytes::from(vec![7; n]) }]);
+            a.send(&mut vec![Transmit { to: smallvec![y], payload: Bytes::from(vec![7; n]).into() }]);
         };
         let mut got = Vec::new();
         send(&mut a, 3);

@@ -87,7 +87,7 @@ impl Multicast {
         match d.payload[..] {
             [MAGIC, WIRE_VERSION, PROBE] if d.from != self.udp.local_addr() => {
                 let answer = Bytes::from_static(&[MAGIC, WIRE_VERSION, ANSWER]);
-                self.udp.send(&mut vec![Transmit { to: smallvec![d.from], payload: answer }]);
+                self.udp.send(&mut vec![Transmit { to: smallvec![d.from], payload: answer.into() }]);
             }
             [MAGIC, WIRE_VERSION, ANSWER] => self.reach.on_answer(d.from),
             _ => {}
@@ -124,7 +124,7 @@ impl Transport for Multicast {
         }
         if known.is_some() && self.reach.probe_due(self.clock.now()) {
             let probe = Bytes::from_static(&[MAGIC, WIRE_VERSION, PROBE]);
-            batch.push(Transmit { to: smallvec![self.group.into()], payload: probe });
+            batch.push(Transmit { to: smallvec![self.group.into()], payload: probe.into() });
         }
         self.udp.send(batch);
     }

@@ -69,7 +69,7 @@ async fn talk(
     for n in 0_u32..500 {
         let mut payload = vec![1; WORTH];
         payload[1..5].copy_from_slice(&n.to_le_bytes());
-        all[0].send(&mut vec![Transmit { to: to.clone(), payload: payload.into() }]);
+        all[0].send(&mut vec![Transmit { to: to.clone(), payload: Bytes::from(payload).into() }]);
         for (t, got) in all.iter_mut().zip(&mut got) {
             let _ = tokio::time::timeout(Duration::from_millis(4), poll_fn(|cx| t.poll_recv(cx, got))).await;
         }

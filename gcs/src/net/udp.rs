@@ -6,6 +6,7 @@ use crate::endpoint::{Datagram, Transmit};
 use socket2::SockAddr;
 use std::{
     io::{self, IoSlice},
+    iter,
     net::{SocketAddr, UdpSocket},
     ops::Range,
     task::{Context, Poll},
@@ -72,18 +73,23 @@ impl Udp {
     fn send_some(&mut self, batch: &[Transmit], at: usize) -> usize {
         let trains = &self.plan[at..self.plan.len().min(at + sys::BATCH)];
         let addrs: Vec<SockAddr> = trains.iter().map(|t| SockAddr::from(t.to)).collect();
-        let parts: Vec<IoSlice<'_>> = trains
+        let mut parts: Vec<IoSlice<'_>> = Vec::new();
+        let ends: Vec<usize> = trains
             .iter()
-            .flat_map(|t| batch[t.range.clone()].iter().map(|d| IoSlice::new(&d.payload)))
+            .map(|t| {
+                parts.extend(batch[t.range.clone()].iter().flat_map(|d| d.payload.parts().map(IoSlice::new)));
+                parts.len()
+            })
             .collect();
-        let mut from = 0;
+        let begins = iter::once(0).chain(ends.iter().copied());
         let messages: Vec<sys::Message<'_, '_>> = trains
             .iter()
             .zip(&addrs)
-            .map(|(t, to)| {
-                let first = from;
-                from += t.range.len();
-                sys::Message { to, parts: &parts[first..from], segment: t.segment }
+            .zip(begins.zip(&ends))
+            .map(|((t, to), (begin, end))| sys::Message {
+                to,
+                parts: &parts[begin..*end],
+                segment: t.segment,
             })
             .collect();
         self.stats.send_calls += 1;

@@ -19,7 +19,7 @@ async fn receive(udp: &mut Udp, count: usize) -> Vec<Datagram> {
 }
 
 fn transmit(to: &[SocketAddr], payload: Vec<u8>) -> Transmit {
-    Transmit { to: to.iter().copied().collect(), payload: Bytes::from(payload) }
+    Transmit { to: to.iter().copied().collect(), payload: Bytes::from(payload).into() }
 }
 
 fn pair(ip: &str) -> (Udp, Udp) {
@@ -132,7 +132,7 @@ fn sending_to_nowhere_is_dropped_and_does_no_harm() {
 #[test]
 fn trains_are_bounded_and_keep_each_destinations_order() {
     let (x, y): (SocketAddr, SocketAddr) = ("127.0.0.1:1".parse().unwrap(), "127.0.0.1:2".parse().unwrap());
-    let sized = |n: usize| Transmit { to: smallvec![x, y], payload: Bytes::from(vec![0; n]) };
+    let sized = |n: usize| Transmit { to: smallvec![x, y], payload: Bytes::from(vec![0; n]).into() };
     let batch: Vec<_> = [1000, 1000, 500, 1000, 2000].map(sized).into();
     let mut trains = Vec::new();
     plan(&batch, 1472, true, &mut trains);

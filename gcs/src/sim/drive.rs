@@ -67,14 +67,14 @@ impl<N: Node, A: App> World<N, A> {
     fn transmit(&mut self, process: usize, transmits: Vec<Transmit>) {
         let from = addr_of(process);
         for t in transmits {
-            let traced =
-                self.physics.trace_datagrams && t.payload.first() != Some(&crate::frame::MAGIC_FRAME);
-            let kind = if self.triggers || traced { (self.physics.classify)(&t.payload) } else { "" };
-            if let Some((view, members)) = (self.physics.decided)(&t.payload) {
+            let payload = t.payload.into_bytes();
+            let traced = self.physics.trace_datagrams && payload.first() != Some(&crate::frame::MAGIC_FRAME);
+            let kind = if self.triggers || traced { (self.physics.classify)(&payload) } else { "" };
+            if let Some((view, members)) = (self.physics.decided)(&payload) {
                 self.roster.decided(view, members);
             }
             if self.overheard.len() < OVERHEARD || self.network.sent.is_multiple_of(16) {
-                self.overheard.push_back(t.payload.clone());
+                self.overheard.push_back(payload.clone());
                 self.overheard.truncate(OVERHEARD + 1);
                 if self.overheard.len() > OVERHEARD {
                     self.overheard.pop_front();
@@ -86,13 +86,13 @@ impl<N: Node, A: App> World<N, A> {
                     return;
                 }
                 let Some(to) = index_of(*to).filter(|to| *to < self.processes.len()) else { continue };
-                self.trace.mix(self.now ^ (to as u64) << 48 ^ (t.payload.len() as u64) << 32);
+                self.trace.mix(self.now ^ (to as u64) << 48 ^ (payload.len() as u64) << 32);
                 if traced {
-                    let what = What::Transmitted { to, kind, len: t.payload.len() };
+                    let what = What::Transmitted { to, kind, len: payload.len() };
                     let member = self.me(process);
                     self.trace.add(Observation { at: self.now, process, member, what });
                 }
-                for (at, payload) in self.network.carry(self.now, process, to, &t.payload) {
+                for (at, payload) in self.network.carry(self.now, process, to, &payload) {
                     self.queue.push(at, Happening::Arrival { to, from, payload });
                 }
                 if self.triggers {

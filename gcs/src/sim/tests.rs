@@ -37,7 +37,7 @@ impl Toy {
 
     fn multicast(&self, payload: bytes::Bytes, fx: &mut Effects) {
         let others = self.all.iter().filter(|m| m.addr != self.me.addr);
-        fx.transmits.push(Transmit { to: others.map(|m| m.addr).collect(), payload });
+        fx.transmits.push(Transmit { to: others.map(|m| m.addr).collect(), payload: payload.into() });
     }
 
     fn deliver(&mut self, d: &Datagram, fx: &mut Effects) {
