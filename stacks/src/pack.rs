@@ -29,6 +29,7 @@ use crate::{nonsense::Nonsense, phase::Phase};
 use bytes::{Buf, Bytes, BytesMut};
 use gcs::{
     frame::{Frame, Frames},
+    id::Rank,
     layer::{Context, Down, Layer, LayerSpec, Protocol, Scope, Up, Wants},
     message::{MAX_MESSAGE, Messages, Outgoing},
     properties::Properties,
@@ -85,6 +86,7 @@ impl Protocol for Pack {
             writable: true,
             queue: Queue::default(),
             senders: std::iter::repeat_with(Sender::default).take(scope.members()).collect(),
+            split: VecDeque::new(),
             nonsense: Nonsense::default(),
         })
     }
@@ -100,6 +102,8 @@ struct PackLayer {
     writable: bool,
     queue: Queue,
     senders: Vec<Sender>,
+    /// This member's own messages that were split and are not delivered yet: they need not be put together again.
+    split: VecDeque<Bytes>,
     nonsense: Nonsense,
 }
 
@@ -145,6 +149,7 @@ impl Layer for PackLayer {
 
     fn held_bytes(&self) -> usize {
         self.queue.bytes
+            + self.split.iter().map(Bytes::len).sum::<usize>()
             + self.senders.iter().filter_map(|s| s.split.as_ref()).map(|s| s.have.len()).sum::<usize>()
     }
 }
@@ -157,7 +162,12 @@ impl PackLayer {
             let (mut frames, mut bytes) = (Frames::new(), 0);
             while self.queue.bytes > 0 && bytes < self.burst {
                 let (mut frame, content) = match self.queue.share(max) {
-                    Some((payload, content)) => (cx.data_frame_of(payload), content),
+                    Some((payload, content)) => {
+                        if content == FIRST {
+                            self.split.extend(self.queue.first());
+                        }
+                        (cx.data_frame_of(payload), content)
+                    }
                     None => {
                         let mut frame = cx.data_frame(max.min(self.queue.bytes));
                         self.queue.fill(frame.writable(), max);
@@ -193,6 +203,7 @@ impl PackLayer {
         self.phase = Phase::Closed;
         let unsent = std::mem::take(&mut self.queue).into_messages();
         self.senders.iter_mut().for_each(|s| s.split = None);
+        self.split.clear();
         if !unsent.is_empty() {
             cx.up(Up::Unsent(unsent));
         }
@@ -208,7 +219,14 @@ impl PackLayer {
                 continue;
             }
             let Some(sender) = self.senders.get_mut(usize::from(frame.from)) else { continue };
-            match sender.receive(frame.slot(&slot)[0], &mut frame) {
+            let content = frame.slot(&slot)[0];
+            let received = if frame.from == cx.scope().me && content != WHOLE {
+                let whole = (content == LAST).then(|| self.split.pop_front()).flatten();
+                Ok(whole.map(|m| sender.single(frame.from, m)))
+            } else {
+                sender.receive(content, &mut frame)
+            };
+            match received {
                 Ok(Some(messages)) => cx.up(Up::Messages(messages)),
                 Ok(None) => {}
                 Err(what) => self.nonsense.note(NAME, frame.from, what),
@@ -281,6 +299,11 @@ impl Queue {
         }
         self.drop_first(run);
         Some((payload, WHOLE))
+    }
+
+    /// The first message.
+    fn first(&self) -> Option<Bytes> {
+        self.batches.front().and_then(|b| Some(b.slice(PREFIX..message_len(b)?)))
     }
 
     /// A part of the first message, up to `end`, is in a frame: what is it?
@@ -415,8 +438,12 @@ impl Sender {
             self.split = Some(split);
             return Ok(None);
         }
+        Ok(Some(self.single(frame.from, split.have.freeze())))
+    }
+
+    fn single(&mut self, from: Rank, message: Bytes) -> Messages {
         self.messages += 1;
-        Ok(Some(Messages::single(frame.from, self.messages - 1, split.have.freeze())))
+        Messages::single(from, self.messages - 1, message)
     }
 }
 
