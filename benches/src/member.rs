@@ -2,7 +2,9 @@
 
 mod replica;
 
-use crate::report::{Figures, Line, Percentiles, print, usage, wall_ns};
+pub(crate) use replica::VALUE;
+
+use crate::report::{Figures, Line, Percentiles, histogram, print, usage, wall_ns};
 use anyhow::Context as _;
 use gcs::{
     endpoint::Event,
@@ -98,16 +100,18 @@ struct Meter {
     /// Whether each message's latency is noted, or that of the first of each batch.
     all: bool,
     mine: u64,
+    views: u64,
 }
 
 async fn run(args: &Settings) -> anyhow::Result<()> {
     let (group, mut events) = args.builder()?.start().await?;
     let all = matches!(args.job, Job::Steady { .. });
-    let mut m = Meter { delivered: 0, last: 0, longest: 0, latency: histogram()?, all, mine: 0 };
+    let mut m = Meter { delivered: 0, last: 0, longest: 0, latency: histogram()?, all, mine: 0, views: 0 };
     while group.view().is_none_or(|v| v.view.len() < args.expect) {
         let event = events.next().await.context("the group ended")?;
         m.take(&event);
     }
+    m.views = 0;
     match args.job {
         Job::Flood => {
             tokio::spawn(flood(group.clone(), args.payload));
@@ -122,23 +126,29 @@ async fn run(args: &Settings) -> anyhow::Result<()> {
     let mut batch = Vec::new();
     match args.job {
         Job::PingPong => ping(&group, args.payload).await?,
-        Job::Ignore => tokio::time::sleep(Duration::from_nanos(end - wall_ns())).await,
+        Job::Ignore => {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            cpu = Some((usage("self").0, wall_ns()));
+            tokio::time::sleep(Duration::from_nanos(end.saturating_sub(wall_ns()))).await;
+        }
         _ => {}
     }
     loop {
         batch.clear();
-        let left = end.saturating_sub(wall_ns());
-        if left == 0 {
+        let now = wall_ns();
+        if now >= end {
             break;
         }
-        let wait = tokio::time::timeout(Duration::from_nanos(left), events.next_batch(&mut batch)).await;
-        if let Ok(more) = wait {
-            anyhow::ensure!(more, "the group ended");
-        }
-        if cpu.is_none() && wall_ns() >= begin {
-            cpu = Some((usage().0, wall_ns()));
+        if cpu.is_none() && now >= begin {
+            cpu = Some((usage("self").0, now));
             (m.delivered, m.longest, m.last) = (0, 0, 0);
             m.latency.reset();
+        }
+        let until = if cpu.is_none() { begin } else { end };
+        let wait =
+            tokio::time::timeout(Duration::from_nanos(until - now), events.next_batch(&mut batch)).await;
+        if let Ok(more) = wait {
+            anyhow::ensure!(more, "the group ended");
         }
         let mine = m.mine;
         batch.iter().for_each(|e| m.take(e));
@@ -147,13 +157,14 @@ async fn run(args: &Settings) -> anyhow::Result<()> {
         }
     }
     let (cpu0, since) = cpu.unwrap_or((0.0, begin));
-    let (cpu1, rss_mib) = usage();
+    let (cpu1, rss_mib) = usage("self");
     let figures = Figures {
         delivered: m.delivered,
         seconds: (wall_ns() - since) as f64 / 1e9,
         cpu: cpu1 - cpu0,
         latency_us: (!m.latency.is_empty()).then(|| Percentiles::of(&m.latency)),
         later_us: None,
+        views: m.views,
         longest_gap_ms: m.longest as f64 / 1e6,
         rss_mib,
     };
@@ -161,10 +172,6 @@ async fn run(args: &Settings) -> anyhow::Result<()> {
     // The others measure to their own end: go on receiving until the parent ends this process.
     while events.next().await.is_some() {}
     Ok(())
-}
-
-fn histogram() -> anyhow::Result<Histogram<u64>> {
-    Histogram::new_with_bounds(1, 60_000_000_000, 3).context("histogram bounds")
 }
 
 /// A message that says when it was due.
@@ -179,25 +186,32 @@ async fn ping(group: &Group, payload: usize) -> anyhow::Result<()> {
 }
 
 async fn flood(group: Group, payload: usize) -> anyhow::Result<()> {
-    let batch = (16_384 / payload).clamp(1, 128);
+    let batch = batch_of(payload);
     loop {
         let message = message(payload, wall_ns());
         group.cast_batch(&vec![&message; batch]).await?;
     }
 }
 
-/// Open loop, on a thread of its own: what is late is stamped with the time at which it was due.
+/// Open loop, on a thread of its own: what is late is stamped with the time at which it was due, and cast with
+/// whatever else is.
 fn steady(group: Group, payload: usize, rate: u64) {
     let handle = tokio::runtime::Handle::current();
     thread::spawn(move || {
         let mut pace = Pace::new(rate);
         loop {
-            let due = pace.next();
-            if handle.block_on(group.cast(&message(payload, due))).is_err() {
+            let batch: Vec<_> =
+                pace.late(batch_of(payload)).into_iter().map(|due| message(payload, due)).collect();
+            if handle.block_on(group.cast_batch(&batch)).is_err() {
                 return;
             }
         }
     });
+}
+
+/// How many messages are cast at a time.
+fn batch_of(payload: usize) -> usize {
+    (16_384 / payload).clamp(1, 128)
 }
 
 /// Times at even distances.
@@ -212,13 +226,28 @@ impl Pace {
         Self { start: wall_ns(), rate: rate.max(1), count: 0 }
     }
 
+    fn due(&self) -> u64 {
+        self.start + (u128::from(self.count) * 1_000_000_000 / u128::from(self.rate)) as u64
+    }
+
     /// Waits for the next time that something is due, unless it is past; that time.
     fn next(&mut self) -> u64 {
-        let due = self.start + self.count * 1_000_000_000 / self.rate;
+        let due = self.due();
         self.count += 1;
         let now = wall_ns();
         if due > now {
             thread::park_timeout(Duration::from_nanos(due - now));
+        }
+        due
+    }
+
+    /// The same, and up to `most` times in all that are past.
+    fn late(&mut self, most: usize) -> Vec<u64> {
+        let mut due = vec![self.next()];
+        let now = wall_ns();
+        while due.len() < most && self.due() <= now {
+            due.push(self.due());
+            self.count += 1;
         }
         due
     }
@@ -231,6 +260,7 @@ impl Meter {
                 let members = v.view.members.iter().map(|m| m.name.to_string()).collect();
                 print(&Line::View { at: wall_ns(), members });
                 self.mine = 0;
+                self.views += 1;
             }
             Event::Messages(messages) => {
                 let now = wall_ns();
@@ -241,7 +271,7 @@ impl Meter {
                 self.delivered += u64::from(messages.count);
                 for m in messages.iter().take(if self.all { usize::MAX } else { 1 }) {
                     if let Some(sent) = m.first_chunk() {
-                        let _ = self.latency.record(now.saturating_sub(u64::from_le_bytes(*sent)).max(1));
+                        self.latency.saturating_record(now.saturating_sub(u64::from_le_bytes(*sent)).max(1));
                     }
                 }
                 self.mine += 1;

@@ -11,6 +11,9 @@ use gcs_benches::{
 struct Cli {
     #[command(subcommand)]
     mode: Mode,
+    /// Print one JSON object instead of text.
+    #[arg(long, global = true)]
+    json: bool,
 }
 
 #[derive(Subcommand)]
@@ -36,13 +39,15 @@ enum Mode {
 }
 
 fn main() -> anyhow::Result<()> {
-    match Cli::parse().mode {
+    let cli = Cli::parse();
+    let outcome = match cli.mode {
         Mode::Throughput(args) => throughput::run(&args),
         Mode::Latency(args) => latency::run(&args),
         Mode::Failover(args) => failover::run(&args),
         Mode::Calm(args) => calm::run(&args),
         Mode::Join(args) => join::run(&args),
         Mode::Slow(args) => slow::run(&args),
-        Mode::Member { settings } => member::main(&serde_json::from_str(&settings)?),
-    }
+        Mode::Member { settings } => return member::main(&serde_json::from_str(&settings)?),
+    };
+    outcome?.print(cli.json)
 }

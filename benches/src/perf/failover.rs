@@ -1,7 +1,11 @@
 //! The coordinator is killed (or stopped) under load: time until every survivor has the next view.
 
 use super::Common;
-use crate::{member::Job, report::wall_ns};
+use crate::{
+    member::Job,
+    outcome::Outcome,
+    report::{Percentiles, histogram, wall_ns},
+};
 use std::time::Duration;
 
 /// Its arguments.
@@ -20,13 +24,13 @@ pub struct Args {
     rate: u64,
 }
 
-/// Runs it and prints the result.
+/// Runs it.
 ///
 /// # Errors
 /// A member did not start, or said nothing in time.
-pub fn run(Args { common, times, stop, rate }: &Args) -> anyhow::Result<()> {
+pub fn run(Args { common, times, stop, rate }: &Args) -> anyhow::Result<Outcome> {
     let c = Common { seconds: 3600.0, ..common.clone() };
-    let mut took = Vec::new();
+    let mut took = histogram()?;
     for round in 0..*times {
         let mut processes = c.start(|_| Job::Steady { rate: *rate })?;
         for p in &processes {
@@ -42,18 +46,10 @@ pub fn run(Args { common, times, stop, rate }: &Args) -> anyhow::Result<()> {
             last = last.max(at);
         }
         let ms = last.saturating_sub(killed) as f64 / 1e6;
-        println!("round {round}: {ms:.1} ms");
-        took.push(ms);
+        eprintln!("round {round}: {ms:.1} ms");
+        took.record(last.saturating_sub(killed))?;
     }
-    took.sort_by(f64::total_cmp);
-    println!(
-        "{} of the coordinator of {}, {} messages/s each: view at all survivors after ms min {:.1} median {:.1} max {:.1}",
-        if *stop { "SIGSTOP" } else { "SIGKILL" },
-        c.members,
-        rate,
-        took[0],
-        took[took.len() / 2],
-        took[took.len() - 1]
-    );
-    Ok(())
+    let mut outcome = Outcome::new("failover", &c).with("rate_per_s", *rate as f64);
+    outcome.times.insert("view_at_all_us", Percentiles::of(&took));
+    Ok(outcome)
 }

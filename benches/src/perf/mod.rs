@@ -1,4 +1,4 @@
-//! The modes of `gcs-perf`: each starts member processes, waits for what they measured, and prints it.
+//! The modes of `gcs-perf`: each starts member processes, waits for what they measured, and puts it together.
 
 pub mod calm;
 pub mod failover;
@@ -9,21 +9,26 @@ pub mod throughput;
 
 use crate::{
     member::{Job, Settings},
+    outcome::Outcome,
     parent::{Process, free_addrs},
 };
+use anyhow::bail;
+use serde::Serialize;
 use std::time::Duration;
 
 /// What all modes can be told.
-#[derive(clap::Args, Clone)]
+#[derive(clap::Args, Clone, Debug, Default, Serialize)]
 pub struct Common {
     /// Members.
     #[arg(short = 'n', long, default_value_t = 3)]
     pub members: usize,
-    /// The stack.
+    /// The stack. `sweep` and `compare` take several: repeat it.
     #[arg(long, default_value = "total")]
-    pub stack: String,
+    #[serde(rename = "stacks")]
+    pub stack: Vec<String>,
     /// Message size in bytes.
     #[arg(long, default_value_t = 64)]
+    #[serde(rename = "payload_bytes")]
     pub payload: usize,
     /// How long to measure, in seconds.
     #[arg(long, default_value_t = 5.0)]
@@ -33,6 +38,7 @@ pub struct Common {
     pub busy_poll: bool,
     /// The window of a sender, in KiB; the default of the library if not given.
     #[arg(long)]
+    #[serde(rename = "window_kib")]
     pub window: Option<usize>,
 }
 
@@ -44,6 +50,7 @@ impl Common {
 
     /// The settings of members that found a group together, lowest address first.
     fn settings(&self, job: impl Fn(usize) -> Job) -> anyhow::Result<Vec<Settings>> {
+        let [stack] = &self.stack[..] else { bail!("one --stack at a time, except for sweep and compare") };
         let mut addrs = free_addrs(self.members)?;
         addrs.sort();
         let settings = addrs.iter().enumerate().map(|(i, bind)| Settings {
@@ -51,7 +58,7 @@ impl Common {
             bind: *bind,
             contacts: addrs.clone(),
             expect: self.members,
-            stack: self.stack.clone(),
+            stack: stack.clone(),
             job: job(i),
             payload: self.payload.max(8),
             seconds: self.seconds,
@@ -64,5 +71,14 @@ impl Common {
     /// Starts the members.
     fn start(&self, job: impl Fn(usize) -> Job) -> anyhow::Result<Vec<Process>> {
         self.settings(job)?.iter().map(Process::start).collect()
+    }
+
+    /// Waits for the members' figures.
+    fn collect(&self, mode: &'static str, processes: &[Process]) -> anyhow::Result<Outcome> {
+        let mut outcome = Outcome::new(mode, self);
+        for p in processes {
+            outcome.add(&p.name, &p.figures(self.patience())?);
+        }
+        Ok(outcome)
     }
 }
