@@ -5,3 +5,4 @@ pub mod outcome;
 pub mod parent;
 pub mod perf;
 pub mod report;
+pub mod svg;

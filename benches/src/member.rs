@@ -1,10 +1,12 @@
 //! A member process of a measurement.
 
 mod replica;
+mod rpc;
 
 pub(crate) use replica::VALUE;
+pub use rpc::Wanted;
 
-use crate::report::{Figures, Line, Percentiles, histogram, print, usage, wall_ns};
+use crate::report::{Figures, Gap, Line, Percentiles, histogram, print, usage, wall_ns};
 use anyhow::Context as _;
 use gcs::{
     endpoint::Event,
@@ -13,6 +15,14 @@ use gcs::{
 use hdrhistogram::Histogram;
 use serde::{Deserialize, Serialize};
 use std::{net::SocketAddr, thread, time::Duration};
+
+/// The shortest time without a delivery that is noted, in nanoseconds.
+pub(crate) const SMALLEST_GAP: u64 = 200_000;
+/// How many are noted; later ones are not.
+const MOST_GAPS: usize = 20_000;
+
+/// About how many latencies of each sender are noted a second, in open loop.
+const SAMPLES_PER_SECOND: u64 = 50_000;
 
 /// What a member does once all are there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -28,6 +38,13 @@ pub enum Job {
     },
     /// Only receive.
     Listen,
+    /// Serve requests to the group, and call it with so many calls under way.
+    Call {
+        /// How many replies a call waits for.
+        wanted: Wanted,
+        /// Calls under way; 0: only serve.
+        in_flight: usize,
+    },
     /// Do not even look at what was delivered.
     Ignore,
     /// Be a replica of a map. The first fills it; then all write.
@@ -88,6 +105,7 @@ pub fn main(settings: &Settings) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     match settings.job {
         Job::Replica { fill, rate } => runtime.block_on(replica::run(settings, fill, rate)),
+        Job::Call { wanted, in_flight } => runtime.block_on(rpc::run(settings, wanted, in_flight)),
         _ => runtime.block_on(run(settings)),
     }
 }
@@ -96,17 +114,33 @@ struct Meter {
     delivered: u64,
     last: u64,
     longest: u64,
+    gaps: Vec<Gap>,
     latency: Histogram<u64>,
-    /// Whether each message's latency is noted, or that of the first of each batch.
-    all: bool,
+    /// The latency of one in so many messages is noted; 0: of the first of each batch.
+    stride: usize,
+    /// How many to pass over until then.
+    pass: usize,
     mine: u64,
     views: u64,
 }
 
 async fn run(args: &Settings) -> anyhow::Result<()> {
     let (group, mut events) = args.builder()?.start().await?;
-    let all = matches!(args.job, Job::Steady { .. });
-    let mut m = Meter { delivered: 0, last: 0, longest: 0, latency: histogram()?, all, mine: 0, views: 0 };
+    let stride = match args.job {
+        Job::Steady { rate } => usize::try_from(rate / SAMPLES_PER_SECOND)?.max(1),
+        _ => 0,
+    };
+    let mut m = Meter {
+        delivered: 0,
+        last: 0,
+        longest: 0,
+        gaps: Vec::new(),
+        latency: histogram()?,
+        stride,
+        pass: 0,
+        mine: 0,
+        views: 0,
+    };
     while group.view().is_none_or(|v| v.view.len() < args.expect) {
         let event = events.next().await.context("the group ended")?;
         m.take(&event);
@@ -119,9 +153,7 @@ async fn run(args: &Settings) -> anyhow::Result<()> {
         Job::Steady { rate } => steady(group.clone(), args.payload, rate),
         _ => {}
     }
-    // A second to get going, then the measurement.
-    let begin = wall_ns() + 1_000_000_000;
-    let end = begin + (args.seconds * 1e9) as u64;
+    let (begin, end) = measured(args);
     let mut cpu = None;
     let mut batch = Vec::new();
     match args.job {
@@ -143,6 +175,7 @@ async fn run(args: &Settings) -> anyhow::Result<()> {
             cpu = Some((usage("self").0, now));
             (m.delivered, m.longest, m.last) = (0, 0, 0);
             m.latency.reset();
+            m.gaps.clear();
         }
         let until = if cpu.is_none() { begin } else { end };
         let wait =
@@ -166,6 +199,7 @@ async fn run(args: &Settings) -> anyhow::Result<()> {
         later_us: None,
         views: m.views,
         longest_gap_ms: m.longest as f64 / 1e6,
+        gaps: m.gaps,
         rss_mib,
     };
     print(&Line::Done(figures));
@@ -177,8 +211,12 @@ async fn run(args: &Settings) -> anyhow::Result<()> {
 /// A message that says when it was due.
 fn message(payload: usize, due: u64) -> Vec<u8> {
     let mut message = vec![0; payload];
-    message[..8].copy_from_slice(&due.to_le_bytes());
+    stamp(&mut message, due);
     message
+}
+
+fn stamp(message: &mut [u8], due: u64) {
+    message[..8].copy_from_slice(&due.to_le_bytes());
 }
 
 async fn ping(group: &Group, payload: usize) -> anyhow::Result<()> {
@@ -199,14 +237,21 @@ fn steady(group: Group, payload: usize, rate: u64) {
     let handle = tokio::runtime::Handle::current();
     thread::spawn(move || {
         let mut pace = Pace::new(rate);
+        let mut messages = vec![message(payload, 0); batch_of(payload)];
         loop {
-            let batch: Vec<_> =
-                pace.late(batch_of(payload)).into_iter().map(|due| message(payload, due)).collect();
-            if handle.block_on(group.cast_batch(&batch)).is_err() {
+            let due = pace.late(messages.len());
+            messages.iter_mut().zip(&due).for_each(|(m, due)| stamp(m, *due));
+            if handle.block_on(group.cast_batch(&messages[..due.len()])).is_err() {
                 return;
             }
         }
     });
+}
+
+/// A second to get going, then the measurement: when it begins and ends.
+fn measured(settings: &Settings) -> (u64, u64) {
+    let begin = wall_ns() + 1_000_000_000;
+    (begin, begin + (settings.seconds * 1e9) as u64)
 }
 
 /// How many messages are cast at a time.
@@ -254,6 +299,12 @@ impl Pace {
 }
 
 impl Meter {
+    fn note(&mut self, message: &[u8], now: u64) {
+        if let Some(due) = message.first_chunk() {
+            self.latency.saturating_record(now.saturating_sub(u64::from_le_bytes(*due)).max(1));
+        }
+    }
+
     fn take(&mut self, event: &Event) {
         match event {
             Event::View(v) => {
@@ -264,15 +315,21 @@ impl Meter {
             }
             Event::Messages(messages) => {
                 let now = wall_ns();
-                if self.last != 0 {
-                    self.longest = self.longest.max(now - self.last);
+                let ns = if self.last == 0 { 0 } else { now - self.last };
+                self.longest = self.longest.max(ns);
+                if ns >= SMALLEST_GAP && self.gaps.len() < MOST_GAPS {
+                    self.gaps.push(Gap { end: now, ns });
                 }
                 self.last = now;
                 self.delivered += u64::from(messages.count);
-                for m in messages.iter().take(if self.all { usize::MAX } else { 1 }) {
-                    if let Some(sent) = m.first_chunk() {
-                        self.latency.saturating_record(now.saturating_sub(u64::from_le_bytes(*sent)).max(1));
-                    }
+                if self.stride == 0 {
+                    messages.iter().take(1).for_each(|m| self.note(m, now));
+                } else {
+                    let noted = messages.iter().skip(self.pass).step_by(self.stride);
+                    noted.for_each(|m| self.note(m, now));
+                    let count = messages.count as usize;
+                    let over = count.saturating_sub(self.pass).next_multiple_of(self.stride);
+                    self.pass = (self.pass + over).saturating_sub(count);
                 }
                 self.mine += 1;
             }

@@ -45,8 +45,19 @@ pub struct Figures {
     pub views: u64,
     /// The longest time between two deliveries, in milliseconds.
     pub longest_gap_ms: f64,
+    /// Long times between two deliveries.
+    pub gaps: Vec<Gap>,
     /// The largest resident memory, in MiB.
     pub rss_mib: f64,
+}
+
+/// A time between two deliveries.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub struct Gap {
+    /// When it ended, in nanoseconds on the machine's wall clock.
+    pub end: u64,
+    /// Its length in nanoseconds.
+    pub ns: u64,
 }
 
 /// A histogram in five numbers.

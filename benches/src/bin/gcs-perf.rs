@@ -3,7 +3,7 @@
 use clap::{Parser, Subcommand};
 use gcs_benches::{
     member,
-    perf::{calm, failover, join, latency, slow, throughput},
+    perf::{calm, failover, idle, join, latency, rpc, slow, sweep, throughput},
 };
 
 /// Measures a group of processes on this machine.
@@ -22,7 +22,7 @@ enum Mode {
     Throughput(throughput::Args),
     /// One message in flight, from one member: time until it is delivered to its sender.
     Latency(latency::Args),
-    /// The coordinator is killed (or stopped) under load: time until every survivor has the next view.
+    /// The coordinator is killed (or stopped), or a member joins, under load: time until all have the next view, gaps.
     Failover(failover::Args),
     /// A steady load while the machine is busy with other work: how many members are excluded for nothing.
     Calm(calm::Args),
@@ -30,6 +30,12 @@ enum Mode {
     Join(join::Args),
     /// One member does not read what is delivered to it, or is stopped again and again: rates, and memory at all.
     Slow(slow::Args),
+    /// A group in which nobody casts: what it costs.
+    Idle(idle::Args),
+    /// One member calls the group: calls a second, and how long they take.
+    Rpc(rpc::Args),
+    /// Throughput at several values of one parameter, or latency at several rates: curves as SVG, the data as JSON.
+    Sweep(sweep::Args),
     /// One member; the other modes start these.
     #[command(hide = true)]
     Member {
@@ -47,6 +53,9 @@ fn main() -> anyhow::Result<()> {
         Mode::Calm(args) => calm::run(&args),
         Mode::Join(args) => join::run(&args),
         Mode::Slow(args) => slow::run(&args),
+        Mode::Idle(args) => idle::run(&args),
+        Mode::Rpc(args) => rpc::run(&args),
+        Mode::Sweep(args) => sweep::run(&args),
         Mode::Member { settings } => return member::main(&serde_json::from_str(&settings)?),
     };
     outcome?.print(cli.json)

@@ -1,6 +1,6 @@
 //! A member that is a replica of a map and writes at a steady rate.
 
-use super::{Pace, Settings};
+use super::{Pace, Settings, measured};
 use crate::report::{Figures, Line, Percentiles, histogram, print, usage, wall_ns};
 use anyhow::Context as _;
 use gcs::blocks::map::Map;
@@ -91,8 +91,7 @@ async fn measure(
     map: &Map,
     mut samples: mpsc::UnboundedReceiver<Sample>,
 ) -> anyhow::Result<()> {
-    let begin = wall_ns() + 1_000_000_000;
-    let end = begin + (settings.seconds * 1e9) as u64;
+    let (begin, end) = measured(settings);
     let (mut before, mut later) = (histogram()?, histogram()?);
     let (mut last, mut longest, mut cpu) = (begin, 0, None);
     while let Some((due, took)) = samples.recv().await {
@@ -119,6 +118,7 @@ async fn measure(
         later_us: Some(Percentiles::of(&later)),
         views: u64::from(!later.is_empty()),
         longest_gap_ms: longest as f64 / 1e6,
+        gaps: Vec::new(),
         rss_mib,
     }));
     std::future::pending().await

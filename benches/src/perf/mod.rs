@@ -2,9 +2,12 @@
 
 pub mod calm;
 pub mod failover;
+pub mod idle;
 pub mod join;
 pub mod latency;
+pub mod rpc;
 pub mod slow;
+pub mod sweep;
 pub mod throughput;
 
 use crate::{
