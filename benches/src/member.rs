@@ -1,12 +1,16 @@
 //! A member process of a measurement.
 
+pub(crate) mod cpg;
 mod replica;
 mod rpc;
+mod span;
+mod udp;
 
 pub(crate) use replica::VALUE;
 pub use rpc::Wanted;
+use span::Span;
 
-use crate::report::{Figures, Gap, Line, Percentiles, histogram, print, usage, wall_ns};
+use crate::report::{Figures, Gap, Line, Percentiles, histogram, print, wall_ns};
 use anyhow::Context as _;
 use gcs::{
     endpoint::Event,
@@ -56,11 +60,33 @@ pub enum Job {
     },
 }
 
+/// What carries the messages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum System {
+    /// A group of this toolkit.
+    Gcs,
+    /// Corosync's closed process groups.
+    Cpg {
+        /// The process number of the daemon of this member.
+        daemon: u32,
+    },
+    /// Datagrams, from the first member to the others.
+    Udp {
+        /// Their size in bytes.
+        datagram: usize,
+    },
+}
+
 /// A member's settings.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Settings {
     /// Its name.
     pub name: String,
+    /// What carries the messages.
+    pub system: System,
+    /// The command that starts this program where the member is to run; nothing: here.
+    #[serde(skip)]
+    pub enter: Vec<String>,
     /// Its address.
     pub bind: SocketAddr,
     /// Everybody's addresses.
@@ -103,6 +129,11 @@ impl Settings {
 /// The group cannot be started, or this process is out of it before the end.
 pub fn main(settings: &Settings) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    match settings.system {
+        System::Cpg { .. } => return cpg::run(settings),
+        System::Udp { datagram } => return runtime.block_on(udp::run(settings, datagram)),
+        System::Gcs => {}
+    }
     match settings.job {
         Job::Replica { fill, rate } => runtime.block_on(replica::run(settings, fill, rate)),
         Job::Call { wanted, in_flight } => runtime.block_on(rpc::run(settings, wanted, in_flight)),
@@ -153,33 +184,29 @@ async fn run(args: &Settings) -> anyhow::Result<()> {
         Job::Steady { rate } => steady(group.clone(), args.payload, rate),
         _ => {}
     }
-    let (begin, end) = measured(args);
-    let mut cpu = None;
+    let mut span = Span::new(args);
     let mut batch = Vec::new();
     match args.job {
         Job::PingPong => ping(&group, args.payload).await?,
         Job::Ignore => {
-            tokio::time::sleep(Duration::from_secs(1)).await;
-            cpu = Some((usage("self").0, wall_ns()));
-            tokio::time::sleep(Duration::from_nanos(end.saturating_sub(wall_ns()))).await;
+            tokio::time::sleep(span.left(wall_ns())).await;
+            span.begins(wall_ns());
+            tokio::time::sleep(span.left(wall_ns())).await;
         }
         _ => {}
     }
     loop {
         batch.clear();
         let now = wall_ns();
-        if now >= end {
+        if span.is_over(now) {
             break;
         }
-        if cpu.is_none() && now >= begin {
-            cpu = Some((usage("self").0, now));
+        if span.begins(now) {
             (m.delivered, m.longest, m.last) = (0, 0, 0);
             m.latency.reset();
             m.gaps.clear();
         }
-        let until = if cpu.is_none() { begin } else { end };
-        let wait =
-            tokio::time::timeout(Duration::from_nanos(until - now), events.next_batch(&mut batch)).await;
+        let wait = tokio::time::timeout(span.left(now), events.next_batch(&mut batch)).await;
         if let Ok(more) = wait {
             anyhow::ensure!(more, "the group ended");
         }
@@ -189,18 +216,13 @@ async fn run(args: &Settings) -> anyhow::Result<()> {
             ping(&group, args.payload).await?;
         }
     }
-    let (cpu0, since) = cpu.unwrap_or((0.0, begin));
-    let (cpu1, rss_mib) = usage("self");
     let figures = Figures {
         delivered: m.delivered,
-        seconds: (wall_ns() - since) as f64 / 1e9,
-        cpu: cpu1 - cpu0,
         latency_us: (!m.latency.is_empty()).then(|| Percentiles::of(&m.latency)),
-        later_us: None,
         views: m.views,
         longest_gap_ms: m.longest as f64 / 1e6,
         gaps: m.gaps,
-        rss_mib,
+        ..span.figures()
     };
     print(&Line::Done(figures));
     // The others measure to their own end: go on receiving until the parent ends this process.
@@ -246,12 +268,6 @@ fn steady(group: Group, payload: usize, rate: u64) {
             }
         }
     });
-}
-
-/// A second to get going, then the measurement: when it begins and ends.
-fn measured(settings: &Settings) -> (u64, u64) {
-    let begin = wall_ns() + 1_000_000_000;
-    (begin, begin + (settings.seconds * 1e9) as u64)
 }
 
 /// How many messages are cast at a time.

@@ -36,7 +36,16 @@ impl Process {
     /// # Errors
     /// The process cannot be started.
     pub fn start(settings: &Settings) -> anyhow::Result<Self> {
-        let mut child = Command::new(std::env::current_exe()?)
+        let exe = std::env::current_exe()?;
+        let mut command = match &settings.enter[..] {
+            [] => Command::new(exe),
+            [first, rest @ ..] => {
+                let mut command = Command::new(first);
+                command.args(rest).arg(exe);
+                command
+            }
+        };
+        let mut child = command
             .arg("member")
             .arg(serde_json::to_string(settings)?)
             .stdout(Stdio::piped())

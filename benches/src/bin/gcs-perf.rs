@@ -3,7 +3,7 @@
 use clap::{Parser, Subcommand};
 use gcs_benches::{
     member,
-    perf::{calm, failover, idle, join, latency, rpc, slow, sweep, throughput},
+    perf::{calm, compare, failover, idle, join, latency, rpc, slow, sweep, throughput},
 };
 
 /// Measures a group of processes on this machine.
@@ -36,6 +36,8 @@ enum Mode {
     Rpc(rpc::Args),
     /// Throughput at several values of one parameter, or latency at several rates: curves as SVG, the data as JSON.
     Sweep(sweep::Args),
+    /// The same work for this toolkit, for Corosync, and for what bounds both: a table in Markdown.
+    Compare(compare::Args),
     /// One member; the other modes start these.
     #[command(hide = true)]
     Member {
@@ -56,6 +58,10 @@ fn main() -> anyhow::Result<()> {
         Mode::Idle(args) => idle::run(&args),
         Mode::Rpc(args) => rpc::run(&args),
         Mode::Sweep(args) => sweep::run(&args),
+        Mode::Compare(args) => match compare::run(&args)? {
+            Some(outcome) => Ok(outcome),
+            None => return Ok(()),
+        },
         Mode::Member { settings } => return member::main(&serde_json::from_str(&settings)?),
     };
     outcome?.print(cli.json)

@@ -1,7 +1,7 @@
 //! A member that is a replica of a map and writes at a steady rate.
 
-use super::{Pace, Settings, measured};
-use crate::report::{Figures, Line, Percentiles, histogram, print, usage, wall_ns};
+use super::{Pace, Settings, Span};
+use crate::report::{Figures, Line, Percentiles, histogram, print, wall_ns};
 use anyhow::Context as _;
 use gcs::blocks::map::Map;
 use std::{sync::Arc, time::Duration};
@@ -91,35 +91,33 @@ async fn measure(
     map: &Map,
     mut samples: mpsc::UnboundedReceiver<Sample>,
 ) -> anyhow::Result<()> {
-    let (begin, end) = measured(settings);
+    let mut span = Span::new(settings);
     let (mut before, mut later) = (histogram()?, histogram()?);
-    let (mut last, mut longest, mut cpu) = (begin, 0, None);
+    let (mut last, mut longest) = (0, 0);
     while let Some((due, took)) = samples.recv().await {
         let now = due + took;
-        if due < begin {
-            continue;
+        if span.begins(due) {
+            last = due;
         }
-        if due >= end {
+        if span.is_over(due) {
             break;
         }
-        let _ = cpu.get_or_insert_with(|| usage("self").0);
+        if last == 0 {
+            continue;
+        }
         let joined = map.replica().view().is_some_and(|v| v.view.len() > settings.expect);
         let h = if joined { &mut later } else { &mut before };
         h.record(took)?;
         longest = longest.max(now.saturating_sub(last));
         last = now;
     }
-    let (cpu1, rss_mib) = usage("self");
     print(&Line::Done(Figures {
         delivered: before.len() + later.len(),
-        seconds: settings.seconds,
-        cpu: cpu1 - cpu.unwrap_or(cpu1),
         latency_us: Some(Percentiles::of(&before)),
         later_us: Some(Percentiles::of(&later)),
         views: u64::from(!later.is_empty()),
         longest_gap_ms: longest as f64 / 1e6,
-        gaps: Vec::new(),
-        rss_mib,
+        ..span.figures()
     }));
     std::future::pending().await
 }

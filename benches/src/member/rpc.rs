@@ -1,7 +1,7 @@
 //! A member that calls the group and counts the replies, or only serves.
 
-use super::{Settings, measured};
-use crate::report::{Figures, Line, Percentiles, histogram, print, usage, wall_ns};
+use super::{Settings, Span};
+use crate::report::{Figures, Line, Percentiles, histogram, print, wall_ns};
 use bytes::Bytes;
 use gcs::blocks::rpc::{Replies, Rpc};
 use serde::{Deserialize, Serialize};
@@ -65,34 +65,26 @@ pub(super) async fn run(settings: &Settings, wanted: Wanted, in_flight: usize) -
             }
         });
     }
-    let (begin, end) = measured(settings);
+    let mut span = Span::new(settings);
     let mut latency = histogram()?;
-    let mut since = None;
     loop {
         let now = wall_ns();
-        if now >= end {
+        if span.is_over(now) {
             break;
         }
-        if since.is_none() && now >= begin {
+        if span.begins(now) {
             latency.reset();
-            since = Some((now, usage("self").0, served.load(Ordering::Relaxed)));
+            served.store(0, Ordering::Relaxed);
         }
-        let until = if since.is_none() { begin } else { end };
-        let wait = tokio::time::timeout(Duration::from_nanos(until - now), done.recv());
-        if let Ok(Some(took)) = wait.await {
+        if let Ok(Some(took)) = tokio::time::timeout(span.left(now), done.recv()).await {
             latency.saturating_record(took);
         }
     }
-    let (since, cpu0, served0) = since.unwrap_or((begin, 0.0, 0));
-    let (cpu1, rss_mib) = usage("self");
-    let served = served.load(Ordering::Relaxed) - served0;
+    let served = served.load(Ordering::Relaxed);
     print(&Line::Done(Figures {
         delivered: if in_flight > 0 { latency.len() } else { served },
-        seconds: (wall_ns() - since) as f64 / 1e9,
-        cpu: cpu1 - cpu0,
         latency_us: (!latency.is_empty()).then(|| Percentiles::of(&latency)),
-        rss_mib,
-        ..Figures::default()
+        ..span.figures()
     }));
     std::future::pending().await
 }

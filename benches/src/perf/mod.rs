@@ -1,22 +1,25 @@
 //! The modes of `gcs-perf`: each starts member processes, waits for what they measured, and puts it together.
 
 pub mod calm;
+pub mod compare;
 pub mod failover;
 pub mod idle;
 pub mod join;
 pub mod latency;
 pub mod rpc;
+mod site;
 pub mod slow;
 pub mod sweep;
 pub mod throughput;
 
 use crate::{
-    member::{Job, Settings},
+    member::{Job, Settings, System},
     outcome::Outcome,
     parent::{Process, free_addrs},
 };
 use anyhow::bail;
 use serde::Serialize;
+pub use site::Site;
 use std::time::Duration;
 
 /// What all modes can be told.
@@ -43,6 +46,10 @@ pub struct Common {
     #[arg(long)]
     #[serde(rename = "window_kib")]
     pub window: Option<usize>,
+    /// Where members run.
+    #[arg(skip)]
+    #[serde(skip)]
+    pub site: Site,
 }
 
 impl Common {
@@ -58,6 +65,8 @@ impl Common {
         addrs.sort();
         let settings = addrs.iter().enumerate().map(|(i, bind)| Settings {
             name: format!("p{i}"),
+            system: System::Gcs,
+            enter: Vec::new(),
             bind: *bind,
             contacts: addrs.clone(),
             expect: self.members,
@@ -68,7 +77,9 @@ impl Common {
             busy_poll: self.busy_poll,
             window: self.window,
         });
-        Ok(settings.collect())
+        let mut settings: Vec<_> = settings.collect();
+        self.site.adapt(&mut settings);
+        Ok(settings)
     }
 
     /// Starts the members.
