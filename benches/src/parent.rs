@@ -109,6 +109,38 @@ impl Process {
     }
 }
 
+/// Other programs. Dropping this kills them.
+#[derive(Default)]
+pub struct Daemons(Vec<Child>);
+
+impl Drop for Daemons {
+    fn drop(&mut self) {
+        for d in &mut self.0 {
+            let _ = d.kill();
+            let _ = d.wait();
+        }
+    }
+}
+
+impl Daemons {
+    /// Starts one more; what it prints is lost.
+    ///
+    /// # Errors
+    /// It cannot be started.
+    pub fn start(&mut self, command: &mut Command) -> anyhow::Result<()> {
+        let quiet = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        let child = quiet.spawn();
+        self.0
+            .push(child.with_context(|| format!("cannot be started: {}", command.get_program().display()))?);
+        Ok(())
+    }
+
+    /// Their process numbers.
+    pub fn ids(&self) -> impl Iterator<Item = u32> {
+        self.0.iter().map(Child::id)
+    }
+}
+
 /// Loopback addresses that are free at present.
 ///
 /// # Errors

@@ -3,7 +3,7 @@
 use clap::{Parser, Subcommand};
 use gcs_benches::{
     member,
-    perf::{calm, compare, failover, idle, join, latency, rpc, slow, sweep, throughput},
+    perf::{calm, compare, failover, idle, join, latency, rpc, slow, stores, sweep, throughput},
 };
 
 /// Measures a group of processes on this machine.
@@ -38,6 +38,8 @@ enum Mode {
     Sweep(sweep::Args),
     /// The same work for this toolkit, for Corosync, and for what bounds both: a table in Markdown.
     Compare(compare::Args),
+    /// Replicated servers side by side: `gcs-kv`, etcd, and one Redis for scale. A table in Markdown.
+    Stores(stores::Args),
     /// One member; the other modes start these.
     #[command(hide = true)]
     Member {
@@ -49,20 +51,18 @@ enum Mode {
 fn main() -> anyhow::Result<()> {
     let cli = Cli::parse();
     let outcome = match cli.mode {
-        Mode::Throughput(args) => throughput::run(&args),
-        Mode::Latency(args) => latency::run(&args),
-        Mode::Failover(args) => failover::run(&args),
-        Mode::Calm(args) => calm::run(&args),
-        Mode::Join(args) => join::run(&args),
-        Mode::Slow(args) => slow::run(&args),
-        Mode::Idle(args) => idle::run(&args),
-        Mode::Rpc(args) => rpc::run(&args),
-        Mode::Sweep(args) => sweep::run(&args),
-        Mode::Compare(args) => match compare::run(&args)? {
-            Some(outcome) => Ok(outcome),
-            None => return Ok(()),
-        },
+        Mode::Throughput(args) => throughput::run(&args).map(Some),
+        Mode::Latency(args) => latency::run(&args).map(Some),
+        Mode::Failover(args) => failover::run(&args).map(Some),
+        Mode::Calm(args) => calm::run(&args).map(Some),
+        Mode::Join(args) => join::run(&args).map(Some),
+        Mode::Slow(args) => slow::run(&args).map(Some),
+        Mode::Idle(args) => idle::run(&args).map(Some),
+        Mode::Rpc(args) => rpc::run(&args).map(Some),
+        Mode::Sweep(args) => sweep::run(&args).map(Some),
+        Mode::Compare(args) => compare::run(&args),
+        Mode::Stores(args) => stores::run(&args),
         Mode::Member { settings } => return member::main(&serde_json::from_str(&settings)?),
     };
-    outcome?.print(cli.json)
+    outcome?.map_or(Ok(()), |o| o.print(cli.json))
 }

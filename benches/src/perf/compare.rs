@@ -1,7 +1,7 @@
 //! The same work for this toolkit, for Corosync's process groups, and for what bounds both: rounds in turn, medians.
 
 use super::{
-    Common, latency,
+    Common, latency, median,
     site::{self, Corosync, Site},
     throughput,
 };
@@ -39,7 +39,7 @@ const COPIED: usize = 256 << 20;
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum System {
     Gcs { stack: String, bridge: bool },
-    Corosync,
+    Corosync { realtime: bool },
     Udp { packed: bool },
     Copy,
 }
@@ -49,7 +49,10 @@ impl System {
         match self {
             Self::Gcs { stack, bridge: false } => format!("gcs {stack}, loopback"),
             Self::Gcs { stack, bridge: true } => format!("gcs {stack}, bridge"),
-            Self::Corosync => "Corosync CPG, bridge".to_owned(),
+            Self::Corosync { realtime: true } => "Corosync CPG, bridge".to_owned(),
+            Self::Corosync { realtime: false } => {
+                "Corosync CPG without real-time priority, bridge".to_owned()
+            }
             Self::Udp { packed: false } => "UDP, a message each, loopback".to_owned(),
             Self::Udp { packed: true } => "UDP, 60 KiB each, loopback".to_owned(),
             Self::Copy => "memcpy, one thread".to_owned(),
@@ -90,8 +93,9 @@ impl System {
                 let site = if *bridge { Site::Bridge } else { Site::Here };
                 work(&Common { site, stack: vec![stack.clone()], ..c.clone() })
             }
-            _ => {
-                let daemons = Corosync::start(c.members)?;
+            other => {
+                let realtime = *other == Self::Corosync { realtime: true };
+                let daemons = Corosync::start(c.members, realtime)?;
                 work(&Common { site: daemons.site(), ..c.clone() })
             }
         }
@@ -124,7 +128,7 @@ pub fn run(args: &Args) -> anyhow::Result<Option<Outcome>> {
     }
     match Corosync::missing() {
         Some(what) => notes.push(format!("{what}.")),
-        None if bridge => systems.push(System::Corosync),
+        None if bridge => systems.extend([true, false].map(|realtime| System::Corosync { realtime })),
         None => notes.push("Corosync needs the bridge.".to_owned()),
     }
     systems.extend([System::Udp { packed: false }, System::Udp { packed: true }, System::Copy]);
@@ -183,11 +187,6 @@ fn copy(c: &Common) -> Outcome {
     outcome.with("messages_per_s", rate / c.payload as f64)
 }
 
-fn median(mut values: Vec<f64>) -> Option<f64> {
-    values.sort_by(f64::total_cmp);
-    values.get(values.len() / 2).copied()
-}
-
 /// A table in Markdown: medians over the rounds, and in brackets how much that is of the first system on the same network.
 fn table(args: &Args, systems: &[System], parts: &[Outcome], notes: &[String]) -> String {
     let c = &args.common;
@@ -210,7 +209,7 @@ fn table(args: &Args, systems: &[System], parts: &[Outcome], notes: &[String]) -
     }
     let _ = write!(text, " p50 | p99 |\n|---|{}---|---|\n", "---|".repeat(args.size.len()));
     for system in systems {
-        let on_bridge = matches!(system, System::Gcs { bridge: true, .. } | System::Corosync);
+        let on_bridge = matches!(system, System::Gcs { bridge: true, .. } | System::Corosync { .. });
         let base = systems.iter().find(|s| matches!(s, System::Gcs { bridge, .. } if *bridge == on_bridge));
         let _ = write!(text, "| {} |", system.name());
         for payload in &args.size {

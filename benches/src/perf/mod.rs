@@ -9,6 +9,7 @@ pub mod latency;
 pub mod rpc;
 mod site;
 pub mod slow;
+pub mod stores;
 pub mod sweep;
 pub mod throughput;
 
@@ -95,4 +96,10 @@ impl Common {
         }
         Ok(outcome)
     }
+}
+
+/// The middle one of these, or the greater of two.
+fn median(mut values: Vec<f64>) -> Option<f64> {
+    values.sort_by(f64::total_cmp);
+    values.get(values.len() / 2).copied()
 }

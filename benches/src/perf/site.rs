@@ -4,19 +4,24 @@
 //! needs. They end with it, and it ends when its standard input does; so whatever ends the first process, killed or
 //! not, the kernel removes everything: processes, interfaces, mounts, files.
 
-use crate::member::{Settings, System, cpg};
+use crate::{
+    member::{Settings, System, cpg},
+    parent::Daemons,
+};
 use anyhow::{Context as _, bail, ensure};
 use std::{
     fmt::Write as _,
     io::Read as _,
     net::{IpAddr, Ipv4Addr, SocketAddr},
-    process::{Child, Command, Stdio},
+    process::{Command, Stdio},
     sync::atomic::{AtomicU16, Ordering},
     thread,
 };
 
 /// The interfaces' limit: what Corosync and many data centres use.
 const MTU: &str = "9000";
+/// In the namespaces, a directory in memory that is gone with them.
+pub(super) const FILES: &str = "/run";
 const CONFIG: &str = "/run/corosync.conf";
 
 /// Where members run, and what carries their messages.
@@ -107,7 +112,7 @@ pub(super) fn end_with_parent() {
 /// # Errors
 /// A command fails.
 pub(super) fn build(nodes: usize) -> anyhow::Result<()> {
-    shell("mount -t tmpfs tmpfs /run && ip link set lo up")?;
+    shell(&format!("mount -t tmpfs tmpfs {FILES} && ip link set lo up"))?;
     shell(&format!("ip link add br0 type bridge && ip link set br0 mtu {MTU} up"))?;
     for i in 0..nodes {
         let ip = addr(i);
@@ -127,18 +132,7 @@ fn shell(command: &str) -> anyhow::Result<()> {
 }
 
 /// Corosync daemons, one in each namespace. Dropping them kills them.
-pub(super) struct Corosync {
-    daemons: Vec<Child>,
-}
-
-impl Drop for Corosync {
-    fn drop(&mut self) {
-        for d in &mut self.daemons {
-            let _ = d.kill();
-            let _ = d.wait();
-        }
-    }
-}
+pub(super) struct Corosync(Daemons);
 
 impl Corosync {
     /// What is missing on this machine, if anything is.
@@ -150,31 +144,26 @@ impl Corosync {
         (!cpg::is_installed()).then_some("Corosync's library is not installed (package libcpg4)")
     }
 
-    /// Starts the daemons.
+    /// Starts the daemons, with real-time priority (as is their default) or without.
     ///
     /// # Errors
     /// One cannot be started.
-    pub(super) fn start(nodes: usize) -> anyhow::Result<Self> {
+    pub(super) fn start(nodes: usize, realtime: bool) -> anyhow::Result<Self> {
         // Each has its own shared memory, run-time files and state; sockets are those of its network namespace.
         let script = format!(
             "mount -t tmpfs -o size=1g tmpfs /dev/shm && mount -t tmpfs tmpfs /run && \
              mount -t tmpfs tmpfs /var/lib/corosync && printf %s \"$0\" >{CONFIG} && exec corosync -f -c {CONFIG}"
         );
-        let config = config(nodes);
-        let mut all = Self { daemons: Vec::new() };
+        let config = config(nodes, realtime);
+        let mut all = Daemons::default();
         for i in 0..nodes {
-            let daemon = Command::new("ip")
-                .args(["netns", "exec", &format!("n{i}"), "unshare", "--mount", "--ipc"])
-                .args(["sh", "-c", &script, &config])
-                .stdout(Stdio::null())
-                .stderr(Stdio::null())
-                .spawn()
-                .context("a Corosync daemon cannot be started")?;
-            all.daemons.push(daemon);
+            let mut ip = Command::new("ip");
+            ip.args(["netns", "exec", &format!("n{i}"), "unshare", "--mount", "--ipc"]);
+            all.start(ip.args(["sh", "-c", &script, &config]))?;
         }
         // Once a daemon has its own name its namespaces are complete.
-        for d in &all.daemons {
-            let file = format!("/proc/{}/comm", d.id());
+        for id in all.ids() {
+            let file = format!("/proc/{id}/comm");
             let up = || std::fs::read_to_string(&file).is_ok_and(|name| name.trim() == "corosync");
             let mut tries = 0;
             while !up() {
@@ -185,20 +174,36 @@ impl Corosync {
                 thread::park_timeout(std::time::Duration::from_millis(20));
             }
         }
-        Ok(all)
+        Ok(Self(all))
     }
 
     pub(super) fn site(&self) -> Site {
-        Site::Corosync(self.daemons.iter().map(Child::id).collect())
+        Site::Corosync(self.0.ids().collect())
     }
 }
 
 /// Its defaults, apart from what is said here: unicast, no encryption, frames as large as the interfaces take.
-fn config(nodes: usize) -> String {
-    let mut text =
-        "totem {\n version: 2\n cluster_name: perf\n transport: udpu\n netmtu: 8900\n crypto_cipher: none\n \
-                    crypto_hash: none\n}\nlogging {\n to_syslog: no\n to_stderr: yes\n}\nnodelist {\n"
-            .to_owned();
+fn config(nodes: usize, realtime: bool) -> String {
+    let sched = if realtime { "yes" } else { "no" };
+    let mut text = format!(
+        "totem {{
+ version: 2
+ cluster_name: perf
+ transport: udpu
+ netmtu: 8900
+ crypto_cipher: none
+ crypto_hash: none
+}}
+system {{
+ sched_rr: {sched}
+}}
+logging {{
+ to_syslog: no
+ to_stderr: yes
+}}
+nodelist {{
+"
+    );
     for i in 0..nodes {
         let (ip, id) = (addr(i), i + 1);
         let _ = writeln!(text, " node {{\n  ring0_addr: {ip}\n  nodeid: {id}\n  name: n{i}\n }}");
@@ -212,7 +217,7 @@ mod tests {
 
     #[test]
     fn a_configuration_has_every_node_and_balanced_braces() {
-        let text = config(3);
+        let text = config(3, false);
         assert!(text.contains("ring0_addr: 10.77.0.3\n  nodeid: 3"), "{text}");
         assert_eq!(text.matches('{').count(), text.matches('}').count());
         // Corosync takes nothing after an opening brace.
