@@ -2,6 +2,8 @@
 
 pub mod engine;
 pub mod member;
+pub mod outcome;
 pub mod parent;
 pub mod perf;
 pub mod report;
+pub mod svg;

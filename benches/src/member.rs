@@ -1,8 +1,16 @@
 //! A member process of a measurement.
 
+pub(crate) mod cpg;
 mod replica;
+mod rpc;
+mod span;
+mod udp;
 
-use crate::report::{Figures, Line, Percentiles, print, usage, wall_ns};
+pub(crate) use replica::VALUE;
+pub use rpc::Wanted;
+use span::Span;
+
+use crate::report::{Figures, Gap, Line, Percentiles, histogram, print, wall_ns};
 use anyhow::Context as _;
 use gcs::{
     endpoint::Event,
@@ -15,6 +23,14 @@ use std::{
     thread,
     time::Duration,
 };
+
+/// The shortest time without a delivery that is noted, in nanoseconds.
+pub(crate) const SMALLEST_GAP: u64 = 200_000;
+/// How many are noted; later ones are not.
+const MOST_GAPS: usize = 20_000;
+
+/// About how many latencies of each sender are noted a second, in open loop.
+const SAMPLES_PER_SECOND: u64 = 50_000;
 
 /// What a member does once all are there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -30,6 +46,13 @@ pub enum Job {
     },
     /// Only receive.
     Listen,
+    /// Serve requests to the group, and call it with so many calls under way.
+    Call {
+        /// How many replies a call waits for.
+        wanted: Wanted,
+        /// Calls under way; 0: only serve.
+        in_flight: usize,
+    },
     /// Do not even look at what was delivered.
     Ignore,
     /// Be a replica of a map. The first fills it; then all write.
@@ -41,11 +64,33 @@ pub enum Job {
     },
 }
 
+/// What carries the messages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum System {
+    /// A group of this toolkit.
+    Gcs,
+    /// Corosync's closed process groups.
+    Cpg {
+        /// The process number of the daemon of this member.
+        daemon: u32,
+    },
+    /// Datagrams, from the first member to the others.
+    Udp {
+        /// Their size in bytes.
+        datagram: usize,
+    },
+}
+
 /// A member's settings.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Settings {
     /// Its name.
     pub name: String,
+    /// What carries the messages.
+    pub system: System,
+    /// The command that starts this program where the member is to run; nothing: here.
+    #[serde(skip)]
+    pub enter: Vec<String>,
     /// Its address.
     pub bind: SocketAddr,
     /// Everybody's addresses.
@@ -91,8 +136,14 @@ impl Settings {
 /// The group cannot be started, or this process is out of it before the end.
 pub fn main(settings: &Settings) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    match settings.system {
+        System::Cpg { .. } => return cpg::run(settings),
+        System::Udp { datagram } => return runtime.block_on(udp::run(settings, datagram)),
+        System::Gcs => {}
+    }
     match settings.job {
         Job::Replica { fill, rate } => runtime.block_on(replica::run(settings, fill, rate)),
+        Job::Call { wanted, in_flight } => runtime.block_on(rpc::run(settings, wanted, in_flight)),
         _ => runtime.block_on(run(settings)),
     }
 }
@@ -101,20 +152,38 @@ struct Meter {
     delivered: u64,
     last: u64,
     longest: u64,
+    gaps: Vec<Gap>,
     latency: Histogram<u64>,
-    /// Whether each message's latency is noted, or that of the first of each batch.
-    all: bool,
+    /// The latency of one in so many messages is noted; 0: of the first of each batch.
+    stride: usize,
+    /// How many to pass over until then.
+    pass: usize,
     mine: u64,
+    views: u64,
 }
 
 async fn run(args: &Settings) -> anyhow::Result<()> {
     let (group, mut events) = args.builder()?.start().await?;
-    let all = matches!(args.job, Job::Steady { .. });
-    let mut m = Meter { delivered: 0, last: 0, longest: 0, latency: histogram()?, all, mine: 0 };
+    let stride = match args.job {
+        Job::Steady { rate } => usize::try_from(rate / SAMPLES_PER_SECOND)?.max(1),
+        _ => 0,
+    };
+    let mut m = Meter {
+        delivered: 0,
+        last: 0,
+        longest: 0,
+        gaps: Vec::new(),
+        latency: histogram()?,
+        stride,
+        pass: 0,
+        mine: 0,
+        views: 0,
+    };
     while group.view().is_none_or(|v| v.view.len() < args.expect) {
         let event = events.next().await.context("the group ended")?;
         m.take(&event);
     }
+    m.views = 0;
     match args.job {
         Job::Flood => {
             tokio::spawn(flood(group.clone(), args.payload));
@@ -122,30 +191,31 @@ async fn run(args: &Settings) -> anyhow::Result<()> {
         Job::Steady { rate } => steady(group.clone(), args.payload, rate),
         _ => {}
     }
-    // A second to get going, then the measurement.
-    let begin = wall_ns() + 1_000_000_000;
-    let end = begin + (args.seconds * 1e9) as u64;
-    let mut cpu = None;
+    let mut span = Span::new(args);
     let mut batch = Vec::new();
     match args.job {
         Job::PingPong => ping(&group, args.payload).await?,
-        Job::Ignore => tokio::time::sleep(Duration::from_nanos(end - wall_ns())).await,
+        Job::Ignore => {
+            tokio::time::sleep(span.left(wall_ns())).await;
+            span.begins(wall_ns());
+            tokio::time::sleep(span.left(wall_ns())).await;
+        }
         _ => {}
     }
     loop {
         batch.clear();
-        let left = end.saturating_sub(wall_ns());
-        if left == 0 {
+        let now = wall_ns();
+        if span.is_over(now) {
             break;
         }
-        let wait = tokio::time::timeout(Duration::from_nanos(left), events.next_batch(&mut batch)).await;
-        if let Ok(more) = wait {
-            anyhow::ensure!(more, "the group ended");
-        }
-        if cpu.is_none() && wall_ns() >= begin {
-            cpu = Some((usage().0, wall_ns()));
+        if span.begins(now) {
             (m.delivered, m.longest, m.last) = (0, 0, 0);
             m.latency.reset();
+            m.gaps.clear();
+        }
+        let wait = tokio::time::timeout(span.left(now), events.next_batch(&mut batch)).await;
+        if let Ok(more) = wait {
+            anyhow::ensure!(more, "the group ended");
         }
         let mine = m.mine;
         batch.iter().for_each(|e| m.take(e));
@@ -153,16 +223,13 @@ async fn run(args: &Settings) -> anyhow::Result<()> {
             ping(&group, args.payload).await?;
         }
     }
-    let (cpu0, since) = cpu.unwrap_or((0.0, begin));
-    let (cpu1, rss_mib) = usage();
     let figures = Figures {
         delivered: m.delivered,
-        seconds: (wall_ns() - since) as f64 / 1e9,
-        cpu: cpu1 - cpu0,
         latency_us: (!m.latency.is_empty()).then(|| Percentiles::of(&m.latency)),
-        later_us: None,
+        views: m.views,
         longest_gap_ms: m.longest as f64 / 1e6,
-        rss_mib,
+        gaps: m.gaps,
+        ..span.figures()
     };
     print(&Line::Done(figures));
     // The others measure to their own end: go on receiving until the parent ends this process.
@@ -170,15 +237,15 @@ async fn run(args: &Settings) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn histogram() -> anyhow::Result<Histogram<u64>> {
-    Histogram::new_with_bounds(1, 60_000_000_000, 3).context("histogram bounds")
-}
-
 /// A message that says when it was due.
 fn message(payload: usize, due: u64) -> Vec<u8> {
     let mut message = vec![0; payload];
-    message[..8].copy_from_slice(&due.to_le_bytes());
+    stamp(&mut message, due);
     message
+}
+
+fn stamp(message: &mut [u8], due: u64) {
+    message[..8].copy_from_slice(&due.to_le_bytes());
 }
 
 async fn ping(group: &Group, payload: usize) -> anyhow::Result<()> {
@@ -186,25 +253,34 @@ async fn ping(group: &Group, payload: usize) -> anyhow::Result<()> {
 }
 
 async fn flood(group: Group, payload: usize) -> anyhow::Result<()> {
-    let batch = (16_384 / payload).clamp(1, 128);
+    let batch = batch_of(payload);
+    let mut message = message(payload, 0);
     loop {
-        let message = message(payload, wall_ns());
+        message[..8].copy_from_slice(&wall_ns().to_le_bytes());
         group.cast_batch(&vec![&message; batch]).await?;
     }
 }
 
-/// Open loop, on a thread of its own: what is late is stamped with the time at which it was due.
+/// Open loop, on a thread of its own: what is late is stamped with the time at which it was due, and cast with
+/// whatever else is.
 fn steady(group: Group, payload: usize, rate: u64) {
     let handle = tokio::runtime::Handle::current();
     thread::spawn(move || {
         let mut pace = Pace::new(rate);
+        let mut messages = vec![message(payload, 0); batch_of(payload)];
         loop {
-            let due = pace.next();
-            if handle.block_on(group.cast(&message(payload, due))).is_err() {
+            let due = pace.late(messages.len());
+            messages.iter_mut().zip(&due).for_each(|(m, due)| stamp(m, *due));
+            if handle.block_on(group.cast_batch(&messages[..due.len()])).is_err() {
                 return;
             }
         }
     });
+}
+
+/// How many messages are cast at a time.
+fn batch_of(payload: usize) -> usize {
+    (16_384 / payload).clamp(1, 128)
 }
 
 /// Times at even distances.
@@ -219,9 +295,13 @@ impl Pace {
         Self { start: wall_ns(), rate: rate.max(1), count: 0 }
     }
 
+    fn due(&self) -> u64 {
+        self.start + (u128::from(self.count) * 1_000_000_000 / u128::from(self.rate)) as u64
+    }
+
     /// Waits for the next time that something is due, unless it is past; that time.
     fn next(&mut self) -> u64 {
-        let due = self.start + self.count * 1_000_000_000 / self.rate;
+        let due = self.due();
         self.count += 1;
         let now = wall_ns();
         if due > now {
@@ -229,27 +309,51 @@ impl Pace {
         }
         due
     }
+
+    /// The same, and up to `most` times in all that are past.
+    fn late(&mut self, most: usize) -> Vec<u64> {
+        let mut due = vec![self.next()];
+        let now = wall_ns();
+        while due.len() < most && self.due() <= now {
+            due.push(self.due());
+            self.count += 1;
+        }
+        due
+    }
 }
 
 impl Meter {
+    fn note(&mut self, message: &[u8], now: u64) {
+        if let Some(due) = message.first_chunk() {
+            self.latency.saturating_record(now.saturating_sub(u64::from_le_bytes(*due)).max(1));
+        }
+    }
+
     fn take(&mut self, event: &Event) {
         match event {
             Event::View(v) => {
                 let members = v.view.members.iter().map(|m| m.name.to_string()).collect();
                 print(&Line::View { at: wall_ns(), members });
                 self.mine = 0;
+                self.views += 1;
             }
             Event::Messages(messages) => {
                 let now = wall_ns();
-                if self.last != 0 {
-                    self.longest = self.longest.max(now - self.last);
+                let ns = if self.last == 0 { 0 } else { now - self.last };
+                self.longest = self.longest.max(ns);
+                if ns >= SMALLEST_GAP && self.gaps.len() < MOST_GAPS {
+                    self.gaps.push(Gap { end: now, ns });
                 }
                 self.last = now;
                 self.delivered += u64::from(messages.count);
-                for m in messages.iter().take(if self.all { usize::MAX } else { 1 }) {
-                    if let Some(sent) = m.first_chunk() {
-                        let _ = self.latency.record(now.saturating_sub(u64::from_le_bytes(*sent)).max(1));
-                    }
+                if self.stride == 0 {
+                    messages.iter().take(1).for_each(|m| self.note(m, now));
+                } else {
+                    let noted = messages.iter().skip(self.pass).step_by(self.stride);
+                    noted.for_each(|m| self.note(m, now));
+                    let count = messages.count as usize;
+                    let over = count.saturating_sub(self.pass).next_multiple_of(self.stride);
+                    self.pass = (self.pass + over).saturating_sub(count);
                 }
                 self.mine += 1;
             }

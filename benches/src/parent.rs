@@ -36,7 +36,16 @@ impl Process {
     /// # Errors
     /// The process cannot be started.
     pub fn start(settings: &Settings) -> anyhow::Result<Self> {
-        let mut child = Command::new(std::env::current_exe()?)
+        let exe = std::env::current_exe()?;
+        let mut command = match &settings.enter[..] {
+            [] => Command::new(exe),
+            [first, rest @ ..] => {
+                let mut command = Command::new(first);
+                command.args(rest).arg(exe);
+                command
+            }
+        };
+        let mut child = command
             .arg("member")
             .arg(serde_json::to_string(settings)?)
             .stdout(Stdio::piped())
@@ -97,6 +106,38 @@ impl Process {
     pub fn signal(&self, signal: &str) -> anyhow::Result<()> {
         Command::new("kill").args([signal, &self.child.id().to_string()]).status()?;
         Ok(())
+    }
+}
+
+/// Other programs. Dropping this kills them.
+#[derive(Default)]
+pub struct Daemons(Vec<Child>);
+
+impl Drop for Daemons {
+    fn drop(&mut self) {
+        for d in &mut self.0 {
+            let _ = d.kill();
+            let _ = d.wait();
+        }
+    }
+}
+
+impl Daemons {
+    /// Starts one more; what it prints is lost.
+    ///
+    /// # Errors
+    /// It cannot be started.
+    pub fn start(&mut self, command: &mut Command) -> anyhow::Result<()> {
+        let quiet = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        let child = quiet.spawn();
+        self.0
+            .push(child.with_context(|| format!("cannot be started: {}", command.get_program().display()))?);
+        Ok(())
+    }
+
+    /// Their process numbers.
+    pub fn ids(&self) -> impl Iterator<Item = u32> {
+        self.0.iter().map(Child::id)
     }
 }
 

@@ -1,5 +1,6 @@
 //! What member processes print, a JSON object a line, and the clock that they share with their parent.
 
+use anyhow::Context as _;
 use hdrhistogram::Histogram;
 use serde::{Deserialize, Serialize};
 
@@ -40,10 +41,23 @@ pub struct Figures {
     pub latency_us: Option<Percentiles>,
     /// The same, once a member more is there, where that is what is measured.
     pub later_us: Option<Percentiles>,
+    /// Views after the first.
+    pub views: u64,
     /// The longest time between two deliveries, in milliseconds.
     pub longest_gap_ms: f64,
+    /// Long times between two deliveries.
+    pub gaps: Vec<Gap>,
     /// The largest resident memory, in MiB.
     pub rss_mib: f64,
+}
+
+/// A time between two deliveries.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub struct Gap {
+    /// When it ended, in nanoseconds on the machine's wall clock.
+    pub end: u64,
+    /// Its length in nanoseconds.
+    pub ns: u64,
 }
 
 /// A histogram in five numbers.
@@ -76,6 +90,14 @@ impl Percentiles {
     }
 }
 
+/// An empty histogram of nanoseconds, up to a minute.
+///
+/// # Errors
+/// None in practice: the bounds are fixed.
+pub fn histogram() -> anyhow::Result<Histogram<u64>> {
+    Histogram::new_with_bounds(1, 60_000_000_000, 3).context("histogram bounds")
+}
+
 /// Nanoseconds on the machine's wall clock: comparable between processes of one machine.
 #[must_use]
 #[expect(clippy::disallowed_methods, reason = "a benchmark reads clocks")]
@@ -84,17 +106,30 @@ pub fn wall_ns() -> u64 {
     u64::try_from(now.as_nanos()).unwrap_or(u64::MAX)
 }
 
-/// CPU seconds of this process so far, and its largest resident memory in MiB.
+/// CPU seconds of a process (`self`, or its number) so far, and its largest resident memory in MiB.
 #[must_use]
-pub fn usage() -> (f64, f64) {
-    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
-    // Fields 14 and 15, counted after the command's closing parenthesis: user and system time in ticks of 10 ms.
-    let after = stat.rsplit(')').next().unwrap_or("");
-    let ticks: u64 = after.split_whitespace().skip(11).take(2).filter_map(|f| f.parse::<u64>().ok()).sum();
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+pub fn usage(process: &str) -> (f64, f64) {
+    let read = |file: &str| std::fs::read_to_string(format!("/proc/{process}/{file}")).unwrap_or_default();
+    let status = read("status");
     let peak = status.lines().find_map(|l| l.strip_prefix("VmHWM:"));
     let kib: f64 = peak.and_then(|l| l.trim().trim_end_matches("kB").trim().parse().ok()).unwrap_or(0.0);
-    (ticks as f64 / 100.0, kib / 1024.0)
+    // Two lower bounds: one in ticks of 10 ms, one in nanoseconds without the threads that have ended.
+    ((ticks(&read("stat")) / 100.0).max(nanoseconds(process) / 1e9), kib / 1024.0)
+}
+
+/// Fields 14 and 15 of `stat`, counted after the command's closing parenthesis: user and system time.
+fn ticks(stat: &str) -> f64 {
+    let after = stat.rsplit(')').next().unwrap_or("");
+    after.split_whitespace().skip(11).take(2).filter_map(|f| f.parse::<f64>().ok()).sum()
+}
+
+fn nanoseconds(process: &str) -> f64 {
+    let Ok(threads) = std::fs::read_dir(format!("/proc/{process}/task")) else { return 0.0 };
+    let of = |dir: std::path::PathBuf| {
+        let line = std::fs::read_to_string(dir.join("schedstat")).ok()?;
+        line.split_whitespace().next()?.parse::<f64>().ok()
+    };
+    threads.filter_map(|t| of(t.ok()?.path())).sum()
 }
 
 /// Prints a line for the parent.

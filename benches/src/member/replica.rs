@@ -1,7 +1,7 @@
 //! A member that is a replica of a map and writes at a steady rate.
 
-use super::{Pace, Settings, histogram};
-use crate::report::{Figures, Line, Percentiles, print, usage, wall_ns};
+use super::{Pace, Settings, Span};
+use crate::report::{Figures, Line, Percentiles, histogram, print, wall_ns};
 use anyhow::Context as _;
 use gcs::blocks::map::Map;
 use std::{sync::Arc, time::Duration};
@@ -9,7 +9,8 @@ use tokio::sync::{Semaphore, mpsc};
 
 /// Operations under way while the map is filled.
 const FILLING: usize = 256;
-const VALUE: usize = 1024;
+/// The size of a value.
+pub(crate) const VALUE: usize = 1024;
 
 /// A write: when it was due, and how long it took in nanoseconds from then until it was answered.
 type Sample = (u64, u64);
@@ -90,18 +91,19 @@ async fn measure(
     map: &Map,
     mut samples: mpsc::UnboundedReceiver<Sample>,
 ) -> anyhow::Result<()> {
-    let begin = wall_ns() + 1_000_000_000;
-    let end = begin + (settings.seconds * 1e9) as u64;
+    let mut span = Span::new(settings);
     let (mut before, mut later) = (histogram()?, histogram()?);
-    let (mut last, mut longest, mut cpu) = (begin, 0, usage().0);
+    let (mut last, mut longest) = (0, 0);
     while let Some((due, took)) = samples.recv().await {
         let now = due + took;
-        if due < begin {
-            cpu = usage().0;
-            continue;
+        if span.begins(due) {
+            last = due;
         }
-        if due >= end {
+        if span.is_over(due) {
             break;
+        }
+        if last == 0 {
+            continue;
         }
         let joined = map.replica().view().is_some_and(|v| v.view.len() > settings.expect);
         let h = if joined { &mut later } else { &mut before };
@@ -109,15 +111,13 @@ async fn measure(
         longest = longest.max(now.saturating_sub(last));
         last = now;
     }
-    let (cpu1, rss_mib) = usage();
     print(&Line::Done(Figures {
         delivered: before.len() + later.len(),
-        seconds: settings.seconds,
-        cpu: cpu1 - cpu,
         latency_us: Some(Percentiles::of(&before)),
         later_us: Some(Percentiles::of(&later)),
+        views: u64::from(!later.is_empty()),
         longest_gap_ms: longest as f64 / 1e6,
-        rss_mib,
+        ..span.figures()
     }));
     std::future::pending().await
 }

@@ -1,7 +1,7 @@
 //! A steady load while the machine is busy with other work: how many members are excluded for nothing.
 
 use super::Common;
-use crate::{member::Job, report::Line};
+use crate::{member::Job, outcome::Outcome};
 
 /// Its arguments.
 #[derive(clap::Args)]
@@ -16,11 +16,11 @@ pub struct Args {
     rate: u64,
 }
 
-/// Runs it and prints the result.
+/// Runs it.
 ///
 /// # Errors
 /// A member did not start, or said nothing in time.
-pub fn run(Args { common: c, burn, rate }: &Args) -> anyhow::Result<()> {
+pub fn run(Args { common: c, burn, rate }: &Args) -> anyhow::Result<Outcome> {
     for _ in 0..*burn {
         std::thread::spawn(|| {
             let mut x = 1_u64;
@@ -30,25 +30,9 @@ pub fn run(Args { common: c, burn, rate }: &Args) -> anyhow::Result<()> {
         });
     }
     let processes = c.start(|_| Job::Steady { rate: *rate })?;
-    let mut views = 0;
-    let mut gap: f64 = 0.0;
-    for p in &processes {
-        loop {
-            match p.line(c.patience())? {
-                Line::View { .. } => views += 1,
-                Line::Done(f) => {
-                    gap = gap.max(f.longest_gap_ms);
-                    break;
-                }
-                Line::Filled | Line::Ready { .. } => {}
-            }
-        }
-    }
-    println!(
-        "{} members, {:.0} s, {burn} threads of other work: {} view changes after the first, longest gap {gap:.0} ms",
-        c.members,
-        c.seconds,
-        views - processes.len()
-    );
-    Ok(())
+    let outcome = c.collect("calm", &processes)?;
+    let views: u64 = outcome.members.iter().map(|m| m.view_changes).sum();
+    let gap = outcome.members.iter().map(|m| m.longest_gap_ms).fold(0.0, f64::max);
+    let outcome = outcome.with("view_changes", views as f64).with("longest_gap_ms", gap);
+    Ok(outcome.with("other_threads", *burn as f64).with("rate_per_s", *rate as f64))
 }

@@ -1,7 +1,14 @@
-//! The coordinator is killed (or stopped) under load: time until every survivor has the next view.
+//! The coordinator is killed (or stopped), or a member joins, under a steady stream: time until every member that stays
+//! has the next view, and how long the stream stops at each of them.
 
 use super::Common;
-use crate::{member::Job, report::wall_ns};
+use crate::{
+    member::{Job, Settings},
+    outcome::Outcome,
+    parent::{Process, free_addrs},
+    report::{Percentiles, histogram, wall_ns},
+};
+use anyhow::Context as _;
 use std::time::Duration;
 
 /// Its arguments.
@@ -11,49 +18,67 @@ pub struct Args {
     common: Common,
     /// How often.
     #[arg(long, default_value_t = 10)]
-    times: usize,
+    rounds: usize,
     /// SIGSTOP instead of SIGKILL: the host falls silent.
     #[arg(long)]
     stop: bool,
+    /// A member joins; nobody is killed.
+    #[arg(long, conflicts_with = "stop")]
+    join: bool,
     /// Messages a second from each member meanwhile.
     #[arg(long, default_value_t = 10_000)]
     rate: u64,
 }
 
-/// Runs it and prints the result.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Runs it.
 ///
 /// # Errors
 /// A member did not start, or said nothing in time.
-pub fn run(Args { common, times, stop, rate }: &Args) -> anyhow::Result<()> {
-    let c = Common { seconds: 3600.0, ..common.clone() };
-    let mut took = Vec::new();
-    for round in 0..*times {
-        let mut processes = c.start(|_| Job::Steady { rate: *rate })?;
+pub fn run(Args { common, rounds, stop, join, rate }: &Args) -> anyhow::Result<Outcome> {
+    // Members measure from one second after the first view on; what happens, happens half a second later.
+    let c = Common { seconds: if *stop { 3.0 } else { 2.0 }, ..common.clone() };
+    let (mut took, mut gaps) = (histogram()?, histogram()?);
+    for round in 0..*rounds {
+        let settings = c.settings(|_| Job::Steady { rate: *rate })?;
+        let mut processes: Vec<_> = settings.iter().map(Process::start).collect::<Result<_, _>>()?;
         for p in &processes {
-            p.view(c.members, Duration::from_secs(20))?;
+            p.view(c.members, PATIENCE)?;
         }
         std::thread::park_timeout(Duration::from_millis(1500));
-        let victim = processes.remove(0);
-        let killed = wall_ns();
-        victim.signal(if *stop { "-STOP" } else { "-KILL" })?;
-        let mut last = 0;
+        let at = wall_ns();
+        let changed = if *join {
+            let bind = free_addrs(1)?[0];
+            let joiner = Settings { name: "joiner".to_owned(), bind, expect: 0, ..settings[0].clone() };
+            Process::start(&Settings { job: Job::Listen, ..joiner })?
+        } else {
+            let victim = processes.remove(0);
+            victim.signal(if *stop { "-STOP" } else { "-KILL" })?;
+            victim
+        };
+        let size = if *join { c.members + 1 } else { c.members - 1 };
+        let views: Vec<_> = processes.iter().map(|p| p.view(size, PATIENCE)).collect::<Result<_, _>>()?;
+        let last = views.iter().map(|(at, _)| *at).max().context("nobody stays")?;
+        took.record(last.saturating_sub(at).max(1))?;
         for p in &processes {
-            let (at, _) = p.view(c.members - 1, Duration::from_secs(20))?;
-            last = last.max(at);
+            let figures = p.figures(c.patience())?;
+            // The ones that overlap the change.
+            let gap = figures.gaps.iter().filter(|g| g.end >= at && g.end.saturating_sub(g.ns) <= last);
+            let longest = gap.map(|g| g.ns).max().unwrap_or(crate::member::SMALLEST_GAP);
+            gaps.record(longest)?;
         }
-        let ms = last.saturating_sub(killed) as f64 / 1e6;
-        println!("round {round}: {ms:.1} ms");
-        took.push(ms);
+        eprintln!("round {round}: {:.1} ms", last.saturating_sub(at) as f64 / 1e6);
+        drop(changed);
     }
-    took.sort_by(f64::total_cmp);
-    println!(
-        "{} of the coordinator of {}, {} messages/s each: view at all survivors after ms min {:.1} median {:.1} max {:.1}",
-        if *stop { "SIGSTOP" } else { "SIGKILL" },
-        c.members,
-        rate,
-        took[0],
-        took[took.len() / 2],
-        took[took.len() - 1]
-    );
-    Ok(())
+    let mut outcome = Outcome::new("failover", &c).with("rate_per_s", *rate as f64);
+    outcome.label = match (*join, *stop) {
+        (true, _) => "a member joins",
+        (_, true) => "SIGSTOP of the coordinator",
+        _ => "SIGKILL of the coordinator",
+    }
+    .to_owned();
+    outcome.times.insert("view_at_all_us", Percentiles::of(&took));
+    outcome.times.insert("gap_at_each_us", Percentiles::of(&gaps));
+    Ok(outcome.with("rounds", *rounds as f64))
 }

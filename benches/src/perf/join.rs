@@ -2,9 +2,10 @@
 
 use super::Common;
 use crate::{
-    member::{Job, Settings},
+    member::{Job, Settings, VALUE},
+    outcome::Outcome,
     parent::{Process, free_addrs},
-    report::{Line, Percentiles, wall_ns},
+    report::{Line, wall_ns},
 };
 use std::{thread, time::Duration};
 
@@ -24,16 +25,15 @@ pub struct Args {
 /// How long the longest of these steps may take: to fill the state, to transfer it.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// Runs it and prints the result.
+/// Runs it.
 ///
 /// # Errors
 /// A member did not start, or said nothing in time.
-pub fn run(Args { common, state, rate }: &Args) -> anyhow::Result<()> {
-    let c = Common { stack: "total+uniform".to_owned(), ..common.clone() };
+pub fn run(Args { common, state, rate }: &Args) -> anyhow::Result<Outcome> {
+    let c = Common { stack: vec!["total+uniform".to_owned()], payload: VALUE, ..common.clone() };
     let each = rate / c.members as u64;
     let settings = c.settings(|i| Job::Replica { fill: if i == 0 { *state } else { 0 }, rate: each })?;
     let members: Vec<_> = settings.iter().map(Process::start).collect::<Result<_, _>>()?;
-    println!("filling {state} MiB");
     while !matches!(members[0].line(PATIENCE)?, Line::Filled) {}
     // A third of the time without, the rest with the joiner.
     thread::park_timeout(Duration::from_secs_f64(1.0 + c.seconds / 3.0));
@@ -42,27 +42,14 @@ pub fn run(Args { common, state, rate }: &Args) -> anyhow::Result<()> {
     let joiner = Settings { name: "joiner".to_owned(), bind, expect: 0, job, ..settings[0].clone() };
     let started = wall_ns();
     let joiner = Process::start(&joiner)?;
-    loop {
+    let (at, keys) = loop {
         if let Line::Ready { at, keys } = joiner.line(PATIENCE)? {
-            let s = (at - started) as f64 / 1e9;
-            println!("the joiner has the state, {keys} keys, after {s:.2} s: {:.0} MiB/s", *state as f64 / s);
-            break;
+            break (at, keys);
         }
-    }
-    for p in &members {
-        let f = p.figures(c.patience() + PATIENCE)?;
-        let show = |p: Option<Percentiles>| {
-            let p = p.unwrap_or_default();
-            format!(
-                "{} writes, ms p50 {:.2} p99 {:.2} max {:.1}",
-                p.count,
-                p.p50 / 1e3,
-                p.p99 / 1e3,
-                p.max / 1e3
-            )
-        };
-        println!("{}: before the join {}; from then on {}", p.name, show(f.latency_us), show(f.later_us));
-        println!("    longest time without an answer {:.1} ms, peak {:.0} MiB", f.longest_gap_ms, f.rss_mib);
-    }
-    Ok(())
+    };
+    let s = (at - started) as f64 / 1e9;
+    let patient = Common { seconds: c.seconds + PATIENCE.as_secs_f64(), ..c.clone() };
+    let outcome = Outcome { work: c, ..patient.collect("join", &members)? };
+    let outcome = outcome.with("rate_per_s", *rate as f64).with("keys", keys as f64);
+    Ok(outcome.with("transfer_s", s).with("transfer_mib_per_s", *state as f64 / s))
 }

@@ -1,7 +1,7 @@
 //! One message in flight, from one member: time until it is delivered to its sender.
 
 use super::Common;
-use crate::member::Job;
+use crate::{member::Job, outcome::Outcome};
 use anyhow::Context as _;
 
 /// Its arguments.
@@ -14,17 +14,19 @@ pub struct Args {
     sender: usize,
 }
 
-/// Runs it and prints the result.
+/// Runs it.
 ///
 /// # Errors
 /// A member did not start, or said nothing in time.
-pub fn run(Args { common: c, sender }: &Args) -> anyhow::Result<()> {
-    let processes = c.start(|i| if i == *sender { Job::PingPong } else { Job::Listen })?;
-    let figures = processes.get(*sender).context("no such sender")?.figures(c.patience())?;
-    let l = figures.latency_us.context("nothing was delivered")?;
-    println!(
-        "{} members, {}, {} B, sender {}: {} round trips, us p50 {:.1} p99 {:.1} p99.9 {:.1} max {:.0}",
-        c.members, c.stack, c.payload, sender, l.count, l.p50, l.p99, l.p999, l.max
-    );
-    Ok(())
+pub fn run(Args { common, sender }: &Args) -> anyhow::Result<Outcome> {
+    measure(common, *sender)
+}
+
+/// One measurement, with the sender of this rank.
+pub(super) fn measure(c: &Common, sender: usize) -> anyhow::Result<Outcome> {
+    let processes = c.start(|i| if i == sender { Job::PingPong } else { Job::Listen })?;
+    let mut outcome = c.collect("latency", &processes)?.totalled().with("sender", sender as f64);
+    let l = outcome.members.get(sender).context("no such sender")?.latency_us;
+    outcome.times.insert("round_trip_us", l.context("nothing was delivered")?);
+    Ok(outcome)
 }

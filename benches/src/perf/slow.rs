@@ -1,10 +1,7 @@
 //! One member does not read what is delivered to it, or is stopped again and again: rates, and memory at all.
 
 use super::Common;
-use crate::{
-    member::Job,
-    report::{Line, wall_ns},
-};
+use crate::{member::Job, outcome::Outcome, report::wall_ns};
 use std::{thread, time::Duration};
 
 /// Its arguments.
@@ -17,11 +14,11 @@ pub struct Args {
     stop_ms: Option<u64>,
 }
 
-/// Runs it and prints the result.
+/// Runs it.
 ///
 /// # Errors
 /// A member did not start, or said nothing in time.
-pub fn run(Args { common: c, stop_ms }: &Args) -> anyhow::Result<()> {
+pub fn run(Args { common: c, stop_ms }: &Args) -> anyhow::Result<Outcome> {
     let last = c.members - 1;
     let slow = if stop_ms.is_some() { Job::Flood } else { Job::Ignore };
     let processes = c.start(|i| if i == last { slow } else { Job::Flood })?;
@@ -32,22 +29,6 @@ pub fn run(Args { common: c, stop_ms }: &Args) -> anyhow::Result<()> {
         processes[last].signal("-CONT")?;
         thread::park_timeout(Duration::from_millis(1000_u64.saturating_sub(ms)));
     }
-    for p in &processes {
-        let mut views = 0;
-        let f = loop {
-            match p.line(c.patience())? {
-                Line::View { .. } => views += 1,
-                Line::Done(f) => break f,
-                Line::Filled | Line::Ready { .. } => {}
-            }
-        };
-        println!(
-            "{}: {:.0} messages/s, {} view changes, peak {:.0} MiB",
-            p.name,
-            f.delivered as f64 / f.seconds,
-            usize::saturating_sub(views, 1),
-            f.rss_mib
-        );
-    }
-    Ok(())
+    let outcome = c.collect("slow", &processes)?.totalled();
+    Ok(outcome.with("stopped_ms_per_s", stop_ms.unwrap_or(0) as f64))
 }

@@ -1,7 +1,7 @@
 //! Members cast as fast as the group takes it.
 
 use super::Common;
-use crate::{member::Job, report::Figures};
+use crate::{member::Job, outcome::Outcome};
 
 /// Its arguments.
 #[derive(clap::Args)]
@@ -11,41 +11,26 @@ pub struct Args {
     /// How many members cast, the ones of the highest ranks; all if not given.
     #[arg(long)]
     senders: Option<usize>,
+    /// Messages a second of each sender, timed from when each was due; as fast as the group takes it if not given.
+    #[arg(long)]
+    rate: Option<u64>,
 }
 
-/// Runs it and prints the result.
+/// Runs it.
 ///
 /// # Errors
 /// A member did not start, or said nothing in time.
-pub fn run(Args { common: c, senders }: &Args) -> anyhow::Result<()> {
-    let senders = senders.unwrap_or(c.members);
-    let processes = c.start(|i| if i + senders >= c.members { Job::Flood } else { Job::Listen })?;
-    let figures: Vec<Figures> =
-        processes.iter().map(|p| p.figures(c.patience())).collect::<Result<_, _>>()?;
-    let cpu: f64 = figures.iter().map(|f| f.cpu).sum();
-    let mut rates = Vec::new();
-    for (p, f) in processes.iter().zip(&figures) {
-        let rate = f.delivered as f64 / f.seconds;
-        rates.push(rate);
-        let l = f.latency_us.unwrap_or_default();
-        println!(
-            "{}: {:.0} messages/s, {:.1} MB/s, latency us p50 {:.0} p99 {:.0}, peak {:.0} MiB",
-            p.name,
-            rate,
-            rate * c.payload as f64 / 1e6,
-            l.p50,
-            l.p99,
-            f.rss_mib
-        );
-    }
-    let delivered = figures[0].delivered as f64;
-    println!(
-        "{} members, {senders} of them sending, {}, {} B: {:.0} messages/s at the slowest member, {:.2} CPU s per million messages in all",
-        c.members,
-        c.stack,
-        c.payload,
-        rates.iter().copied().fold(f64::INFINITY, f64::min),
-        cpu / delivered * 1e6
-    );
-    Ok(())
+pub fn run(Args { common, senders, rate }: &Args) -> anyhow::Result<Outcome> {
+    measure(common, senders.unwrap_or(common.members), *rate)
+}
+
+/// One measurement: so many senders, each at a rate or as fast as it can.
+pub(super) fn measure(c: &Common, senders: usize, rate: Option<u64>) -> anyhow::Result<Outcome> {
+    let job = rate.map_or(Job::Flood, |rate| Job::Steady { rate });
+    let processes = c.start(|i| if i + senders >= c.members { job } else { Job::Listen })?;
+    let outcome = c.collect("throughput", &processes)?.totalled().with("senders", senders as f64);
+    Ok(match rate {
+        Some(rate) => outcome.with("offered_per_s", rate as f64 * senders as f64),
+        None => outcome,
+    })
 }
