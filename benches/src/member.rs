@@ -10,7 +10,10 @@ pub(crate) use replica::VALUE;
 pub use rpc::Wanted;
 use span::Span;
 
-use crate::report::{Figures, Gap, Line, Percentiles, histogram, print, wall_ns};
+use crate::{
+    parent::end_with_parent,
+    report::{Figures, Gap, Line, Percentiles, histogram, print, wall_ns},
+};
 use anyhow::Context as _;
 use gcs::{
     endpoint::Event,
@@ -135,6 +138,7 @@ impl Settings {
 /// # Errors
 /// The group cannot be started, or this process is out of it before the end.
 pub fn main(settings: &Settings) -> anyhow::Result<()> {
+    end_with_parent();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     match settings.system {
         System::Cpg { .. } => return cpg::run(settings),
@@ -160,6 +164,8 @@ struct Meter {
     pass: usize,
     mine: u64,
     views: u64,
+    /// In the view that the last event told of.
+    members: usize,
 }
 
 async fn run(args: &Settings) -> anyhow::Result<()> {
@@ -178,8 +184,9 @@ async fn run(args: &Settings) -> anyhow::Result<()> {
         pass: 0,
         mine: 0,
         views: 0,
+        members: 0,
     };
-    while group.view().is_none_or(|v| v.view.len() < args.expect) {
+    while m.views == 0 || m.members < args.expect {
         let event = events.next().await.context("the group ended")?;
         m.take(&event);
     }
@@ -336,6 +343,7 @@ impl Meter {
                 print(&Line::View { at: wall_ns(), members });
                 self.mine = 0;
                 self.views += 1;
+                self.members = v.view.len();
             }
             Event::Messages(messages) => {
                 let now = wall_ns();

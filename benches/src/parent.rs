@@ -7,7 +7,7 @@ use crate::{
 use anyhow::Context as _;
 use gcs::net::unused_addr;
 use std::{
-    io::{BufRead, BufReader},
+    io::{BufRead, BufReader, Read as _},
     net::{Ipv4Addr, SocketAddr},
     process::{Child, Command, Stdio},
     sync::mpsc,
@@ -15,7 +15,7 @@ use std::{
     time::Duration,
 };
 
-/// A member process. Dropping it kills it.
+/// A member process. Dropping it kills it, and it ends when this process does.
 pub struct Process {
     child: Child,
     /// Its name.
@@ -48,6 +48,7 @@ impl Process {
         let mut child = command
             .arg("member")
             .arg(serde_json::to_string(settings)?)
+            .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
             .context("a member cannot be started")?;
@@ -107,6 +108,15 @@ impl Process {
         Command::new("kill").args([signal, &self.child.id().to_string()]).status()?;
         Ok(())
     }
+}
+
+/// Ends this process when the one that started it has ended, however it did: it holds the other end of standard input.
+pub fn end_with_parent() {
+    thread::spawn(|| {
+        let mut end = [0];
+        let _ = std::io::stdin().read(&mut end);
+        std::process::exit(130);
+    });
 }
 
 /// Other programs. Dropping this kills them.

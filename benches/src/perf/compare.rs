@@ -7,6 +7,7 @@ use super::{
 };
 use crate::{
     outcome::{Outcome, Short},
+    parent::end_with_parent,
     report::wall_ns,
 };
 use std::fmt::Write as _;
@@ -114,7 +115,7 @@ pub fn run(args: &Args) -> anyhow::Result<Option<Outcome>> {
     let mut notes = Vec::new();
     let mut bridge = args.inside;
     if args.inside {
-        site::end_with_parent();
+        end_with_parent();
         if let Err(e) = site::build(args.common.members) {
             notes.push(format!("No bridge: {e}."));
             bridge = false;

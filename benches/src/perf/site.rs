@@ -11,7 +11,6 @@ use crate::{
 use anyhow::{Context as _, bail, ensure};
 use std::{
     fmt::Write as _,
-    io::Read as _,
     net::{IpAddr, Ipv4Addr, SocketAddr},
     process::{Command, Stdio},
     sync::atomic::{AtomicU16, Ordering},
@@ -96,15 +95,6 @@ pub(super) fn again_inside(argument: &str) -> anyhow::Result<()> {
     drop(held);
     ensure!(status.success(), "the comparison failed: {status}");
     Ok(())
-}
-
-/// Ends this process, and with it its namespaces, when the one that started it has ended.
-pub(super) fn end_with_parent() {
-    thread::spawn(|| {
-        let mut end = [0];
-        let _ = std::io::stdin().read(&mut end);
-        std::process::exit(130);
-    });
 }
 
 /// Sets up so many network namespaces, joined by a bridge.

@@ -4,7 +4,7 @@
 use super::{Common, site};
 use crate::{
     outcome::{Outcome, Short},
-    parent::{Daemons, free_addrs},
+    parent::{Daemons, end_with_parent, free_addrs},
     report::{Percentiles, histogram, usage, wall_ns},
 };
 use anyhow::{Context as _, bail, ensure};
@@ -154,7 +154,7 @@ pub fn run(args: &Args) -> anyhow::Result<Option<Outcome>> {
         ensure!(site::is_possible(), "this needs root, `ip` and `unshare`");
         return site::again_inside("--inside").map(|()| None);
     }
-    site::end_with_parent();
+    end_with_parent();
     site::build(0)?;
     let c = &args.common;
     let systems = [System::GcsKv, System::Etcd, System::Redis];

@@ -56,7 +56,12 @@ pub fn run(Args { common, over, out }: &Args) -> anyhow::Result<Outcome> {
         sweep.parts.extend(points.into_iter().map(|(_, o)| o));
     }
     let [x, y] = axes(*over);
-    let title = format!("{} members, {} B, {} s each", common.members, common.payload, common.seconds);
+    let fixed = [
+        (over != &Over::Members).then(|| format!("{} members", common.members)),
+        (over != &Over::Payload).then(|| format!("{} B", common.payload)),
+        Some(format!("{} s each", common.seconds)),
+    ];
+    let title = fixed.into_iter().flatten().collect::<Vec<_>>().join(", ");
     std::fs::write(out, chart(&title, x, y, &curves))
         .with_context(|| format!("writing {}", out.display()))?;
     let json = out.with_extension("json");
