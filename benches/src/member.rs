@@ -1,11 +1,13 @@
 //! A member process of a measurement.
 
 pub(crate) mod cpg;
+mod lossy;
 mod replica;
 mod rpc;
 mod span;
 mod udp;
 
+use lossy::Lossy;
 pub(crate) use replica::VALUE;
 pub use rpc::Wanted;
 use span::Span;
@@ -31,6 +33,9 @@ use std::{
 pub(crate) const SMALLEST_GAP: u64 = 200_000;
 /// How many are noted; later ones are not.
 const MOST_GAPS: usize = 20_000;
+
+/// A thread that sleeps for less wakes up later than it should, and spends a core on that.
+const SHORTEST_SLEEP: u64 = 100_000;
 
 /// About how many latencies of each sender are noted a second, in open loop.
 const SAMPLES_PER_SECOND: u64 = 50_000;
@@ -114,6 +119,10 @@ pub struct Settings {
     pub window: Option<usize>,
     /// Where to multicast.
     pub multicast: Option<SocketAddrV4>,
+    /// The network's MTU, if it is not the usual one.
+    pub mtu: Option<usize>,
+    /// How many of 100 datagrams get lost.
+    pub loss: f64,
 }
 
 impl Settings {
@@ -124,7 +133,10 @@ impl Settings {
             .contacts(self.contacts.clone())
             .stack(gcs_stacks::named(&self.stack)?)
             .busy_poll(self.busy_poll)
-            .multicast(self.multicast);
+            .multicast(self.multicast)
+            .mtu(self.mtu);
+        let builder =
+            if self.loss > 0.0 { builder.transport(Lossy::bind(self.bind, self.loss)?) } else { builder };
         let builder = match self.window {
             Some(kib) => builder.window_bytes(kib << 10),
             None => builder,
@@ -306,13 +318,13 @@ impl Pace {
         self.start + (u128::from(self.count) * 1_000_000_000 / u128::from(self.rate)) as u64
     }
 
-    /// Waits for the next time that something is due, unless it is past; that time.
+    /// Waits for the next time that something is due, unless it is past, at least [`SHORTEST_SLEEP`]; that time.
     fn next(&mut self) -> u64 {
         let due = self.due();
         self.count += 1;
         let now = wall_ns();
         if due > now {
-            thread::park_timeout(Duration::from_nanos(due - now));
+            thread::park_timeout(Duration::from_nanos((due - now).max(SHORTEST_SLEEP)));
         }
         due
     }

@@ -19,7 +19,7 @@
 //!   the queue's first, and not all of it was sent.
 //! * **Bounds**: the queue: callers stop casting at `Up::Credit(false)`, which comes when it exceeds a quarter of the
 //!   window; it holds that and one more batch. Reassembly: one message for each sender, of `MAX_MESSAGE` at most, and room for
-//!   [`RESERVE`] bytes of it at once, and then as it arrives.
+//!   `RESERVE` bytes of it at once, and then as it arrives.
 //! * **Leaves** order, repair and the decision when to send to the layers below.
 //!
 //! A batch that fills most of a frame becomes its payload without being copied; smaller ones are copied into a frame

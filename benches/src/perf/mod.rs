@@ -50,6 +50,9 @@ pub struct Common {
     /// An IPv4 multicast address to use, such as 239.192.0.1:7400.
     #[arg(long)]
     pub multicast: Option<SocketAddrV4>,
+    /// How many of 100 datagrams every member loses.
+    #[arg(long, default_value_t = 0.0)]
+    pub loss: f64,
     /// Where members run.
     #[arg(skip)]
     #[serde(skip)]
@@ -81,6 +84,8 @@ impl Common {
             busy_poll: self.busy_poll,
             window: self.window,
             multicast: self.multicast,
+            mtu: None,
+            loss: self.loss,
         });
         let mut settings: Vec<_> = settings.collect();
         self.site.adapt(&mut settings);

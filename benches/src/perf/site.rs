@@ -18,7 +18,7 @@ use std::{
 };
 
 /// The interfaces' limit: what Corosync and many data centres use.
-const MTU: &str = "9000";
+const MTU: usize = 9000;
 /// In the namespaces, a directory in memory that is gone with them.
 pub(super) const FILES: &str = "/run";
 const CONFIG: &str = "/run/corosync.conf";
@@ -58,6 +58,7 @@ impl Site {
             };
             s.enter = words.split(' ').map(str::to_owned).collect();
             s.bind = addrs[i];
+            s.mtu = Some(MTU);
             s.contacts.clone_from(&addrs);
         }
     }

@@ -32,8 +32,10 @@ enum Over {
     Members,
     /// Senders, 1 to all members.
     Senders,
-    /// The window of a sender, 64 KiB to 16 MiB.
+    /// The window of a sender, 128 KiB to 16 MiB; the largest process is drawn.
     Window,
+    /// How many of 100 datagrams every member loses, 0 to 10.
+    Loss,
 }
 
 /// A point: where it is, and what was measured there.
@@ -77,18 +79,21 @@ fn points(c: &Common, over: Over) -> anyhow::Result<Vec<Point>> {
     };
     let point = |x: u32| -> anyhow::Result<Point> {
         let n = x as usize;
-        let changed = match over {
+        let (at, changed, senders, rate) = match over {
             Over::Rate => {
                 let offered = most * f64::from(x) / 100.0;
-                let each = (offered / c.members as f64) as u64;
-                return Ok((offered, measured(c, c.members, Some(each))?));
+                (offered, c.clone(), c.members, Some((offered / c.members as f64) as u64))
             }
-            Over::Senders => return Ok((f64::from(x), measured(c, n, None)?)),
-            Over::Payload => Common { payload: n, ..c.clone() },
-            Over::Members => Common { members: n, ..c.clone() },
-            Over::Window => Common { window: Some(n), ..c.clone() },
+            Over::Senders => (x.into(), c.clone(), n, None),
+            Over::Payload => (x.into(), Common { payload: n, ..c.clone() }, c.members, None),
+            Over::Members => (x.into(), Common { members: n, ..c.clone() }, n, None),
+            Over::Window => (x.into(), Common { window: Some(n), ..c.clone() }, c.members, None),
+            Over::Loss => {
+                let percent = f64::from(x) / 10.0;
+                (percent, Common { loss: percent, ..c.clone() }, c.members, None)
+            }
         };
-        Ok((f64::from(x), measured(&changed, changed.members, None)?))
+        Ok((at, measured(&changed, senders, rate)?))
     };
     values(over, c.members).into_iter().map(point).collect()
 }
@@ -99,10 +104,12 @@ fn measured(c: &Common, senders: usize, rate: Option<u64>) -> anyhow::Result<Out
     let (found, p99) = (o.value("messages_per_s").unwrap_or(0.0), worst(&o, |p| p.p99));
     let offered = o.value("offered_per_s").map_or(String::new(), |r| format!(", {r:.0}/s offered"));
     eprintln!(
-        "{} {} members, {senders} senders, {} B{offered}: {found:.0} messages/s, p99 {} us",
+        "{} {} members, {senders} senders, {} B, window {} KiB, loss {} %{offered}: {found:.0} messages/s, p99 {} us",
         c.stack.join(" "),
         c.members,
         c.payload,
+        c.window.map_or("default".to_owned(), |w| w.to_string()),
+        c.loss,
         Short(p99)
     );
     Ok(o)
@@ -114,7 +121,8 @@ fn values(over: Over, members: usize) -> Vec<u32> {
         Over::Payload => (2..=11).map(|e| 4_u32.pow(e)).collect(),
         Over::Members => vec![2, 3, 4, 5, 6, 8, 12, 16],
         Over::Senders => (1..=u32::try_from(members).unwrap_or(1)).collect(),
-        Over::Window => (3..=7).map(|e| 4_u32.pow(e)).collect(),
+        Over::Window => (7..=14).map(|e| 2_u32.pow(e)).collect(),
+        Over::Loss => vec![0, 1, 3, 10, 20, 50, 100],
     }
 }
 
@@ -131,7 +139,11 @@ fn axes(over: Over) -> [Axis; 2] {
         ],
         Over::Members => [Axis { label: "members", log: false }, rate],
         Over::Senders => [Axis { label: "senders", log: false }, rate],
-        Over::Window => [Axis { label: "window of a sender, KiB", log: true }, rate],
+        Over::Window => [
+            Axis { label: "window of a sender, KiB", log: true },
+            Axis { label: "peak memory of the largest process, MiB", log: false },
+        ],
+        Over::Loss => [Axis { label: "datagrams lost at each member, %", log: false }, rate],
     }
 }
 
@@ -142,6 +154,7 @@ fn lines(over: Over) -> Vec<Line> {
     match over {
         Over::Rate => vec![(" p50", |o| worst(o, |p| p.p50)), (" p99", |o| worst(o, |p| p.p99))],
         Over::Payload => vec![("", |o| o.value("mb_per_s").unwrap_or(0.0))],
+        Over::Window => vec![("", |o| o.members.iter().map(|m| m.peak_mib).fold(0.0, f64::max))],
         _ => vec![("", |o| o.value("messages_per_s").unwrap_or(0.0))],
     }
 }

@@ -46,6 +46,9 @@ pub struct Args {
     /// An IPv4 multicast address for what goes to all members; those that it does not reach are sent to one by one.
     #[arg(long, value_name = "ADDR:PORT")]
     pub multicast: Option<SocketAddrV4>,
+    /// The MTU of the network between the members, for jumbo frames. Default: 1500, and more on loopback.
+    #[arg(long, value_name = "BYTES")]
+    pub mtu: Option<usize>,
     /// Addresses of members, or of those who will be; one's own does no harm.
     #[arg(long, value_name = "ADDR:PORT", value_delimiter = ',')]
     pub contact: Vec<SocketAddr>,

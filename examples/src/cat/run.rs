@@ -98,6 +98,7 @@ async fn run(args: Args) -> Result<(), Failure> {
     let mut builder = Group::builder(&args.group)
         .bind(args.bind)
         .multicast(args.multicast)
+        .mtu(args.mtu)
         .contacts(args.contact)
         .stack(gcs_stacks::named(&args.stack)?)
         .tune(move |c| c.join_timeout_ms = timeout_ms);

@@ -38,6 +38,9 @@ pub struct Args {
     /// An IPv4 multicast address for what goes to all replicas; those that it does not reach are sent to one by one.
     #[arg(long)]
     multicast: Option<SocketAddrV4>,
+    /// The MTU of the network between the replicas, for jumbo frames. Default: 1500, and more on loopback.
+    #[arg(long)]
+    mtu: Option<usize>,
     /// Addresses of replicas to ask at the start, this one's own among them or not.
     #[arg(long, value_delimiter = ',')]
     contact: Vec<SocketAddr>,
@@ -78,6 +81,7 @@ async fn run(args: Args) -> anyhow::Result<()> {
         .member_name(&args.name.unwrap_or_else(|| args.bind.to_string()))
         .bind(args.bind)
         .multicast(args.multicast)
+        .mtu(args.mtu)
         .contacts(args.contact)
         .stack(gcs_stacks::named("total+uniform")?);
     builder = match args.expect {

@@ -34,7 +34,11 @@ pub struct Config {
     /// How members watch each other.
     pub watch: Watch,
     /// How many bytes of its own frames a member may have under way, not yet taken by every receiver's application.
+    /// Less where [`Self::receive_bytes`] asks for it.
     pub window_bytes: usize,
+    /// How many bytes of datagrams wait at a member until it looks at them; more get lost. The other members together have
+    /// no more than that under way, if their windows can be so small. The builder asks the transport.
+    pub receive_bytes: usize,
     /// How many bytes of messages a joiner keeps back while it receives the state, before it slows the group down.
     pub backlog_bytes: usize,
     /// Whether to come back as a new incarnation after having been excluded.
@@ -56,10 +60,17 @@ impl Config {
             state_transfer: false,
             watch: Watch::default(),
             window_bytes: 1 << 20,
+            receive_bytes: usize::MAX,
             backlog_bytes: 256 << 20,
             rejoin: true,
             join_timeout_ms: None,
         }
+    }
+
+    /// How many bytes of its own frames a member may have under way in a view of `members`.
+    pub(super) fn window(&self, members: usize) -> usize {
+        let share = self.receive_bytes / members.saturating_sub(1).max(1);
+        self.window_bytes.min(share.max(SMALLEST_WINDOW))
     }
 
     /// Whether the settings make sense.
@@ -83,12 +94,15 @@ impl Config {
         if w.heartbeat_ms == 0 || w.lease_ms >= w.silence_ms || w.silence_ms < 3 * w.heartbeat_ms {
             return Err(ConfigError::Watch);
         }
-        if self.window_bytes < 256 << 10 {
+        if self.window_bytes < SMALLEST_WINDOW {
             return Err(ConfigError::Window);
         }
         Ok(())
     }
 }
+
+/// Room for the largest frame, and for others while it is on its way.
+const SMALLEST_WINDOW: usize = 96 << 10;
 
 /// A setting that makes no sense.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -109,6 +123,6 @@ pub enum ConfigError {
     #[error("time-outs must be: lease_ms < silence_ms, and silence_ms at least three times heartbeat_ms")]
     Watch,
     /// The window.
-    #[error("window_bytes must be at least 256 KiB")]
+    #[error("window_bytes must be at least 96 KiB")]
     Window,
 }

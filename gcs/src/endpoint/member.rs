@@ -94,7 +94,7 @@ impl Member {
             group: core.tag,
             now,
             mtu: core.mtu,
-            window_bytes: core.config.window_bytes,
+            window_bytes: core.config.window(view.len()),
             watch: core.config.watch,
             seed: core.rng.next_u64(),
         };

@@ -39,6 +39,7 @@ pub struct Builder {
     tune: Vec<Change>,
     transport: Option<Box<dyn Transport>>,
     multicast: Option<SocketAddrV4>,
+    mtu: Option<usize>,
     queue_bytes: usize,
     busy_poll: bool,
     seed: Option<u64>,
@@ -79,6 +80,7 @@ impl Builder {
             tune: Vec::new(),
             transport: None,
             multicast: None,
+            mtu: None,
             queue_bytes: 8 << 20,
             busy_poll: false,
             seed: None,
@@ -178,6 +180,13 @@ impl Builder {
         self
     }
 
+    /// The MTU of the network between the members, in bytes, all headers included: 9000 where it carries jumbo frames.
+    /// Default: 1500, and more on loopback.
+    pub fn mtu(mut self, bytes: impl Into<Option<usize>>) -> Self {
+        self.mtu = bytes.into();
+        self
+    }
+
     /// A transport other than UDP. Deaths are then noticed by silence only, and [`Self::bind`] is not used.
     pub fn transport(mut self, transport: impl Transport) -> Self {
         self.transport = Some(Box::new(transport));
@@ -206,13 +215,14 @@ impl Builder {
         }
         let (transport, listener) = match self.transport.take() {
             Some(transport) => (transport, None),
-            None => bind(self.bind.ok_or(StartError::NoAddress)?, self.multicast)?,
+            None => self.open(self.bind.ok_or(StartError::NoAddress)?)?,
         };
         let addr = transport.local_addr();
         let name = self.name.take().unwrap_or_else(|| addr.to_string());
         let mut config = Config::new(&self.group, &name, stack);
         config.contacts = std::mem::take(&mut self.contacts);
         config.bootstrap = self.bootstrap;
+        config.receive_bytes = transport.receive_bytes();
         for change in self.tune.drain(..) {
             change(&mut config);
         }
@@ -264,27 +274,28 @@ impl Builder {
             Err(_) => Err(StartError::Thread(io::ErrorKind::BrokenPipe.into())),
         }
     }
-}
 
-/// A UDP socket and a TCP listener at the same port.
-fn bind(
-    addr: SocketAddr,
-    multicast: Option<SocketAddrV4>,
-) -> Result<(Box<dyn Transport>, Option<TcpListener>), BindError> {
-    let mut attempts = if addr.port() == 0 { PORT_ATTEMPTS } else { 1 };
-    loop {
-        let udp = Udp::bind(addr)?;
-        attempts -= 1;
-        match liveness::listen(udp.local_addr()) {
-            Ok(listener) => {
-                let transport: Box<dyn Transport> = match multicast {
-                    Some(group) => Box::new(Multicast::new(udp, group)?),
-                    None => Box::new(udp),
-                };
-                return Ok((transport, Some(listener)));
+    /// A UDP socket and a TCP listener at the same port.
+    fn open(&self, addr: SocketAddr) -> Result<(Box<dyn Transport>, Option<TcpListener>), BindError> {
+        let mut attempts = if addr.port() == 0 { PORT_ATTEMPTS } else { 1 };
+        loop {
+            let udp = Udp::bind(addr)?;
+            let udp = match self.mtu {
+                Some(bytes) => udp.with_mtu(bytes)?,
+                None => udp,
+            };
+            attempts -= 1;
+            match liveness::listen(udp.local_addr()) {
+                Ok(listener) => {
+                    let transport: Box<dyn Transport> = match self.multicast {
+                        Some(group) => Box::new(Multicast::new(udp, group)?),
+                        None => Box::new(udp),
+                    };
+                    return Ok((transport, Some(listener)));
+                }
+                Err(BindError::Busy { .. }) if attempts > 0 => {}
+                Err(e) => return Err(e),
             }
-            Err(BindError::Busy { .. }) if attempts > 0 => {}
-            Err(e) => return Err(e),
         }
     }
 }

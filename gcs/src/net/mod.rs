@@ -47,6 +47,11 @@ pub trait Transport: Send + 'static {
     /// The largest datagram that is carried well, in bytes. Larger ones, up to 60 KiB, are possible but dear.
     fn mtu(&self) -> usize;
 
+    /// How many bytes of datagrams wait until they are received; what exceeds them gets lost.
+    fn receive_bytes(&self) -> usize {
+        usize::MAX
+    }
+
     /// Counters.
     fn stats(&self) -> TransportStats;
 }
@@ -91,6 +96,11 @@ pub enum BindError {
          IPv4 address"
     )]
     Multicast(SocketAddrV4),
+    /// An MTU that no network has.
+    #[error(
+        "an MTU of {0} bytes is not possible: give that of the network between the members, 1280 to 65536"
+    )]
+    Mtu(usize),
     /// Anything else.
     #[error("cannot bind to {addr} ({protocol}): {source}")]
     System {

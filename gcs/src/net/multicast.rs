@@ -159,6 +159,10 @@ impl Transport for Multicast {
         self.udp.mtu()
     }
 
+    fn receive_bytes(&self) -> usize {
+        self.udp.receive_bytes()
+    }
+
     fn stats(&self) -> TransportStats {
         let udp = self.udp.stats();
         TransportStats {

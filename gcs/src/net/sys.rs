@@ -34,6 +34,12 @@ pub(super) fn enlarge_buffers(socket: &UdpSocket, bytes: usize) {
     }
 }
 
+/// How many bytes of datagrams wait at the socket to be received. The system counts its own overhead, for which it doubles
+/// what was asked for.
+pub(super) fn receive_buffer(socket: &UdpSocket) -> usize {
+    SockRef::from(socket).recv_buffer_size().map_or(0, |bytes| bytes / 2)
+}
+
 /// Lets the system fragment datagrams that are larger than the path carries, instead of refusing them.
 pub(super) fn allow_fragments(socket: &UdpSocket) {
     #[cfg(target_os = "linux")]

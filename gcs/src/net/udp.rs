@@ -8,13 +8,15 @@ use std::{
     io::{self, IoSlice},
     iter,
     net::{SocketAddr, UdpSocket},
-    ops::Range,
+    ops::{Range, RangeInclusive},
     task::{Context, Poll},
 };
 
 /// The largest datagram on loopback that one system call carries without fragments, with room for headers.
 pub const LOOPBACK_MTU: usize = 60 << 10;
 const ETHERNET_MTU: usize = 1500;
+/// What IPv6 asks of every link, and what links have at most.
+const MTUS: RangeInclusive<usize> = 1280..=65_536;
 /// Segmentation offload: the kernel's limits on one train.
 const TRAIN_BYTES: usize = 64_000;
 const TRAIN_COUNT: usize = 64;
@@ -49,6 +51,17 @@ impl Udp {
         Self::open(addr).map_err(|e| BindError::new(addr, "UDP", e))
     }
 
+    /// The MTU of the network between the members, in bytes, instead of that of loopback or else Ethernet's 1500.
+    ///
+    /// # Errors
+    /// [`BindError::Mtu`].
+    pub fn with_mtu(self, bytes: usize) -> Result<Self, BindError> {
+        if !MTUS.contains(&bytes) {
+            return Err(BindError::Mtu(bytes));
+        }
+        Ok(Self { mtu: (bytes - headers(self.addr)).min(LOOPBACK_MTU), ..self })
+    }
+
     pub(super) fn socket(&self) -> &UdpSocket {
         self.inlet.socket()
     }
@@ -57,8 +70,7 @@ impl Udp {
         let inlet = Inlet::new(UdpSocket::bind(addr)?)?;
         sys::allow_fragments(inlet.socket());
         let addr = inlet.socket().local_addr()?;
-        let headers = if addr.is_ipv4() { 28 } else { 48 };
-        let mtu = if addr.ip().is_loopback() { LOOPBACK_MTU } else { ETHERNET_MTU - headers };
+        let mtu = if addr.ip().is_loopback() { LOOPBACK_MTU } else { ETHERNET_MTU - headers(addr) };
         Ok(Self {
             offload: inlet.offload(),
             inlet,
@@ -119,6 +131,11 @@ impl Udp {
             }
         }
     }
+}
+
+/// The bytes of IP's and UDP's headers.
+fn headers(addr: SocketAddr) -> usize {
+    if addr.is_ipv4() { 28 } else { 48 }
 }
 
 /// Orders the datagrams of a batch into messages: for each run of datagrams with the same destinations, all of it to the
@@ -194,6 +211,10 @@ impl Transport for Udp {
 
     fn mtu(&self) -> usize {
         self.mtu
+    }
+
+    fn receive_bytes(&self) -> usize {
+        sys::receive_buffer(self.inlet.socket())
     }
 
     fn stats(&self) -> TransportStats {
