@@ -115,6 +115,8 @@ pub struct Settings {
     pub seconds: f64,
     /// Poll instead of sleeping.
     pub busy_poll: bool,
+    /// Whether the endpoint has a thread of its own.
+    pub own_thread: bool,
     /// The window of a sender, in KiB.
     pub window: Option<usize>,
     /// Where to multicast.
@@ -133,6 +135,7 @@ impl Settings {
             .contacts(self.contacts.clone())
             .stack(gcs_stacks::named(&self.stack)?)
             .busy_poll(self.busy_poll)
+            .own_thread(self.own_thread)
             .multicast(self.multicast)
             .mtu(self.mtu);
         let builder =

@@ -43,6 +43,9 @@ pub struct Common {
     /// Poll instead of sleeping.
     #[arg(long)]
     pub busy_poll: bool,
+    /// Run each endpoint in its application's thread instead of one of its own.
+    #[arg(long)]
+    pub one_thread: bool,
     /// The window of a sender, in KiB; the default of the library if not given.
     #[arg(long)]
     #[serde(rename = "window_kib")]
@@ -82,6 +85,7 @@ impl Common {
             payload: self.payload.max(8),
             seconds: self.seconds,
             busy_poll: self.busy_poll,
+            own_thread: !self.one_thread,
             window: self.window,
             multicast: self.multicast,
             mtu: None,

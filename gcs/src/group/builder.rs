@@ -8,7 +8,7 @@ use crate::{
     net::{BindError, Transport, liveness, liveness::Liveness, multicast::Multicast, udp::Udp},
     runtime::{
         clock::{self, Clock},
-        driver::{Driver, Engine, State},
+        driver::{Driver, Engine, Polling, State},
         shared::Shared,
     },
     stack::Blueprint,
@@ -42,6 +42,7 @@ pub struct Builder {
     mtu: Option<usize>,
     queue_bytes: usize,
     busy_poll: bool,
+    own_thread: bool,
     seed: Option<u64>,
 }
 
@@ -83,6 +84,7 @@ impl Builder {
             mtu: None,
             queue_bytes: 8 << 20,
             busy_poll: false,
+            own_thread: true,
             seed: None,
         }
     }
@@ -167,6 +169,14 @@ impl Builder {
         self
     }
 
+    /// Whether the endpoint has a thread of its own. Default: yes. Without, it is a task of the runtime that
+    /// [`Self::start`] is called in: a message changes threads twice less, but what holds up the runtime holds up
+    /// the endpoint, and the others exclude who is silent for long.
+    pub fn own_thread(mut self, on: bool) -> Self {
+        self.own_thread = on;
+        self
+    }
+
     /// Whether the endpoint's thread polls instead of sleeping: lower latency for a whole core.
     pub fn busy_poll(mut self, on: bool) -> Self {
         self.busy_poll = on;
@@ -242,32 +252,37 @@ impl Builder {
         let shared = Arc::new(Shared::new(Clock::start(), self.queue_bytes));
         let keep = Arc::new(Keep(Arc::clone(&shared)));
         let group = Group::new(Arc::clone(&keep), transport.local_addr());
-        let (tag, busy_poll) = (GroupTag::of(&self.group), self.busy_poll);
-        let (ready, started) = oneshot::channel();
-        let body = move || {
-            let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
-                Ok(runtime) => runtime,
-                Err(e) => return drop(ready.send(Err(e))),
-            };
-            runtime.block_on(async move {
-                let (tx, gone) = mpsc::unbounded_channel();
-                let liveness =
-                    listener.map(|l| Liveness::start(l, tag, engine.me(), tx)).transpose().and_then(|l| {
-                        transport.start()?;
-                        Ok(l)
-                    });
-                match liveness {
-                    Ok(liveness) => {
-                        let _ = ready.send(Ok(()));
-                        let state = State::default();
-                        Driver { engine, transport, liveness, gone, shared, busy_poll, state }.run().await;
-                    }
-                    Err(e) => drop(ready.send(Err(e))),
-                }
-            });
+        let tag = GroupTag::of(&self.group);
+        let polling = match (self.busy_poll, self.own_thread) {
+            (false, _) => Polling::Sleep,
+            (true, true) => Polling::Spin,
+            (true, false) => Polling::Share,
         };
-        let name = format!("gcs {}", self.group);
-        thread::Builder::new().name(name).spawn(body).map_err(StartError::Thread)?;
+        let (ready, started) = oneshot::channel();
+        let drive = async move {
+            let (tx, gone) = mpsc::unbounded_channel();
+            let liveness =
+                listener.map(|l| Liveness::start(l, tag, engine.me(), tx)).transpose().and_then(|l| {
+                    transport.start()?;
+                    Ok(l)
+                });
+            match liveness {
+                Ok(liveness) => {
+                    let _ = ready.send(Ok(()));
+                    let state = State::default();
+                    Driver { engine, transport, liveness, gone, shared, polling, state }.run().await;
+                }
+                Err(e) => drop(ready.send(Err(e))),
+            }
+        };
+        if self.own_thread {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+            let runtime = runtime.map_err(StartError::Thread)?;
+            let thread = thread::Builder::new().name(format!("gcs {}", self.group));
+            thread.spawn(move || runtime.block_on(drive)).map_err(StartError::Thread)?;
+        } else {
+            tokio::spawn(drive);
+        }
         match started.await {
             Ok(Ok(())) => Ok((group, Events::new(keep))),
             Ok(Err(e)) => Err(StartError::Thread(e)),

@@ -22,7 +22,7 @@ use tokio::{
 
 /// How many due deadlines are served before the driver looks at the network again.
 const TICKS: usize = 16;
-/// A polling driver lets other tasks of its thread run after this many empty polls.
+/// A polling driver on a thread of its own lets its helper tasks run after this many empty polls.
 const SPINS: u32 = 64;
 
 /// What is driven: an [`Endpoint`], or a stand-in for it in tests.
@@ -59,8 +59,19 @@ pub(crate) struct Driver<E> {
     pub(crate) liveness: Option<Liveness>,
     pub(crate) gone: mpsc::UnboundedReceiver<MemberId>,
     pub(crate) shared: Arc<Shared>,
-    pub(crate) busy_poll: bool,
+    pub(crate) polling: Polling,
     pub(crate) state: State,
+}
+
+/// How the driver waits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Polling {
+    /// It sleeps until something happens.
+    Sleep,
+    /// It polls without an end, on a thread of its own.
+    Spin,
+    /// It polls in turn with the other tasks of its thread.
+    Share,
 }
 
 /// What the driver remembers between inputs.
@@ -102,10 +113,10 @@ impl<E: Engine> Driver<E> {
                 sleeps_until = self.engine.deadline();
                 sleep.as_mut().reset(self.instant(sleeps_until));
             }
-            if self.busy_poll {
-                self.spin(&mut datagrams, sleeps_until).await;
-            } else {
-                self.wait(&mut datagrams, sleep.as_mut()).await;
+            match self.polling {
+                Polling::Sleep => self.wait(&mut datagrams, sleep.as_mut()).await,
+                Polling::Spin => self.spin(&mut datagrams, sleeps_until, SPINS).await,
+                Polling::Share => self.spin(&mut datagrams, sleeps_until, 1).await,
             }
             if !datagrams.is_empty() {
                 self.input(Input::Datagrams(mem::take(&mut datagrams)));
@@ -133,7 +144,7 @@ impl<E: Engine> Driver<E> {
     }
 
     /// Polls until something happens.
-    async fn spin(&mut self, datagrams: &mut Vec<Datagram>, until: Time) {
+    async fn spin(&mut self, datagrams: &mut Vec<Datagram>, until: Time, at_a_time: u32) {
         let mut spins = 0;
         loop {
             self.transport.try_recv(datagrams);
@@ -147,7 +158,7 @@ impl<E: Engine> Driver<E> {
                 return;
             }
             spins += 1;
-            if spins % SPINS == 0 {
+            if spins % at_a_time == 0 {
                 tokio::task::yield_now().await;
             }
             std::hint::spin_loop();
