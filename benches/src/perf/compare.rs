@@ -148,15 +148,17 @@ fn stacks(c: &Common) -> Vec<String> {
 fn measure(args: &Args, systems: &[System], mut notes: Vec<String>) -> anyhow::Result<Outcome> {
     let mut all = Outcome::new("compare", &args.common).with("rounds", args.rounds as f64);
     let mut failed = Vec::new();
+    // Systems that have no stacks ignore it.
+    let common = Common { stack: stacks(&args.common)[..1].to_vec(), ..args.common.clone() };
     for round in 1..=args.rounds {
         for system in systems {
             eprintln!("round {round}: {}", system.name());
             let mut measured = Vec::new();
             for payload in &args.size {
-                let c = Common { payload: (*payload).max(8), ..args.common.clone() };
+                let c = Common { payload: (*payload).max(8), ..common.clone() };
                 measured.push(system.throughput(&c).map(Some));
             }
-            measured.push(system.latency(&args.common));
+            measured.push(system.latency(&common));
             for outcome in measured {
                 match outcome {
                     Ok(Some(o)) => all.parts.push(Outcome { label: system.name(), ..o }),

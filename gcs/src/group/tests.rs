@@ -56,6 +56,19 @@ fn what_is_cast_is_delivered_in_order_and_leaving_ends_the_stream() {
 }
 
 #[test]
+fn an_idle_driver_sleeps() {
+    runtime().block_on(async {
+        let engine = Loopback::new();
+        let rounds = Arc::clone(&engine.rounds);
+        let (_group, mut events) = loopback_group(Group::builder("g"), engine).await;
+        view(&mut events).await;
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        let rounds = rounds.load(std::sync::atomic::Ordering::Relaxed);
+        assert!(rounds < 50, "{rounds} rounds for five deadlines");
+    });
+}
+
+#[test]
 fn a_slow_application_makes_casts_wait_and_loses_nothing() {
     runtime().block_on(async {
         let (group, mut events) =

@@ -136,7 +136,8 @@ impl<E: Engine> Driver<E> {
             () = poll_fn(|cx| transport.poll_recv(cx, datagrams)) => None,
             () = self.shared.wake.notified() => None,
             () = sleep => None,
-            member = self.gone.recv() => member,
+            // Without liveness connections nobody ever says so.
+            Some(member) = self.gone.recv() => Some(member),
         };
         if let Some(member) = gone {
             self.input(Input::Gone(member));
