@@ -218,7 +218,7 @@ fn table(args: &Args, systems: &[System], parts: &[Outcome], notes: &[String]) -
         for payload in &args.size {
             let of = base.and_then(|b| rate(b, *payload));
             let _ = match (rate(system, *payload), of) {
-                (Some(r), Some(of)) => write!(text, " {r:.0} ({:.2}) |", r / of),
+                (Some(r), Some(of)) => write!(text, " {r:.0} ({}) |", Short(r / of)),
                 (Some(r), None) => write!(text, " {r:.0} |"),
                 (None, _) => write!(text, " – |"),
             };
@@ -255,7 +255,7 @@ mod tests {
         let systems = [gcs.clone(), System::Copy];
         let parts = [part(&gcs, 100.0), part(&gcs, 900.0), part(&gcs, 200.0), part(&System::Copy, 500.0)];
         let text = table(&args, &systems, &parts, &["Nothing else.".to_owned()]);
-        assert!(text.contains("| gcs total, loopback | 200 (1.00) | – | – |"), "{text}");
+        assert!(text.contains("| gcs total, loopback | 200 (1) | – | – |"), "{text}");
         assert!(text.contains("| memcpy, one thread | 500 (2.50) | – | – |"), "{text}");
         assert!(text.contains("Nothing else."), "{text}");
     }

@@ -135,7 +135,7 @@ fn axes(over: Over) -> [Axis; 2] {
         ],
         Over::Payload => [
             Axis { label: "message size, bytes", log: true },
-            Axis { label: "MB/s at the slowest member", log: true },
+            Axis { label: "MB/s at the slowest member", log: false },
         ],
         Over::Members => [Axis { label: "members", log: false }, rate],
         Over::Senders => [Axis { label: "senders", log: false }, rate],
