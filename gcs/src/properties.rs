@@ -27,7 +27,7 @@ impl Properties {
     pub const UNIFORM: Self = Self(1 << 7);
     /// Small messages share frames, large ones are split: the top of every stack.
     pub const MESSAGES: Self = Self(1 << 8);
-    /// Causal order (O2).
+    /// Causal order (O2). A total order that is uniform is causal.
     pub const CAUSAL_ORDER: Self = Self(1 << 9);
     /// Sealed against outsiders.
     pub const ENCRYPTED: Self = Self(1 << 10);
@@ -59,6 +59,12 @@ impl Properties {
     #[must_use]
     pub const fn and(self, other: Self) -> Self {
         Self(self.0 | other.0)
+    }
+
+    /// This set, and what follows from it.
+    #[must_use]
+    pub const fn with_consequences(self) -> Self {
+        if self.contains(Self::TOTAL_ORDER.and(Self::UNIFORM)) { self.and(Self::CAUSAL_ORDER) } else { self }
     }
 
     /// What is in this set and not in `other`.

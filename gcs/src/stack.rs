@@ -80,7 +80,7 @@ impl Blueprint {
             if protocols[..i].iter().any(|q| q.spec().name == spec.name) {
                 return Err(StackError::Twice(spec.name));
             }
-            gives = gives | spec.gives;
+            gives = (gives | spec.gives).with_consequences();
         }
         let missing = REQUIRED.without(gives);
         if !missing.is_empty() {

@@ -1,8 +1,8 @@
 //! Stacks with names.
 
 use crate::{
-    check::Check, flow::Flow, heartbeat::Heartbeat, pack::Pack, reliable::Reliable, sequencer::Sequencer,
-    slots::Slots, uniform::Uniform,
+    causal::Causal, check::Check, flow::Flow, heartbeat::Heartbeat, pack::Pack, reliable::Reliable,
+    sequencer::Sequencer, slots::Slots, uniform::Uniform,
 };
 use gcs::{
     layer::Protocol,
@@ -11,13 +11,17 @@ use gcs::{
 use std::sync::Arc;
 
 /// The names; what orders the frames of all senders; whether delivery is uniform, and whether there are oracles.
-const STACKS: [(&str, Order, bool, bool); 10] = [
+const STACKS: [(&str, Order, bool, bool); 14] = [
     ("fifo", Order::None, false, false),
+    ("causal", Order::Causal, false, false),
+    ("causal+uniform", Order::Causal, true, false),
     ("total", Order::Sequencer, false, false),
     ("total+uniform", Order::Sequencer, true, false),
     ("total-slots", Order::Slots, false, false),
     ("total-slots+uniform", Order::Slots, true, false),
     ("fifo+check", Order::None, false, true),
+    ("causal+check", Order::Causal, false, true),
+    ("causal+uniform+check", Order::Causal, true, true),
     ("total+check", Order::Sequencer, false, true),
     ("total+uniform+check", Order::Sequencer, true, true),
     ("total-slots+check", Order::Slots, false, true),
@@ -28,6 +32,7 @@ const STACKS: [(&str, Order, bool, bool); 10] = [
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Order {
     None,
+    Causal,
     Sequencer,
     Slots,
 }
@@ -49,6 +54,7 @@ pub enum CatalogueError {
 /// The stack with this name:
 ///
 /// * `fifo`: reliable, in each sender's order, virtually synchronous.
+/// * `causal`, `causal+uniform`: and what answers a message is delivered after it.
 /// * `total`: and in one order for all.
 /// * `total+uniform`, also called `uniform`: and what one delivers, all survivors deliver.
 /// * `total-slots`, `total-slots+uniform`: the same promises, kept by slots instead of a sequencer. For groups in which
@@ -85,15 +91,18 @@ fn layers(order: Order, uniform: bool, check: bool) -> Vec<Arc<dyn Protocol>> {
         layers.push(Arc::new(Check::stream()));
     }
     match order {
-        Order::None => {}
+        Order::None | Order::Causal => {}
         Order::Sequencer => layers.push(Arc::new(Sequencer)),
         Order::Slots => layers.push(Arc::new(Slots)),
     }
     if uniform {
         layers.push(Arc::new(Uniform));
     }
-    if check && order != Order::None {
+    if check && matches!(order, Order::Sequencer | Order::Slots) {
         layers.push(Arc::new(Check::order()));
+    }
+    if order == Order::Causal {
+        layers.push(Arc::new(Causal));
     }
     layers.push(Arc::new(Flow::default()));
     layers.push(Arc::new(Pack));
@@ -132,8 +141,9 @@ mod tests {
         let error = named("totl").unwrap_err().to_string();
         assert_eq!(
             error,
-            "there is no stack `totl`; choose one of: fifo, total, total+uniform, total-slots, total-slots+uniform, \
-             fifo+check, total+check, total+uniform+check, total-slots+check, total-slots+uniform+check"
+            "there is no stack `totl`; choose one of: fifo, causal, causal+uniform, total, total+uniform, total-slots, \
+             total-slots+uniform, fifo+check, causal+check, causal+uniform+check, total+check, total+uniform+check, \
+             total-slots+check, total-slots+uniform+check"
         );
     }
 
@@ -141,10 +151,10 @@ mod tests {
         /// The layers above the transport together, with oracles, in one view that ends with the death of a minority.
         #[test]
         fn the_layers_work_together(
-            seed: u64, n in 1_usize..6, order in 0_usize..3, uniform: bool, dead in 0_usize..3,
+            seed: u64, n in 1_usize..6, order in 0_usize..4, uniform: bool, dead in 0_usize..3,
         ) {
-            let order = [Order::None, Order::Sequencer, Order::Slots][order];
-            let total = order != Order::None;
+            let order = [Order::None, Order::Causal, Order::Sequencer, Order::Slots][order];
+            let total = matches!(order, Order::Sequencer | Order::Slots);
             let above = layers(order, uniform, true).split_off(2);
             let (mut rig, mut rng) = (Rig::new(above, n, 600, 10_000, seed), Rng::new(seed));
             let mut cast: Vec<Vec<Vec<u8>>> = vec![Vec::new(); n];

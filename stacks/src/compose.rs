@@ -6,7 +6,8 @@
 //! of the ways that lead to the same properties only the cheapest goes on.
 
 use crate::{
-    flow::Flow, heartbeat::Heartbeat, pack::Pack, reliable::Reliable, sequencer::Sequencer, uniform::Uniform,
+    causal::Causal, flow::Flow, heartbeat::Heartbeat, pack::Pack, reliable::Reliable, sequencer::Sequencer,
+    uniform::Uniform,
 };
 use gcs::{
     layer::Protocol,
@@ -41,7 +42,7 @@ impl Dish {
     }
 
     /// Sets its place: layers stand in the order of their heights. Those on the menu are at 100 (heartbeat), 200
-    /// (reliable), 400 (sequencer), 500 (uniform), 700 (flow) and 900 (pack).
+    /// (reliable), 400 (sequencer), 500 (uniform), 550 (causal), 700 (flow) and 900 (pack).
     #[must_use]
     pub fn at(mut self, height: u16) -> Self {
         self.height = height;
@@ -131,6 +132,7 @@ fn menu(prompt: bool, extra: &[Dish]) -> Vec<Dish> {
         Dish::new(Reliable { prompt }).at(200).cost(10),
         Dish::new(Sequencer).at(Dish::ORDER).cost(20),
         Dish::new(Uniform).at(500).cost(40),
+        Dish::new(Causal).at(550).cost(5),
         Dish::new(Flow::default()).at(700).cost(2),
         Dish::new(Pack).at(900).cost(2),
     ];
@@ -170,7 +172,7 @@ fn choose(all: Properties, menu: Vec<Dish>) -> Result<Vec<Arc<dyn Protocol>>, Co
 impl Way {
     fn with(&self, dish: &Dish) -> Self {
         let mut way = self.clone();
-        way.gives = way.gives | dish.protocol.spec().gives;
+        way.gives = (way.gives | dish.protocol.spec().gives).with_consequences();
         way.cost = way.cost.saturating_add(dish.cost);
         way.layers.push(dish.protocol.clone());
         way
@@ -217,6 +219,9 @@ mod tests {
         for (wanted, name) in [
             (Properties::NONE, "fifo"),
             (Properties::FIFO, "fifo"),
+            (Properties::CAUSAL_ORDER, "causal"),
+            (Properties::CAUSAL_ORDER | Properties::UNIFORM, "causal+uniform"),
+            (Properties::CAUSAL_ORDER | total | Properties::UNIFORM, "uniform"),
             (total, "total"),
             (total | Properties::UNIFORM, "uniform"),
         ] {
@@ -234,20 +239,20 @@ mod tests {
         let error = compose(Properties::ENCRYPTED | Properties::TOTAL_ORDER).unwrap_err().to_string();
         assert_eq!(
             error,
-            "nothing on the menu gives encrypted; on it are: heartbeat, reliable, sequencer, uniform, flow, pack. \
+            "nothing on the menu gives encrypted; on it are: heartbeat, reliable, sequencer, uniform, causal, flow, pack. \
              Add a protocol with `compose_with`"
         );
     }
 
     #[test]
     fn protocols_can_be_added() {
-        let (sealed, causal) = (Properties::ENCRYPTED, Properties::CAUSAL_ORDER);
+        let (sealed, small) = (Properties::ENCRYPTED, Properties::COMPRESSED);
         let extra = [
             Dish::new(Fake("seal", Properties::NONE, sealed)).at(Dish::BOTTOM),
-            Dish::new(Fake("causal", Properties::FIFO | sealed, causal)).at(Dish::ABOVE_RELIABLE),
+            Dish::new(Fake("small", Properties::FIFO | sealed, small)).at(Dish::ABOVE_RELIABLE),
         ];
-        let stack = compose_with(causal, &extra).unwrap();
-        assert_eq!(layers(&stack), ["seal", "heartbeat", "reliable", "causal", "flow", "pack"]);
+        let stack = compose_with(small, &extra).unwrap();
+        assert_eq!(layers(&stack), ["seal", "heartbeat", "reliable", "small", "flow", "pack"]);
         // Nobody wants it: it is not there.
         let stack = compose_with(Properties::NONE, &extra).unwrap();
         assert_eq!(stack.description(), named("fifo").unwrap().description());

@@ -10,6 +10,7 @@
 //! | [`Sequencer`] | reliable, FIFO, virtual synchrony | total order |
 //! | [`Slots`], instead of it | the same | total order |
 //! | [`Uniform`] | reliable, FIFO, stability, virtual synchrony | uniform |
+//! | [`Causal`] | reliable, FIFO, virtual synchrony | causal order |
 //! | [`Flow`] | reliable, FIFO | flow control |
 //! | [`Pack`] | reliable, FIFO | messages |
 //! | [`Check`], anywhere | what it checks | |
@@ -18,6 +19,7 @@
 //! | Name | Layers |
 //! |---|---|
 //! | `fifo` | heartbeat, reliable, flow, pack |
+//! | `causal`, `causal+uniform` | heartbeat, reliable, (uniform,) causal, flow, pack |
 //! | `total` | heartbeat, reliable, sequencer, flow, pack |
 //! | `total+uniform`, `uniform` | heartbeat, reliable, sequencer, uniform, flow, pack |
 //! | `total-slots`, `total-slots+uniform` | the same with slots for sequencer: for groups in which several members send much |
@@ -26,6 +28,7 @@
 //! To write a layer, copy `template.rs`. To have [`compose_with`] use it, put it on the menu as a [`Dish`].
 
 pub mod catalogue;
+pub mod causal;
 pub mod check;
 pub mod compose;
 pub mod flow;
@@ -47,6 +50,7 @@ mod rig;
 mod testkit;
 
 pub use catalogue::{CatalogueError, named, names};
+pub use causal::Causal;
 pub use check::Check;
 pub use compose::{ComposeError, Dish, compose, compose_with};
 pub use flow::{Flow, SlowReceiver};

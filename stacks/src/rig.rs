@@ -179,6 +179,8 @@ pub(crate) struct Rig {
     pub(crate) sent: Vec<usize>,
     rng: Rng,
     header: usize,
+    /// From, to: nothing moves there.
+    cuts: Vec<(usize, usize)>,
     /// From, to.
     links: Vec<Vec<VecDeque<Bytes>>>,
     /// By sender: its stream.
@@ -222,6 +224,7 @@ impl Rig {
             sent: vec![0; 256],
             rng: Rng::new(seed),
             header,
+            cuts: Vec::new(),
             links: vec![vec![VecDeque::new(); n]; n],
             log: vec![Vec::new(); n],
         };
@@ -266,12 +269,23 @@ impl Rig {
         self.down(r, Down::Cast(out));
     }
 
+    /// What `from` sends to `to` waits from now on.
+    pub(crate) fn cut(&mut self, from: usize, to: usize) {
+        self.cuts.push((from, to));
+    }
+
+    /// Ends all cuts.
+    pub(crate) fn heal(&mut self) {
+        self.cuts.clear();
+    }
+
     /// Moves one to four frames of some link; false if there are none anywhere.
     pub(crate) fn step(&mut self, rng: &mut Rng) -> bool {
         let n = self.stacks.len();
         let busy: Vec<_> = (0..n * n)
             .map(|i| (i / n, i % n))
             .filter(|(a, b)| !self.links[*a][*b].is_empty() && self.dead >> b & 1 == 0)
+            .filter(|link| !self.cuts.contains(link))
             .collect();
         if busy.is_empty() {
             return false;

@@ -11,7 +11,7 @@ use gcs::{
     },
     stack::Blueprint,
 };
-use gcs_stacks::{Flow, Heartbeat, Pack, Reliable, Sequencer, Slots, Uniform};
+use gcs_stacks::{Causal, Flow, Heartbeat, Pack, Reliable, Sequencer, Slots, Uniform};
 use std::{collections::BTreeSet, sync::Arc};
 
 /// What is broken.
@@ -68,6 +68,7 @@ const ROWS: &[Row] = &[
     row("D6", true, Node(1, Misbehaviour::CountsAllAsSurvivors, 1), BACK),
     row("D7", false, Node(1, Misbehaviour::IgnoresItself, 1), CALM),
     row("O1", false, Layer("pack", How::Drop, 20, None), ""),
+    row("O2", false, Layer("causal", How::Eager, 1000, None), ""),
     row("O3", true, Layer("sequencer", How::Swap, 20, Some(1)), ""),
     row("O3", true, Layer("slots", How::Swap, 20, Some(1)), ""),
     row("O4", true, Layer("uniform", How::SkipCutTail, 500, None), ""),
@@ -87,6 +88,9 @@ fn setup(total: bool, wrong: Option<Wrong>) -> Setup {
         let slots = matches!(wrong, Some(Layer("slots", ..)));
         let order: Arc<dyn Protocol> = if slots { Arc::new(Slots) } else { Arc::new(Sequencer) };
         layers.extend([order, Arc::new(Uniform)]);
+    }
+    if matches!(wrong, Some(Layer("causal", ..))) {
+        layers.push(Arc::new(Causal));
     }
     layers.extend([Arc::new(Flow::default()) as Arc<dyn Protocol>, Arc::new(Pack)]);
     if let Some(Layer(name, how, per_mille, only_at)) = wrong {

@@ -29,6 +29,16 @@ fn fifo_keeps_its_promises() {
 }
 
 #[test]
+fn causal_keeps_its_promises() {
+    keeps_its_promises("causal+check", 7_000_000);
+}
+
+#[test]
+fn causal_uniform_keeps_its_promises() {
+    keeps_its_promises("causal+uniform+check", 8_000_000);
+}
+
+#[test]
 fn total_keeps_its_promises() {
     keeps_its_promises("total+check", 2_000_000);
 }

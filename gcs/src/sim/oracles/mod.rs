@@ -23,6 +23,7 @@ mod m5;
 mod m6;
 mod m7;
 mod o1;
+mod o2;
 mod o3;
 mod o4;
 mod o5;
@@ -52,6 +53,7 @@ pub use m5::M5;
 pub use m6::M6;
 pub use m7::M7;
 pub use o1::O1;
+pub use o2::O2;
 pub use o3::O3;
 pub use o4::O4;
 pub use o5::O5;
@@ -141,6 +143,9 @@ pub fn for_stack(gives: Properties, state_transfer: bool) -> Vec<Box<dyn Oracle>
         Box::<A2>::default(),
     ];
     let (total, uniform) = (gives.contains(Properties::TOTAL_ORDER), gives.contains(Properties::UNIFORM));
+    if gives.contains(Properties::CAUSAL_ORDER) {
+        all.push(Box::<O2>::default());
+    }
     if total {
         all.push(Box::new(O3::new(uniform)));
     }
