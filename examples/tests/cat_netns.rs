@@ -105,10 +105,8 @@ fn the_coordinator_is_cut_off() {
     assert!(after(a) == after(b), "since it is back it delivers what the others do");
 }
 
-// Fails at present, like the next test. c hears nobody, or not a, so it has to go; but whoever hears c goes on echoing its
-// heartbeats, and so goes on extending the lease that it waits for before it accepts a view without c. All three are
-// wedged by the proposal, and nothing is delivered until the link is mended. Members must not echo whom they want to
-// replace.
+// c hears nobody, or not a, so it has to go; whoever hears c echoes its heartbeats no more once it wants to replace it, or
+// c's lease would never end.
 #[test]
 fn a_member_that_hears_nobody_is_excluded() {
     let Some(net) = Net::new() else { return };

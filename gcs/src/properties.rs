@@ -85,6 +85,12 @@ impl Properties {
         self.0.count_ones()
     }
 
+    /// Every property that has a name.
+    #[must_use]
+    pub const fn all() -> Self {
+        Self((1 << Self::NAMES.len()) - 1)
+    }
+
     /// The property with this name, as `Display` writes it.
     #[must_use]
     pub fn named(name: &str) -> Option<Self> {

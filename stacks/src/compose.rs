@@ -141,6 +141,11 @@ fn menu(prompt: bool, extra: &[Dish]) -> Vec<Dish> {
     menu
 }
 
+/// The protocols on the menu, from the bottom up.
+pub(crate) fn protocols() -> Vec<Arc<dyn Protocol>> {
+    menu(false, &[]).into_iter().map(|d| d.protocol).collect()
+}
+
 /// A way to a stack: what it gives so far, at which cost, with which layers.
 #[derive(Clone, Default)]
 struct Way {

@@ -1,6 +1,8 @@
 //! The command line.
 
-use clap::{CommandFactory, FromArgMatches, Parser, error::ErrorKind};
+use crate::contacts::Contacts;
+use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser, error::ErrorKind};
+use gcs_stacks::explain::{explain, list_layers, list_stacks};
 use std::{
     ffi::OsString,
     net::{SocketAddr, SocketAddrV4},
@@ -49,16 +51,16 @@ pub struct Args {
     /// The MTU of the network between the members, for jumbo frames. Default: 1500, and more on loopback.
     #[arg(long, value_name = "BYTES")]
     pub mtu: Option<usize>,
-    /// Addresses of members, or of those who will be; one's own does no harm.
-    #[arg(long, value_name = "ADDR:PORT", value_delimiter = ',')]
-    pub contact: Vec<SocketAddr>,
+    /// Whom to ask for the group.
+    #[command(flatten)]
+    pub contacts: Contacts,
     /// Found the group, unless a contact knows of it. Without this and --expect: join a group that exists.
     #[arg(long, conflicts_with = "expect")]
     pub found: bool,
     /// Found the group together with others, as soon as N have met; more than half of all that will ever be started.
     #[arg(long, value_name = "N")]
     pub expect: Option<usize>,
-    /// What the group promises: fifo, total or total+uniform; the same at all members.
+    /// What the group promises, a name of --list-stacks; the same at all members.
     #[arg(long, value_name = "NAME", default_value = "total+uniform")]
     pub stack: String,
     /// This member's name, unique in the group; its address if not given.
@@ -67,6 +69,15 @@ pub struct Args {
     /// Print JSON, one object a line.
     #[arg(long)]
     pub json: bool,
+    /// Show the layers that stacks are made of, with what each needs from below and gives above, and exit.
+    #[arg(long, exclusive = true)]
+    pub list_layers: bool,
+    /// Show the stacks that have names, and exit.
+    #[arg(long, exclusive = true)]
+    pub list_stacks: bool,
+    /// Show which stack gives these properties, layer by layer, and exit.
+    #[arg(long, value_name = "PROPERTY,PROPERTY...", exclusive = true)]
+    pub explain: Option<String>,
     /// How long to look for the group before giving up, in seconds; 0: forever.
     #[arg(long, value_name = "SECONDS", default_value = "10", value_parser = seconds)]
     pub join_timeout: f64,
@@ -86,6 +97,9 @@ impl Args {
     /// The text that was asked for, to be printed (Ok), or what is wrong, in one sentence (Err).
     pub fn read(words: impl IntoIterator<Item = OsString>) -> Result<Self, Result<String, String>> {
         let matches = Self::command().try_get_matches_from(words);
+        if let Some(answer) = matches.as_ref().ok().and_then(explanation) {
+            return Err(answer);
+        }
         matches.and_then(|m| Self::from_arg_matches(&m)).map_err(|e| match e.kind() {
             ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => Ok(e.to_string()),
             _ => Err(sentence(&e.to_string())),
@@ -97,6 +111,18 @@ impl Args {
     pub fn join_timeout_ms(&self) -> Option<u64> {
         (self.join_timeout > 0.0).then_some((self.join_timeout * 1000.0).ceil() as u64)
     }
+}
+
+/// The text that is asked for instead of a group.
+fn explanation(matches: &ArgMatches) -> Option<Result<String, String>> {
+    if matches.get_flag("list_layers") {
+        return Some(Ok(list_layers()));
+    }
+    if matches.get_flag("list_stacks") {
+        return Some(Ok(list_stacks()));
+    }
+    let wanted: &String = matches.get_one("explain")?;
+    Some(explain(wanted).map_err(|e| e.to_string()))
 }
 
 /// The first paragraph of a message, in one line.
@@ -119,9 +145,18 @@ mod tests {
         let args =
             read("gcs-cat --group g --bind 127.0.0.1:1 --contact 127.0.0.1:2,[::1]:3 --join-timeout 0.5");
         let args = args.unwrap();
-        assert_eq!(args.contact.len(), 2);
+        assert_eq!(args.contacts.contact.len(), 2);
         assert_eq!(args.join_timeout_ms(), Some(500));
         assert_eq!(args.stack, "total+uniform");
+    }
+
+    #[test]
+    fn it_explains_itself() {
+        assert!(read("gcs-cat --list-layers").unwrap_err().unwrap().contains("sequencer"));
+        assert!(read("gcs-cat --list-stacks").unwrap_err().unwrap().contains("total+uniform"));
+        assert!(read("gcs-cat --explain total,uniform").unwrap_err().unwrap().contains("sequencer"));
+        let refused = read("gcs-cat --explain total,fast").unwrap_err().unwrap_err();
+        assert!(refused.contains("there is no property `fast`"), "{refused}");
     }
 
     #[test]

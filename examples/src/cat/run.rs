@@ -99,9 +99,9 @@ async fn run(args: Args) -> Result<(), Failure> {
         .bind(args.bind)
         .multicast(args.multicast)
         .mtu(args.mtu)
-        .contacts(args.contact)
         .stack(gcs_stacks::named(&args.stack)?)
         .tune(move |c| c.join_timeout_ms = timeout_ms);
+    builder = args.contacts.tell(builder);
     if let Some(name) = &args.name {
         builder = builder.member_name(name);
     }

@@ -5,6 +5,7 @@ use super::{
     server::{Limits, Server},
     store::Store,
 };
+use crate::contacts::Contacts;
 use clap::Parser;
 use gcs::{blocks::Replicated, endpoint::LeaveReason, group::Group};
 use std::{
@@ -41,9 +42,8 @@ pub struct Args {
     /// The MTU of the network between the replicas, for jumbo frames. Default: 1500, and more on loopback.
     #[arg(long)]
     mtu: Option<usize>,
-    /// Addresses of replicas to ask at the start, this one's own among them or not.
-    #[arg(long, value_delimiter = ',')]
-    contact: Vec<SocketAddr>,
+    #[command(flatten)]
+    contacts: Contacts,
     /// Found the group, unless a contact knows of it.
     #[arg(long, conflicts_with = "expect")]
     found: bool,
@@ -82,8 +82,8 @@ async fn run(args: Args) -> anyhow::Result<()> {
         .bind(args.bind)
         .multicast(args.multicast)
         .mtu(args.mtu)
-        .contacts(args.contact)
         .stack(gcs_stacks::named("total+uniform")?);
+    builder = args.contacts.tell(builder);
     builder = match args.expect {
         Some(n) => builder.expect(n),
         None if args.found => builder.found(),

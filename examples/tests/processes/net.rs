@@ -57,7 +57,7 @@ impl Net {
         format!("{}-sw", self.prefix)
     }
 
-    fn host(&self, i: usize) -> String {
+    pub(crate) fn host(&self, i: usize) -> String {
         format!("{}-h{i}", self.prefix)
     }
 

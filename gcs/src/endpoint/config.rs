@@ -24,6 +24,8 @@ pub struct Config {
     pub name: String,
     /// Well-known addresses: processes to ask at the start. This process's own address among them does no harm.
     pub contacts: Vec<SocketAddr>,
+    /// Whether contacts may be given later, too ([`crate::endpoint::Input::Contacts`]).
+    pub discovers: bool,
     /// How the group comes into being.
     pub bootstrap: Bootstrap,
     /// The stack; the same at all members.
@@ -55,6 +57,7 @@ impl Config {
             group: group.to_owned(),
             name: name.to_owned(),
             contacts: Vec::new(),
+            discovers: false,
             bootstrap: Bootstrap::Join,
             stack,
             state_transfer: false,
@@ -84,7 +87,7 @@ impl Config {
         if self.name.is_empty() || self.name.len() > 64 {
             return Err(ConfigError::Name);
         }
-        if self.contacts.is_empty() && self.bootstrap == Bootstrap::Join {
+        if self.contacts.is_empty() && !self.discovers && self.bootstrap == Bootstrap::Join {
             return Err(ConfigError::NoContacts);
         }
         if matches!(self.bootstrap, Bootstrap::Expect(n) if n == 0 || n > MAX_MEMBERS) {

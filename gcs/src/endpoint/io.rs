@@ -44,6 +44,8 @@ pub enum Input {
         /// The state there.
         snapshot: Arc<dyn Snapshot>,
     },
+    /// These are the contacts from now on.
+    Contacts(Vec<SocketAddr>),
     /// The application does not keep up with what is delivered (true), or does again (false).
     Congested(bool),
     /// A timer is due, or nothing in particular.
@@ -162,6 +164,7 @@ impl fmt::Debug for Input {
             Self::Gone(m) => write!(f, "Gone({m})"),
             Self::Leave => f.write_str("Leave"),
             Self::State { view, .. } => write!(f, "State({view})"),
+            Self::Contacts(c) => write!(f, "Contacts({c:?})"),
             Self::Congested(c) => write!(f, "Congested({c})"),
             Self::Tick => f.write_str("Tick"),
         }

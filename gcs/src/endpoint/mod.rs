@@ -79,6 +79,12 @@ impl Endpoint {
                 self.core.give_up_lease(fx);
             }
             Input::State { view, snapshot } => self.core.state.provide(view, snapshot),
+            Input::Contacts(all) => {
+                if let Phase::Seeking(s) = &mut self.phase {
+                    s.on_contacts(now, self.core.me, &all);
+                }
+                self.core.config.contacts = all;
+            }
             Input::Congested(congested) => {
                 self.core.app_congested = congested;
                 if let Phase::Member(m) = &mut self.phase {

@@ -154,7 +154,8 @@ impl Seeking {
             Bootstrap::Join => None,
             Bootstrap::Found => {
                 let older = self.candidates.values().any(|c| c.founds_alone && c.id.addr < core.me.addr);
-                let asked_enough = self.contacts.is_empty() || now.since(self.since) >= core.silence();
+                let nobody_to_ask = self.contacts.is_empty() && !core.config.discovers;
+                let asked_enough = nobody_to_ask || now.since(self.since) >= core.silence();
                 (asked_enough && !older).then(|| Decision::founding(core.wall_ns, [me]).ok()).flatten()
             }
             Bootstrap::Expect(n) => {
@@ -321,9 +322,24 @@ impl Seeking {
         Ok(Step::Install(decision))
     }
 
+    /// These are contacts, too.
+    pub(super) fn on_contacts(&mut self, now: Time, me: MemberId, all: &[SocketAddr]) {
+        for addr in all.iter().filter(|a| **a != me.addr) {
+            if self.contacts.len() < 4 * MAX_MEMBERS && self.contacts.insert(*addr) {
+                self.interval = ASK.0;
+                self.ask_at = now;
+            }
+        }
+    }
+
+    /// Whether this one was asked. By multicast everybody is.
+    fn asks(&self, addr: SocketAddr) -> bool {
+        self.contacts.contains(&addr) || self.contacts.iter().any(|c| c.ip().is_multicast())
+    }
+
     /// A control message of another version came. If nobody else answers, this is why.
     pub(super) fn on_other_version(&mut self, from: SocketAddr, version: u8) {
-        if self.contacts.contains(&from) {
+        if self.asks(from) {
             self.stranger = Some((from, version));
         }
     }
@@ -331,7 +347,7 @@ impl Seeking {
     /// The group, or a process that would be in it, does not take this one. Members that this process knows of decide;
     /// a contact's word counts only before anybody has been more welcoming.
     pub(super) fn on_refuse(&self, from: MemberId, reason: String) -> Step {
-        let known = self.contacts.contains(&from.addr) || self.members.contains(&from);
+        let known = self.asks(from.addr) || self.members.contains(&from);
         if known { Step::Leave(LeaveReason::Refused { by: from.addr, reason }) } else { Step::Stay }
     }
 }

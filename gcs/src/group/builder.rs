@@ -8,6 +8,7 @@ use crate::{
     net::{BindError, Transport, liveness, liveness::Liveness, multicast::Multicast, udp::Udp},
     runtime::{
         clock::{self, Clock},
+        discovery::{self, Source, is_name},
         driver::{Driver, Engine, Polling, State},
         shared::Shared,
     },
@@ -16,6 +17,7 @@ use crate::{
 use std::{
     io,
     net::{SocketAddr, SocketAddrV4, TcpListener},
+    path::PathBuf,
     sync::Arc,
     thread,
 };
@@ -34,6 +36,7 @@ pub struct Builder {
     name: Option<String>,
     bind: Option<SocketAddr>,
     contacts: Vec<SocketAddr>,
+    sources: Vec<Source>,
     bootstrap: Bootstrap,
     stack: Option<Blueprint>,
     tune: Vec<Change>,
@@ -64,6 +67,9 @@ pub enum StartError {
     /// A contact that nobody can be reached at.
     #[error("{0} cannot be a contact: it is not the address of a process")]
     Contact(SocketAddr),
+    /// A contact's name without a host or a port.
+    #[error("`{0}` cannot be a contact: give a host's name and a port, such as db.example.org:4803")]
+    Name(String),
     /// The thread or its runtime.
     #[error("the endpoint's thread cannot start: {0}")]
     Thread(#[source] io::Error),
@@ -76,6 +82,7 @@ impl Builder {
             name: None,
             bind: None,
             contacts: Vec::new(),
+            sources: Vec::new(),
             bootstrap: Bootstrap::Join,
             stack: None,
             tune: Vec::new(),
@@ -110,6 +117,20 @@ impl Builder {
     /// Addresses to ask at the start.
     pub fn contacts(mut self, addrs: impl IntoIterator<Item = SocketAddr>) -> Self {
         self.contacts.extend(addrs);
+        self
+    }
+
+    /// A host's name with a port, such as `db.default.svc:4803`: all addresses that it has are asked. It is looked up again
+    /// every second while there is no view, and every ten seconds when there is one.
+    pub fn contact_name(mut self, name: &str) -> Self {
+        self.sources.push(Source::Name(name.to_owned()));
+        self
+    }
+
+    /// A file with addresses or names to ask, one a line; what follows `#` is a comment. It is read as often as names are
+    /// looked up, and need not exist at first.
+    pub fn contact_file(mut self, path: impl Into<PathBuf>) -> Self {
+        self.sources.push(Source::File(path.into()));
         self
     }
 
@@ -184,7 +205,8 @@ impl Builder {
     }
 
     /// Multicasts to this IPv4 multicast address, on the interface of [`Self::bind`], what goes to several members. Those
-    /// that it does not reach are sent to by unicast, as everybody is without it. All members should have the same.
+    /// that it does not reach are sent to by unicast, as everybody is without it. All members should have the same. Who has
+    /// it is asked at the start as if it were a contact: where multicast gets through, no other is needed.
     pub fn multicast(mut self, group: impl Into<Option<SocketAddrV4>>) -> Self {
         self.multicast = group.into();
         self
@@ -220,8 +242,15 @@ impl Builder {
     /// [`StartError`] says in one sentence what is wrong; nothing is left running.
     pub async fn start(mut self) -> Result<(Group, Events), StartError> {
         let stack = self.stack.take().ok_or(StartError::NoStack)?;
-        if let Some(bad) = self.contacts.iter().find(|c| c.ip().is_unspecified() || c.port() == 0) {
+        if let Some(bad) =
+            self.contacts.iter().find(|c| c.ip().is_unspecified() || c.ip().is_multicast() || c.port() == 0)
+        {
             return Err(StartError::Contact(*bad));
+        }
+        if let Some(Source::Name(bad)) =
+            self.sources.iter().find(|s| matches!(s, Source::Name(n) if !is_name(n)))
+        {
+            return Err(StartError::Name(bad.clone()));
         }
         let (transport, listener) = match self.transport.take() {
             Some(transport) => (transport, None),
@@ -230,7 +259,9 @@ impl Builder {
         let addr = transport.local_addr();
         let name = self.name.take().unwrap_or_else(|| addr.to_string());
         let mut config = Config::new(&self.group, &name, stack);
-        config.contacts = std::mem::take(&mut self.contacts);
+        self.contacts.extend(self.multicast.map(SocketAddr::from));
+        config.contacts.clone_from(&self.contacts);
+        config.discovers = !self.sources.is_empty();
         config.bootstrap = self.bootstrap;
         config.receive_bytes = transport.receive_bytes();
         for change in self.tune.drain(..) {
@@ -259,6 +290,7 @@ impl Builder {
             (true, false) => Polling::Share,
         };
         let (ready, started) = oneshot::channel();
+        let (sources, contacts, own) = (self.sources, self.contacts, transport.local_addr());
         let drive = async move {
             let (tx, gone) = mpsc::unbounded_channel();
             let liveness =
@@ -269,6 +301,9 @@ impl Builder {
             match liveness {
                 Ok(liveness) => {
                     let _ = ready.send(Ok(()));
+                    if !sources.is_empty() {
+                        tokio::spawn(discovery::run(sources, contacts, own, Arc::clone(&shared)));
+                    }
                     let state = State::default();
                     Driver { engine, transport, liveness, gone, shared, polling, state }.run().await;
                 }

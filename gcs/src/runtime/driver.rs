@@ -176,6 +176,7 @@ impl<E: Engine> Driver<E> {
             self.input(match command {
                 Command::Leave => Input::Leave,
                 Command::State { view, snapshot } => Input::State { view, snapshot },
+                Command::Contacts(all) => Input::Contacts(all),
             });
         }
         if let Some(congested) = self.shared.congestion_changed() {

@@ -8,6 +8,7 @@
 //! ```
 
 pub(crate) mod clock;
+pub(crate) mod discovery;
 pub(crate) mod driver;
 pub(crate) mod shared;
 

@@ -17,6 +17,7 @@ use crate::{
 use parking_lot::Mutex;
 use std::{
     collections::VecDeque,
+    net::SocketAddr,
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
@@ -61,6 +62,7 @@ pub struct GroupStats {
 pub(crate) enum Command {
     Leave,
     State { view: ViewId, snapshot: Arc<dyn Snapshot> },
+    Contacts(Vec<SocketAddr>),
 }
 
 #[derive(Default)]

@@ -1,0 +1,49 @@
+//! Whatever the composer accepts keeps what it promises: random sets of properties, the stacks that it makes of them, and whole
+//! groups on these under all kinds of faults, with the oracles that follow from what each stack gives.
+
+use gcs::{
+    properties::Properties,
+    rng::Rng,
+    sim::{Setup, run},
+    stack::Blueprint,
+};
+use gcs_stacks::{Dish, Slots, compose_with};
+use std::collections::BTreeSet;
+
+/// Executions.
+const SEEDS: u64 = 300;
+
+/// Of these some are wanted.
+const PROPERTIES: [Properties; 5] = [
+    Properties::FIFO,
+    Properties::CAUSAL_ORDER,
+    Properties::TOTAL_ORDER,
+    Properties::UNIFORM,
+    Properties::STABILITY,
+];
+
+fn draw(rng: &mut Rng) -> (Properties, Blueprint) {
+    let wanted = PROPERTIES.into_iter().filter(|_| rng.chance(500)).fold(Properties::NONE, |a, b| a | b);
+    let mut extra = Vec::new();
+    if rng.chance(500) {
+        extra.push(Dish::new(Slots).at(Dish::ORDER).cost(10));
+    }
+    let stack = compose_with(wanted, &extra);
+    (wanted, stack.unwrap_or_else(|e| panic!("{wanted} cannot be had: {e}")))
+}
+
+#[test]
+fn what_is_composed_keeps_its_promises() {
+    let mut seen = BTreeSet::new();
+    for seed in 0..SEEDS {
+        let mut rng = Rng::new(seed);
+        let (wanted, stack) = draw(&mut rng);
+        assert!(stack.gives().contains(wanted), "{wanted} was wanted, {} is given", stack.gives());
+        seen.insert(stack.description());
+        let mut setup = Setup::new(stack.clone());
+        setup.state_transfer = rng.chance(500);
+        let report = run(9_000_000 + seed, &setup);
+        assert!(report.is_ok(), "composed for {wanted}: {}\n{report}", stack.description());
+    }
+    assert!(seen.len() >= 10, "only {} different stacks", seen.len());
+}
