@@ -173,8 +173,10 @@ pub struct Scope {
     pub now: Time,
     /// The largest datagram that the transport carries well, in bytes.
     pub mtu: usize,
-    /// How many bytes of its own frames a member may have under way.
+    /// How many bytes of its own frames this member may have under way.
     pub window_bytes: usize,
+    /// The most that any member may have under way: windows are smaller where receive buffers are.
+    pub window_max: usize,
     /// How members watch each other.
     pub watch: Watch,
     /// Seeds the layer's own generator; different for each layer, view and process.

@@ -15,7 +15,8 @@
 //! * **Events in**: `Down::Frames`, `Down::Congested`, `Down::Wedge`, `Up::Frames`. **Out**: `Up::Credit`.
 //! * **Header**: none. Two unreliable control frames: ADVERT, to all, is the byte 0 and for each rank the bytes of that
 //!   member's frames that were passed up here since the view began (`u64`, little-endian); it goes out when a quarter of
-//!   the window of some sender is not advertised, or when asked. REQUEST is the byte 1: answered with an ADVERT.
+//!   the window of some sender is not advertised, or when asked. REQUEST is the byte 1 and its sender's window in bytes
+//!   (`u64`, little-endian): answered with an ADVERT. Until a member has asked, its window is taken to be one's own.
 //! * **Timers**: `ASK`, every 20 ms while there is no credit: asks those who hold this member back. ADVERTs are cumulative;
 //!   with REQUEST the loss of any of them costs at most time.
 //! * **Congestion**: while the application does not take what is delivered (`Down::Congested(true)`), frames are passed up
@@ -63,7 +64,7 @@ impl Protocol for Flow {
     fn spec(&self) -> LayerSpec {
         LayerSpec {
             name: NAME,
-            version: 1,
+            version: 2,
             needs: Properties::RELIABLE | Properties::FIFO,
             gives: Properties::FLOW_CONTROL,
             wants: Wants::ALL,
@@ -85,6 +86,8 @@ impl Protocol for Flow {
 struct FlowLayer {
     me: usize,
     window: u64,
+    /// By sender: its window, as far as it is known.
+    windows: Vec<u64>,
     /// Bytes of this member's own data frames.
     sent: u64,
     /// By member: how many of them it says it took.
@@ -103,9 +106,11 @@ struct FlowLayer {
 impl FlowLayer {
     fn new(scope: &Scope) -> Self {
         let n = scope.members();
+        let window = u64::try_from(scope.window_bytes).unwrap_or(u64::MAX).max(1);
         Self {
             me: scope.me.into(),
-            window: u64::try_from(scope.window_bytes).unwrap_or(u64::MAX).max(1),
+            window,
+            windows: vec![window; n],
             sent: 0,
             taken: vec![0; n],
             passed: vec![0; n],
@@ -152,7 +157,8 @@ impl Layer for FlowLayer {
         }
         let behind = |member: usize| self.sent - self.taken[member] > self.resume_at();
         let asked = cx.scope().others().filter(|r| behind(usize::from(*r)));
-        let requests: Frames = asked.map(|r| cx.control_frame(Dest::One(r), false, &[REQUEST])).collect();
+        let request = [&[REQUEST][..], &self.window.to_le_bytes()].concat();
+        let requests: Frames = asked.map(|r| cx.control_frame(Dest::One(r), false, &request)).collect();
         if !requests.is_empty() {
             cx.down(Down::Frames(requests));
         }
@@ -195,15 +201,23 @@ impl FlowLayer {
         if !frames.is_empty() {
             cx.up(Up::Frames(frames));
         }
-        self.take_over(false, cx);
-        self.answer(asking, cx);
+        if !self.take_over(false, cx) {
+            self.answer(asking, cx);
+        }
         self.update_credit(cx);
     }
 
     /// Reads an ADVERT or a REQUEST; the mask of who asks.
     fn on_control(&mut self, frame: &Frame) -> u64 {
         match frame.payload() {
-            [REQUEST] => return 1_u64.checked_shl(frame.from.into()).unwrap_or(0),
+            [REQUEST, window @ ..] if window.len() == 8 => {
+                if let (Some(known), Some(bytes)) =
+                    (self.windows.get_mut(usize::from(frame.from)), window.first_chunk::<8>())
+                {
+                    *known = u64::from_le_bytes(*bytes);
+                }
+                return 1_u64.checked_shl(frame.from.into()).unwrap_or(0);
+            }
             [ADVERT, row @ ..] if row.len() == 8 * self.taken.len() => {
                 let mine = row.as_chunks::<8>().0.get(self.me).map_or(0, |b| u64::from_le_bytes(*b));
                 if let Some(taken) = self.taken.get_mut(usize::from(frame.from))
@@ -221,19 +235,22 @@ impl FlowLayer {
     }
 
     /// Counts what was passed up as taken unless the application is congested, and tells the others when it is a quarter
-    /// of a window, or is anything and `at_once`.
-    fn take_over(&mut self, at_once: bool, cx: &mut Context<'_>) {
+    /// of a window, or is anything and `at_once`. Whether it has told them.
+    fn take_over(&mut self, at_once: bool, cx: &mut Context<'_>) -> bool {
         if self.congested || !self.open {
-            return;
+            return false;
         }
         self.taken[self.me] = self.passed[self.me];
         self.advertised[self.me] = self.passed[self.me];
-        let most = self.passed.iter().zip(&self.advertised).map(|(p, a)| p - a).max().unwrap_or(0);
-        if most > 0 && (at_once || most >= self.window / 4) {
+        let behind = self.passed.iter().zip(&self.advertised).map(|(p, a)| p - a);
+        let mut owed = behind.zip(&self.windows).filter(|(bytes, _)| *bytes > 0);
+        let tells = owed.any(|(bytes, window)| at_once || bytes >= window / 4);
+        if tells {
             self.advertised.copy_from_slice(&self.passed);
             cx.down(Down::Frames(vec![self.advert(Dest::Others, cx)]));
         }
         self.update_credit(cx);
+        tells
     }
 
     /// Answers the members in the mask.
@@ -349,6 +366,20 @@ mod tests {
     }
 
     #[test]
+    fn a_smaller_window_is_served_sooner_once_it_is_known() {
+        let mut rig = rig(2);
+        rig.cast(1, &[&[7; 950]]);
+        rig.settle();
+        assert_eq!(rig.sent[usize::from(KIND)], 0, "less than a quarter of 8000");
+        let request = [&[REQUEST][..], &2000_u64.to_le_bytes()].concat();
+        rig.receive(0, vec![rig.forge(KIND, 1, 0, &request)]);
+        assert_eq!(rig.sent[usize::from(KIND)], 1, "the answer");
+        rig.cast(1, &[&[7; 950]]);
+        rig.settle();
+        assert_eq!(rig.sent[usize::from(KIND)], 2, "more than a quarter of 2000");
+    }
+
+    #[test]
     fn only_who_is_behind_is_asked() {
         let mut rig = rig(3);
         rig.dead = 0b100;
@@ -391,7 +422,7 @@ mod tests {
         fill(&mut rig, 0);
         let sent = 9 * 982_u64;
         let row = |mine: u64| [&[ADVERT][..], &mine.to_le_bytes(), &[0; 8]].concat();
-        for bad in [&b""[..], b"\x02", b"\x00short", &row(sent + 1), &row(u64::MAX)] {
+        for bad in [&b""[..], b"\x02", b"\x01", b"\x00short", &row(sent + 1), &row(u64::MAX)] {
             rig.receive(0, vec![rig.forge(KIND, 1, 0, bad)]);
             assert!(!rig.credit(0));
         }

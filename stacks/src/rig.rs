@@ -212,6 +212,7 @@ impl Rig {
             now: Time::ZERO,
             mtu: header + mtu,
             window_bytes: window,
+            window_max: window,
             watch: Watch::default(),
             seed,
         };

@@ -39,6 +39,7 @@ pub(crate) fn scope(me: usize, n: usize) -> Scope {
         now: Time::from_ms(1000),
         mtu: 1400,
         window_bytes: 1 << 20,
+        window_max: 1 << 20,
         watch: Watch::default(),
         seed: me as u64 + 1,
     }

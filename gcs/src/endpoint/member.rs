@@ -95,6 +95,7 @@ impl Member {
             now,
             mtu: core.mtu,
             window_bytes: core.config.window(view.len()),
+            window_max: core.config.window_bytes,
             watch: core.config.watch,
             seed: core.rng.next_u64(),
         };

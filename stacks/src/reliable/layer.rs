@@ -96,10 +96,7 @@ impl ReliableLayer {
             unacked_urgent: false,
             sync_after: SYNC_OWN,
             sync_saw: 0,
-            bounds: Bounds {
-                ahead_bytes: scope.window_bytes,
-                held_bytes: scope.window_bytes.saturating_mul(8),
-            },
+            bounds: Bounds { ahead_bytes: scope.window_max, held_bytes: scope.window_max.saturating_mul(8) },
             ask_frames: u32::try_from(ANSWER_BYTES / scope.mtu.max(1)).unwrap_or(0).clamp(8, ANSWER_FRAMES),
             dropped: [0; 4],
             traced: [0; 4],
