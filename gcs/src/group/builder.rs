@@ -21,7 +21,10 @@ use std::{
     sync::Arc,
     thread,
 };
-use tokio::sync::{mpsc, oneshot};
+use tokio::{
+    runtime::Handle,
+    sync::{mpsc, oneshot},
+};
 
 /// How often another port is tried when any will do.
 const PORT_ATTEMPTS: usize = 16;
@@ -70,6 +73,9 @@ pub enum StartError {
     /// A contact's name without a host or a port.
     #[error("`{0}` cannot be a contact: give a host's name and a port, such as db.example.org:4803")]
     Name(String),
+    /// Without a thread of its own an endpoint needs a runtime.
+    #[error("there is no tokio runtime here: call `start` in one, or leave the endpoint its own thread")]
+    NoRuntime,
     /// The thread or its runtime.
     #[error("the endpoint's thread cannot start: {0}")]
     Thread(#[source] io::Error),
@@ -190,8 +196,8 @@ impl Builder {
         self
     }
 
-    /// Whether the endpoint has a thread of its own. Default: yes. Without, it is a task of the runtime that
-    /// [`Self::start`] is called in: a message changes threads twice less, but what holds up the runtime holds up
+    /// Whether the endpoint has a thread of its own. Default: yes. Without, it is a task of the tokio runtime (with I/O and
+    /// time) that [`Self::start`] is called in: a message changes threads twice less, but what holds up the runtime holds up
     /// the endpoint, and the others exclude who is silent for long.
     pub fn own_thread(mut self, on: bool) -> Self {
         self.own_thread = on;
@@ -316,7 +322,8 @@ impl Builder {
             let thread = thread::Builder::new().name(format!("gcs {}", self.group));
             thread.spawn(move || runtime.block_on(drive)).map_err(StartError::Thread)?;
         } else {
-            tokio::spawn(drive);
+            let here = Handle::try_current().map_err(|_| StartError::NoRuntime)?;
+            here.spawn(drive);
         }
         match started.await {
             Ok(Ok(())) => Ok((group, Events::new(keep))),

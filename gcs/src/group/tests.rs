@@ -148,6 +148,9 @@ fn wrong_settings_are_refused_in_one_sentence() {
     assert!(refused(b().bind(addr).contact("0.0.0.0:1".parse().unwrap())).contains("contact"));
     assert!(refused(b().bind(addr)).contains("contact"));
     assert!(refused(b().bind(addr).expect(0)).contains("founders"));
+    assert!(refused(b().bind(addr).found().own_thread(false)).contains("no tokio runtime"));
+    assert!(refused(b().bind(addr).contact_name("db")).contains("`db` cannot be a contact"));
+    assert!(refused(b().bind(addr).found().mtu(100)).contains("100 bytes"));
     let (first, _events) = block_on(b().bind(addr).found().start()).unwrap();
     assert!(refused(b().bind(first.local_addr()).found()).contains("in use"));
 }

@@ -82,8 +82,10 @@ impl Source {
         match self {
             Self::Name(name) => resolve(name).await,
             Self::File(path) => {
-                let mut all = BTreeSet::new();
-                for line in read(path)?.lines() {
+                let (mut all, path) = (BTreeSet::new(), path.clone());
+                // The file may be on a server that does not answer.
+                let text = tokio::task::spawn_blocking(move || read(&path)).await??;
+                for line in text.lines() {
                     let entry = line.split('#').next().unwrap_or("").trim();
                     match entry.parse() {
                         Ok(addr) => drop(all.insert(addr)),
