@@ -16,6 +16,7 @@ use crate::{
     endpoint::LeaveReason,
     id::MemberId,
     message::MAX_MESSAGE,
+    report::Report,
     runtime::{
         GroupStats, Status,
         shared::{Command, Refused, Shared},
@@ -23,7 +24,7 @@ use crate::{
     view::{ViewChange, ViewId},
 };
 use std::{net::SocketAddr, sync::Arc};
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 
 /// This process's membership in a group. Cheap to clone; usable from any thread and any runtime.
 #[derive(Clone)]
@@ -157,6 +158,17 @@ impl Group {
     #[must_use]
     pub fn local_addr(&self) -> SocketAddr {
         self.addr
+    }
+
+    /// What the endpoint knows and waits for, for people who look for the cause of something. None if it has stopped.
+    pub async fn report(&self) -> Option<Report> {
+        let (to, report) = oneshot::channel();
+        self.shared().command(Command::Report(to));
+        let mut status = self.shared().status.subscribe();
+        tokio::select! {
+            report = report => report.ok(),
+            _ = status.wait_for(|s| s.stopped) => None,
+        }
     }
 
     /// Counters and queue lengths, as of the endpoint's last activity.

@@ -12,6 +12,7 @@ use crate::{
     id::{GroupTag, MAX_MEMBERS, Rank},
     message::{Messages, Outgoing},
     properties::Properties,
+    report::Report,
     rng::Rng,
     time::Time,
     view::{Cut, View},
@@ -248,6 +249,11 @@ pub trait Layer: Send {
     /// How many bytes of frames the layer holds on to, for bounds and probes.
     fn held_bytes(&self) -> usize {
         0
+    }
+
+    /// What the layer knows and waits for, for people who look for a cause.
+    fn report(&self, to: &mut Report) {
+        let _ = to;
     }
 }
 

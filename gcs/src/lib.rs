@@ -16,6 +16,7 @@ pub mod message;
 #[cfg(feature = "runtime")]
 pub mod net;
 pub mod properties;
+pub mod report;
 pub mod rng;
 #[cfg(feature = "runtime")]
 pub mod runtime;

@@ -5,6 +5,7 @@ use crate::{
     id::{FNV_OFFSET, fnv1a},
     layer::{Context, Down, Emitted, Layer, LayerSpec, Protocol, Scope, TIMERS, Up, Wants},
     properties::Properties,
+    report::Report,
     time::Time,
 };
 use bytes::Bytes;
@@ -161,7 +162,9 @@ impl Blueprint {
             .collect();
         let wants: Vec<_> = self.protocols.iter().map(|p| p.spec().wants).collect();
         let timers = vec![smallvec![Time::NEVER; TIMERS]; layers.len()];
-        Stack { routes: Routes::new(&wants), scope, slots, header, layers, timers, queue: VecDeque::new() }
+        let names = self.protocols.iter().map(|p| p.spec().name).collect();
+        let (routes, queue) = (Routes::new(&wants), VecDeque::new());
+        Stack { routes, scope, slots, header, layers, names, timers, queue }
     }
 }
 
@@ -225,6 +228,7 @@ pub struct Stack {
     slots: Vec<Range<usize>>,
     header: usize,
     layers: Vec<Box<dyn Layer>>,
+    names: Vec<&'static str>,
     routes: Routes,
     timers: Vec<SmallVec<[Time; TIMERS]>>,
     queue: VecDeque<Emitted>,
@@ -295,6 +299,15 @@ impl Stack {
     #[must_use]
     pub fn held_bytes(&self) -> usize {
         self.layers.iter().map(|l| l.held_bytes()).sum()
+    }
+
+    /// What the layers say of themselves, bottom first.
+    pub fn report(&self, to: &mut Report) {
+        for (layer, name) in self.layers.iter().zip(&self.names) {
+            to.section(format_args!("layer {name}"));
+            to.say("bytes held", layer.held_bytes());
+            layer.report(to);
+        }
     }
 
     fn run(&mut self, now: Time, out: &mut Output) {

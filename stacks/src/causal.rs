@@ -33,6 +33,7 @@ use gcs::{
     frame::{Frame, Frames},
     layer::{Context, Down, Layer, LayerSpec, Protocol, Scope, Up, Wants},
     properties::Properties,
+    report::Report,
 };
 use std::{collections::VecDeque, ops::Range};
 
@@ -123,6 +124,11 @@ impl Layer for CausalLayer {
         let held: usize = self.held.iter().map(VecDeque::len).sum();
         assert_eq!(held, self.waiting, "C1: what is held is counted");
         assert!(self.phase != Phase::Closed || held == 0, "C2: frames are held after the view was closed");
+    }
+
+    fn report(&self, to: &mut Report) {
+        to.say("frames that wait for others", self.waiting);
+        to.say("passed on, by rank", format_args!("{:?}", self.passed));
     }
 
     fn held_bytes(&self) -> usize {

@@ -33,6 +33,7 @@ use gcs::{
     frame::{Dest, Frame, Frames},
     layer::{Context, Down, Layer, LayerSpec, Protocol, Scope, Up, Wants},
     properties::Properties,
+    report::Report,
 };
 use std::time::Duration;
 
@@ -163,6 +164,17 @@ impl Layer for FlowLayer {
             cx.down(Down::Frames(requests));
         }
         cx.set_timer(ASK, cx.now + ASK_EVERY);
+    }
+
+    fn report(&self, to: &mut Report) {
+        to.say("credit", self.credit);
+        to.say("window, bytes", self.window);
+        to.say("own bytes under way", self.under_way());
+        to.say("own bytes sent", self.sent);
+        to.say("taken of them, by rank", format_args!("{:?}", self.taken));
+        to.say("bytes passed up, by sender", format_args!("{:?}", self.passed));
+        to.say("advertised of them", format_args!("{:?}", self.advertised));
+        to.say("application keeps up", !self.congested);
     }
 
     fn check(&self) {

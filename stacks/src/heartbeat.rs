@@ -39,6 +39,7 @@ use gcs::{
     id::{MAX_MEMBERS, Rank},
     layer::{Contact, Context, Down, Layer, LayerSpec, Protocol, Scope, Suspicions, Up, Wants},
     properties::Properties,
+    report::Report,
     rng::Rng,
     time::Time,
 };
@@ -423,6 +424,20 @@ impl Layer for HeartbeatLayer {
         if timer == BEAT && !self.closed {
             self.on_beat_due(cx);
         }
+    }
+
+    fn report(&self, to: &mut Report) {
+        let view = |mask: u64| (0..self.members).filter(move |r| mask >> r & 1 == 1).collect::<Vec<_>>();
+        to.say("doubts itself, of 3", self.score);
+        to.say("ranks whose process is gone", format_args!("{:?}", view(self.word.gone)));
+        for (r, silent) in self.word.silent.iter().take(self.members).enumerate().filter(|(_, s)| **s != 0) {
+            to.say(&format!("ranks that rank {r} hears nothing from"), format_args!("{:?}", view(*silent)));
+        }
+        let ms = |p: &Peer| p.timeout(self.silence, self.score).as_millis();
+        to.say(
+            "silence tolerated, ms, by rank",
+            format_args!("{:?}", self.peers.iter().map(ms).collect::<Vec<_>>()),
+        );
     }
 
     fn check(&self) {

@@ -33,6 +33,7 @@ use gcs::{
     layer::{Context, Down, Layer, LayerSpec, Protocol, Scope, Up, Wants},
     message::{MAX_MESSAGE, Messages, Outgoing},
     properties::Properties,
+    report::Report,
 };
 use std::collections::VecDeque;
 
@@ -145,6 +146,13 @@ impl Layer for PackLayer {
         let first = self.queue.batches.front().and_then(|b| message_len(b)).unwrap_or(0);
         let split = self.queue.split_at;
         assert!(split == 0 || split < first, "P2: {split} of {first} bytes of a message were sent");
+    }
+
+    fn report(&self, to: &mut Report) {
+        to.say("casts are taken", self.writable);
+        to.say("bytes of messages that wait for credit", self.queue.bytes);
+        let parts = self.senders.iter().map(|s| s.split.as_ref().map_or(0, |s| s.have.len()));
+        to.say("bytes of split messages, by sender", format_args!("{:?}", parts.collect::<Vec<_>>()));
     }
 
     fn held_bytes(&self) -> usize {

@@ -36,6 +36,7 @@ use gcs::{
     id::Rank,
     layer::{Context, Down, Layer, LayerSpec, Protocol, Scope, Up, Wants},
     properties::Properties,
+    report::Report,
 };
 use std::collections::VecDeque;
 
@@ -135,6 +136,13 @@ impl Layer for SequencerLayer {
         if self.phase == Phase::Closed {
             assert_eq!(self.held_bytes(), 0, "S3: frames are held after the view was closed");
         }
+    }
+
+    fn report(&self, to: &mut Report) {
+        to.say("orders", self.orders);
+        let held: Vec<_> = self.held.iter().map(VecDeque::len).collect();
+        to.say("frames that wait for their place, by sender", format_args!("{held:?}"));
+        to.say("frames passed on, by sender", format_args!("{:?}", self.passed));
     }
 
     fn held_bytes(&self) -> usize {

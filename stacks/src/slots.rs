@@ -46,6 +46,7 @@ use gcs::{
     id::Rank,
     layer::{Context, Down, Layer, LayerSpec, Protocol, Scope, Up, Wants},
     properties::Properties,
+    report::Report,
 };
 use std::{collections::VecDeque, ops::Range};
 
@@ -143,6 +144,13 @@ impl Layer for SlotsLayer {
         if self.phase == Phase::Closed {
             assert_eq!(self.held_bytes(), 0, "L4: frames are held after the view was closed");
         }
+    }
+
+    fn report(&self, to: &mut Report) {
+        to.say("next own round", self.next);
+        to.say("first round that can still be used, by sender", format_args!("{:?}", self.promised));
+        let held: Vec<_> = self.held.iter().map(VecDeque::len).collect();
+        to.say("frames that wait for earlier slots, by sender", format_args!("{held:?}"));
     }
 
     fn held_bytes(&self) -> usize {

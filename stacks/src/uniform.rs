@@ -29,6 +29,7 @@ use gcs::{
     frame::{Frame, Frames},
     layer::{Context, Down, Layer, LayerSpec, Protocol, Scope, Stability, Up, Wants},
     properties::Properties,
+    report::Report,
 };
 use std::{collections::VecDeque, sync::Arc};
 
@@ -97,6 +98,12 @@ impl Layer for UniformLayer {
         if self.phase == Phase::Closed {
             assert_eq!(self.held_bytes(), 0, "U2: frames are held after the view was closed");
         }
+    }
+
+    fn report(&self, to: &mut Report) {
+        to.say("frames that wait for a majority, in order", self.total.len());
+        let held: Vec<_> = self.fifo.iter().map(VecDeque::len).collect();
+        to.say("others that wait, by sender", format_args!("{held:?}"));
     }
 
     fn held_bytes(&self) -> usize {

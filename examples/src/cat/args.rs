@@ -5,7 +5,10 @@ use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser, error::ErrorKind}
 use gcs_stacks::explain::{explain, list_layers, list_stacks};
 use std::{
     ffi::OsString,
+    io::Read as _,
     net::{SocketAddr, SocketAddrV4},
+    os::unix::net::UnixStream,
+    path::{Path, PathBuf},
 };
 
 const EXAMPLES: &str = "\
@@ -69,6 +72,12 @@ pub struct Args {
     /// Print JSON, one object a line.
     #[arg(long)]
     pub json: bool,
+    /// Make a local socket at this path, at which this process says what it knows of itself.
+    #[arg(long, value_name = "PATH")]
+    pub control: Option<PathBuf>,
+    /// Show what the process with this control socket says of itself, and exit.
+    #[arg(long, value_name = "PATH", exclusive = true)]
+    pub probe: Option<PathBuf>,
     /// Show the layers that stacks are made of, with what each needs from below and gives above, and exit.
     #[arg(long, exclusive = true)]
     pub list_layers: bool,
@@ -121,8 +130,18 @@ fn explanation(matches: &ArgMatches) -> Option<Result<String, String>> {
     if matches.get_flag("list_stacks") {
         return Some(Ok(list_stacks()));
     }
+    if let Some(path) = matches.get_one::<PathBuf>("probe") {
+        return Some(probe(path));
+    }
     let wanted: &String = matches.get_one("explain")?;
     Some(explain(wanted).map_err(|e| e.to_string()))
+}
+
+/// What a process says of itself.
+fn probe(path: &Path) -> Result<String, String> {
+    let mut text = String::new();
+    let read = UnixStream::connect(path).and_then(|mut s| s.read_to_string(&mut text));
+    read.map(|_| text).map_err(|e| format!("nobody answers at {}: {e}", path.display()))
 }
 
 /// The first paragraph of a message, in one line.

@@ -99,6 +99,7 @@ async fn run(args: Args) -> Result<(), Failure> {
         .bind(args.bind)
         .multicast(args.multicast)
         .mtu(args.mtu)
+        .control(args.control)
         .stack(gcs_stacks::named(&args.stack)?)
         .tune(move |c| c.join_timeout_ms = timeout_ms);
     builder = args.contacts.tell(builder);

@@ -10,6 +10,7 @@ use clap::Parser;
 use gcs::{blocks::Replicated, endpoint::LeaveReason, group::Group};
 use std::{
     net::{SocketAddr, SocketAddrV4},
+    path::PathBuf,
     process::ExitCode,
     time::Duration,
 };
@@ -50,6 +51,9 @@ pub struct Args {
     /// Found the group as soon as this many replicas have met (more than two thirds of all that will ever be started).
     #[arg(long)]
     expect: Option<usize>,
+    /// Make a local socket at this path, at which this replica says what it knows of itself (`gcs-cat --probe PATH` asks).
+    #[arg(long)]
+    control: Option<PathBuf>,
     /// Where Redis clients connect.
     #[arg(long)]
     redis: SocketAddr,
@@ -82,6 +86,7 @@ async fn run(args: Args) -> anyhow::Result<()> {
         .bind(args.bind)
         .multicast(args.multicast)
         .mtu(args.mtu)
+        .control(args.control)
         .stack(gcs_stacks::named("total+uniform")?);
     builder = args.contacts.tell(builder);
     builder = match args.expect {

@@ -41,6 +41,8 @@ pub(super) struct Change {
     acceptor: Acceptor<Value>,
     /// What this member held when it was last wedged. Set: it is wedged.
     pub(super) frontier: Option<Vec<u64>>,
+    /// When it was first wedged in this view.
+    pub(super) wedged_at: Option<Time>,
     highest: Ballot,
     pending: Option<Pending>,
     proposal: Option<Proposal>,

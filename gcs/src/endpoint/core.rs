@@ -3,6 +3,7 @@
 use super::{
     config::Config,
     io::{Effects, Event, LeaveReason, Stats, Transmit},
+    report::History,
     seeking::Step,
     state::State,
 };
@@ -37,6 +38,7 @@ pub(super) struct Core {
     pub(super) blocked: bool,
     pub(super) lease_until: Time,
     pub(super) watched: BTreeSet<MemberId>,
+    pub(super) history: History,
 }
 
 impl Core {
@@ -59,6 +61,7 @@ impl Core {
             blocked: false,
             lease_until: Time::ZERO,
             watched: BTreeSet::new(),
+            history: History::default(),
             config,
         }
     }

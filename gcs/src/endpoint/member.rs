@@ -55,7 +55,7 @@ pub(super) struct Member {
     /// Messages of the control protocol from this process to itself.
     pub(super) loopback: VecDeque<Body>,
     scratch: Output,
-    congested: bool,
+    pub(super) congested: bool,
 }
 
 impl Member {
@@ -67,6 +67,7 @@ impl Member {
         previous: Option<Box<Self>>,
         fx: &mut Effects,
     ) -> Result<Self, LeaveReason> {
+        core.history.note(now, &decision, previous.as_deref());
         let view = decision.view.clone();
         let rank = view.rank_of(core.me).unwrap_or(0);
         let came_with = previous.as_ref().map_or_else(
@@ -246,6 +247,9 @@ impl Member {
 
     /// Hands an event to the stack and carries out what comes of it.
     pub(super) fn down(&mut self, now: Time, core: &mut Core, event: Down, fx: &mut Effects) {
+        if matches!(event, Down::Wedge) {
+            self.change.wedged_at.get_or_insert(now);
+        }
         let mut out = std::mem::take(&mut self.scratch);
         self.stack.down(now, event, &mut out);
         self.absorb(core, out, fx);

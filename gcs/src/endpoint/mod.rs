@@ -14,6 +14,7 @@ mod decision;
 mod io;
 mod joins;
 mod member;
+mod report;
 mod seeking;
 mod settling;
 mod state;

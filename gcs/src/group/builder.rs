@@ -8,6 +8,7 @@ use crate::{
     net::{BindError, Transport, liveness, liveness::Liveness, multicast::Multicast, udp::Udp},
     runtime::{
         clock::{self, Clock},
+        control,
         discovery::{self, Source, is_name},
         driver::{Driver, Engine, Polling, State},
         shared::Shared,
@@ -47,6 +48,7 @@ pub struct Builder {
     multicast: Option<SocketAddrV4>,
     mtu: Option<usize>,
     queue_bytes: usize,
+    control: Option<PathBuf>,
     busy_poll: bool,
     own_thread: bool,
     seed: Option<u64>,
@@ -73,6 +75,14 @@ pub enum StartError {
     /// A contact's name without a host or a port.
     #[error("`{0}` cannot be a contact: give a host's name and a port, such as db.example.org:4803")]
     Name(String),
+    /// The path of the control socket.
+    #[error("the control socket cannot be made at {}: {source}", path.display())]
+    Control {
+        /// The path.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
     /// Without a thread of its own an endpoint needs a runtime.
     #[error("there is no tokio runtime here: call `start` in one, or leave the endpoint its own thread")]
     NoRuntime,
@@ -96,6 +106,7 @@ impl Builder {
             multicast: None,
             mtu: None,
             queue_bytes: 8 << 20,
+            control: None,
             busy_poll: false,
             own_thread: true,
             seed: None,
@@ -193,6 +204,13 @@ impl Builder {
     /// How many bytes of events may wait for the application before it slows the group down. Default: 8 MiB.
     pub fn queue_bytes(mut self, bytes: usize) -> Self {
         self.queue_bytes = bytes;
+        self
+    }
+
+    /// A local socket to be made at this path: who connects to it gets [`Group::report`] as text. Only this process's user
+    /// may. Not on systems without such sockets.
+    pub fn control(mut self, path: impl Into<Option<PathBuf>>) -> Self {
+        self.control = path.into();
         self
     }
 
@@ -296,6 +314,11 @@ impl Builder {
             (true, false) => Polling::Share,
         };
         let (ready, started) = oneshot::channel();
+        #[cfg(unix)]
+        let control = match self.control {
+            Some(path) => Some(control::bind(&path).map_err(|source| StartError::Control { path, source })?),
+            None => None,
+        };
         let (sources, contacts, own) = (self.sources, self.contacts, transport.local_addr());
         let drive = async move {
             let (tx, gone) = mpsc::unbounded_channel();
@@ -309,6 +332,10 @@ impl Builder {
                     let _ = ready.send(Ok(()));
                     if !sources.is_empty() {
                         tokio::spawn(discovery::run(sources, contacts, own, Arc::clone(&shared)));
+                    }
+                    #[cfg(unix)]
+                    if let Some(listener) = control {
+                        tokio::spawn(control::serve(listener, Arc::clone(&shared)));
                     }
                     let state = State::default();
                     Driver { engine, transport, liveness, gone, shared, polling, state }.run().await;

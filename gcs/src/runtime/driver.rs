@@ -6,6 +6,7 @@ use crate::{
     endpoint::{Datagram, Effects, Endpoint, Event, Input, Stats},
     id::MemberId,
     net::{Transport, liveness::Liveness},
+    report::Report,
     runtime::clock,
     time::Time,
 };
@@ -32,6 +33,7 @@ pub(crate) trait Engine: Send + 'static {
     fn me(&self) -> MemberId;
     fn stats(&self) -> Stats;
     fn held_bytes(&self) -> usize;
+    fn report(&self, now: Time) -> Report;
 }
 
 impl Engine for Endpoint {
@@ -49,6 +51,9 @@ impl Engine for Endpoint {
     }
     fn held_bytes(&self) -> usize {
         Self::held_bytes(self)
+    }
+    fn report(&self, now: Time) -> Report {
+        Self::report(self, now)
     }
 }
 
@@ -173,15 +178,32 @@ impl<E: Engine> Driver<E> {
             self.input(Input::Cast(casts));
         }
         for command in taken.commands {
-            self.input(match command {
-                Command::Leave => Input::Leave,
-                Command::State { view, snapshot } => Input::State { view, snapshot },
-                Command::Contacts(all) => Input::Contacts(all),
-            });
+            match command {
+                Command::Leave => self.input(Input::Leave),
+                Command::State { view, snapshot } => self.input(Input::State { view, snapshot }),
+                Command::Contacts(all) => self.input(Input::Contacts(all)),
+                Command::Report(to) => drop(to.send(self.report())),
+            }
         }
         if let Some(congested) = self.shared.congestion_changed() {
             self.input(Input::Congested(congested));
         }
+    }
+
+    fn report(&self) -> Report {
+        let mut report = self.engine.report(self.shared.clock.now());
+        let (t, s) = (self.transport.stats(), self.shared.stats());
+        report.section("transport");
+        report.say("address", self.transport.local_addr());
+        report.say("largest datagram", self.transport.mtu());
+        report.say("datagrams sent, received", format_args!("{}, {}", t.sent, t.received));
+        report.say("calls to send, to receive", format_args!("{}, {}", t.send_calls, t.recv_calls));
+        report.say("datagrams not taken by the system", t.send_dropped);
+        report.say("datagrams multicast", t.multicast);
+        report.section("application");
+        report.say("bytes of messages that wait for the endpoint", s.pending_bytes);
+        report.say("bytes of events that wait for the application", s.queued_bytes);
+        report
     }
 
     fn serve_deadlines(&mut self) {

@@ -6,6 +6,7 @@ use crate::{
     id::{Incarnation, MemberId},
     layer::{Layer, LayerSpec, Protocol, Scope, Wants},
     message::Messages,
+    report::Report,
     stack::{Blueprint, REQUIRED},
     time::Time,
     view::{Member, View, ViewChange, ViewId},
@@ -110,6 +111,10 @@ impl Engine for Loopback {
     fn held_bytes(&self) -> usize {
         self.rounds.fetch_add(1, Ordering::Relaxed);
         0
+    }
+
+    fn report(&self, _now: Time) -> Report {
+        Report::default()
     }
 }
 

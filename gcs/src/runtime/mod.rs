@@ -8,6 +8,8 @@
 //! ```
 
 pub(crate) mod clock;
+#[cfg(unix)]
+pub(crate) mod control;
 pub(crate) mod discovery;
 pub(crate) mod driver;
 pub(crate) mod shared;

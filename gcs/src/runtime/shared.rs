@@ -11,6 +11,7 @@ use crate::{
     id::MemberId,
     message::Outgoing,
     net::TransportStats,
+    report::Report,
     time::Time,
     view::{ViewChange, ViewId},
 };
@@ -23,7 +24,7 @@ use std::{
         atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
 };
-use tokio::sync::{Notify, watch};
+use tokio::sync::{Notify, oneshot, watch};
 
 /// How many bytes of messages wait for the driver before casts have to wait.
 pub(crate) const PENDING_BYTES: usize = 1 << 20;
@@ -63,6 +64,7 @@ pub(crate) enum Command {
     Leave,
     State { view: ViewId, snapshot: Arc<dyn Snapshot> },
     Contacts(Vec<SocketAddr>),
+    Report(oneshot::Sender<Report>),
 }
 
 #[derive(Default)]

@@ -13,6 +13,7 @@ use gcs::{
     frame::{Dest, Frame, Frames},
     id::Rank,
     layer::{Context, Down, Layer, Scope, Up},
+    report::Report,
     time::Time,
 };
 use std::{sync::Arc, time::Duration};
@@ -334,6 +335,15 @@ impl Layer for ReliableLayer {
                 "R4: stability is in order"
             );
         }
+    }
+
+    fn report(&self, to: &mut Report) {
+        to.say("received without gaps, by sender", format_args!("{:?}", self.frontier()));
+        let highest: Vec<_> = self.streams.iter().map(|s| s.highest).collect();
+        to.say("known to be sent", format_args!("{highest:?}"));
+        to.say("held by a majority", format_args!("{:?}", self.rows.stable().majority));
+        to.say("held by all", format_args!("{:?}", self.rows.stable().all));
+        to.say("frames not acknowledged yet", self.unacked_frames);
     }
 
     fn held_bytes(&self) -> usize {

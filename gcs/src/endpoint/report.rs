@@ -1,0 +1,138 @@
+//! What an endpoint says of itself, and the view changes that it remembers.
+
+use super::{Endpoint, Phase, core::Core, decision::Decision, member::Member};
+use crate::{
+    report::Report,
+    time::Time,
+    view::{View, ViewId},
+};
+use std::{collections::VecDeque, time::Duration};
+
+/// So many view changes are remembered.
+const REMEMBERED: usize = 16;
+
+/// A view that was installed: when, after how long, and why.
+#[derive(Debug)]
+struct Passage {
+    view: ViewId,
+    members: usize,
+    at: Time,
+    /// From when this member stopped delivering in the view before.
+    took: Option<Duration>,
+    cause: String,
+}
+
+/// The latest view changes.
+#[derive(Debug, Default)]
+pub(super) struct History(VecDeque<Passage>);
+
+impl History {
+    /// Takes note of a view that is about to be installed.
+    pub(super) fn note(&mut self, now: Time, decision: &Decision, previous: Option<&Member>) {
+        if self.0.len() == REMEMBERED {
+            self.0.pop_front();
+        }
+        let view = &decision.view;
+        self.0.push_back(Passage {
+            view: view.id,
+            members: view.len(),
+            at: now,
+            took: previous.and_then(|p| p.change.wedged_at).map(|at| now.since(at)),
+            cause: match previous {
+                Some(p) => p.cause(view),
+                None if decision.ends.number == 0 => "the group was founded".to_owned(),
+                None => "this process came".to_owned(),
+            },
+        });
+    }
+
+    fn report(&self, now: Time, to: &mut Report) {
+        to.section("view changes, the latest first");
+        for p in self.0.iter().rev() {
+            let took = p.took.map_or_else(String::new, |t| format!(" in {t:.1?}"));
+            let ago = now.since(p.at);
+            to.say(&p.view.to_string(), format!("{} members, {ago:.1?} ago{took}: {}", p.members, p.cause));
+        }
+    }
+}
+
+impl Member {
+    /// What is different in `next`, and why.
+    fn cause(&self, next: &View) -> String {
+        let mut words = Vec::new();
+        for (r, m) in self.view.members.iter().enumerate().filter(|(_, m)| next.rank_of(m.id).is_none()) {
+            let why = if self.suspicions.gone >> r & 1 == 1 {
+                "its process is gone"
+            } else if self.joins.leavers >> r & 1 == 1 {
+                "it left"
+            } else {
+                "silent"
+            };
+            words.push(format!("without {} ({why})", m.name));
+        }
+        let new = next.members.iter().filter(|m| self.view.rank_of(m.id).is_none());
+        words.extend(new.map(|m| format!("with {}", m.name)));
+        if words.is_empty() { "the same members".to_owned() } else { words.join(", ") }
+    }
+
+    fn report(&self, now: Time, core: &Core, to: &mut Report) {
+        to.section("view");
+        to.say("id", self.view.id);
+        for (r, m) in self.view.members.iter().enumerate() {
+            let me = if r == usize::from(self.rank) { " (this one)" } else { "" };
+            to.say(&format!("rank {r}"), format!("{} at {}{me}", m.name, m.id));
+        }
+        let silent = self.suspicions.silent[usize::from(self.rank)];
+        to.say("hears nothing from", Report::names(&self.view, silent));
+        to.say("whose process is gone", Report::names(&self.view, self.suspicions.gone));
+        to.say("would exclude", Report::names(&self.view, self.excluded()));
+        to.say("wants to leave", Report::names(&self.view, self.joins.leavers));
+        to.say("last contact with a quorum", format!("{:.1?} ago", now.since(self.contact.quorum_at)));
+        to.say("blocked, without a quorum", core.blocked);
+        let wedged =
+            self.change.wedged_at.map_or_else(|| "no".to_owned(), |at| format!("for {:.1?}", now.since(at)));
+        to.say("wedged by a view change", wedged);
+        to.say("application keeps up", !self.congested);
+        self.stack.report(to);
+    }
+}
+
+impl Endpoint {
+    /// What this endpoint knows and waits for.
+    #[must_use]
+    pub fn report(&self, now: Time) -> Report {
+        let (core, mut to) = (&self.core, Report::default());
+        to.section("process");
+        to.say("group", &core.config.group);
+        to.say("name", &core.config.name);
+        to.say("address and incarnation", core.me);
+        to.say("stack", core.config.stack.description());
+        let phase = match &self.phase {
+            Phase::Idle => "not started",
+            Phase::Seeking(_) => "looks for its group",
+            Phase::Member(_) if core.leaving => "a member that leaves",
+            Phase::Member(_) => "a member",
+            Phase::Out => "out of the group",
+        };
+        to.say("is", phase);
+        to.say("has the group's state", core.state.is_complete());
+        to.say("lease", if core.lease_until > now { "valid" } else { "over" });
+        to.say("casts wait for credit", !core.writable);
+        to.say(
+            "bytes of messages for the next view",
+            core.unsent.iter().map(|o| o.byte_len()).sum::<usize>(),
+        );
+        to.say("bytes of frames and messages held", self.held_bytes());
+        let s = core.stats;
+        to.say("frames sent, received", format!("{}, {}", s.frames_sent, s.frames_received));
+        to.say(
+            "dropped: garbage, other groups, other views, forged, malformed",
+            format!("{}, {}, {}, {}, {}", s.garbage, s.other_group, s.other_view, s.forged, s.malformed),
+        );
+        if let Phase::Member(m) = &self.phase {
+            m.report(now, core, &mut to);
+        }
+        core.history.report(now, &mut to);
+        to
+    }
+}
