@@ -6,7 +6,8 @@
 //! of the ways that lead to the same properties only the cheapest goes on.
 
 use crate::{
-    flow::Flow, heartbeat::Heartbeat, pack::Pack, reliable::Reliable, sequencer::Sequencer, uniform::Uniform,
+    compress::Compress, flow::Flow, heartbeat::Heartbeat, pack::Pack, reliable::Reliable,
+    sequencer::Sequencer, uniform::Uniform,
 };
 use gcs::{
     layer::Protocol,
@@ -41,7 +42,7 @@ impl Dish {
     }
 
     /// Sets its place: layers stand in the order of their heights. Those on the menu are at 100 (heartbeat), 200
-    /// (reliable), 400 (sequencer), 500 (uniform), 700 (flow) and 900 (pack).
+    /// (reliable), 400 (sequencer), 500 (uniform), 650 (compress), 700 (flow) and 900 (pack).
     #[must_use]
     pub fn at(mut self, height: u16) -> Self {
         self.height = height;
@@ -131,6 +132,7 @@ fn menu(prompt: bool, extra: &[Dish]) -> Vec<Dish> {
         Dish::new(Reliable { prompt }).at(200).cost(10),
         Dish::new(Sequencer).at(Dish::ORDER).cost(20),
         Dish::new(Uniform).at(500).cost(40),
+        Dish::new(Compress::default()).at(650).cost(10),
         Dish::new(Flow::default()).at(700).cost(2),
         Dish::new(Pack).at(900).cost(2),
     ];
@@ -227,6 +229,14 @@ mod tests {
             layers(&compose(Properties::UNIFORM).unwrap()),
             ["heartbeat", "reliable", "uniform", "flow", "pack"]
         );
+        assert_eq!(
+            compose(total | Properties::UNIFORM | Properties::COMPRESSED).unwrap().fingerprint(),
+            named("total+uniform+compressed").unwrap().fingerprint()
+        );
+        assert_eq!(
+            layers(&compose(Properties::COMPRESSED | total).unwrap()),
+            ["heartbeat", "reliable", "sequencer", "compress", "flow", "pack"]
+        );
     }
 
     #[test]
@@ -234,7 +244,8 @@ mod tests {
         let error = compose(Properties::ENCRYPTED | Properties::TOTAL_ORDER).unwrap_err().to_string();
         assert_eq!(
             error,
-            "nothing on the menu gives encrypted; on it are: heartbeat, reliable, sequencer, uniform, flow, pack. \
+            "nothing on the menu gives encrypted; on it are: heartbeat, reliable, sequencer, uniform, compress, \
+             flow, pack. \
              Add a protocol with `compose_with`"
         );
     }
@@ -262,8 +273,8 @@ mod tests {
 
     #[test]
     fn needs_that_are_met_only_above_make_no_stack() {
-        let extra = [Dish::new(Fake("low", Properties::FIFO, Properties::COMPRESSED)).at(Dish::BOTTOM)];
-        let error = compose_with(Properties::COMPRESSED, &extra).unwrap_err();
-        assert_eq!(error, ComposeError::Impossible { wanted: Properties::COMPRESSED | REQUIRED });
+        let extra = [Dish::new(Fake("low", Properties::FIFO, Properties::CAUSAL_ORDER)).at(Dish::BOTTOM)];
+        let error = compose_with(Properties::CAUSAL_ORDER, &extra).unwrap_err();
+        assert_eq!(error, ComposeError::Impossible { wanted: Properties::CAUSAL_ORDER | REQUIRED });
     }
 }

@@ -10,6 +10,7 @@
 //! | [`Sequencer`] | reliable, FIFO, virtual synchrony | total order |
 //! | [`Slots`], instead of it | the same | total order |
 //! | [`Uniform`] | reliable, FIFO, stability, virtual synchrony | uniform |
+//! | [`Compress`] | reliable | compressed |
 //! | [`Flow`] | reliable, FIFO | flow control |
 //! | [`Pack`] | reliable, FIFO | messages |
 //! | [`Check`], anywhere | what it checks | |
@@ -20,6 +21,7 @@
 //! | `fifo` | heartbeat, reliable, flow, pack |
 //! | `total` | heartbeat, reliable, sequencer, flow, pack |
 //! | `total+uniform`, `uniform` | heartbeat, reliable, sequencer, uniform, flow, pack |
+//! | `total+uniform+compressed` | heartbeat, reliable, sequencer, uniform, compress, flow, pack |
 //! | `total-slots`, `total-slots+uniform` | the same with slots for sequencer: for groups in which several members send much |
 //! | each with `+check` | and oracles that panic when a promise is broken |
 //!
@@ -28,6 +30,7 @@
 pub mod catalogue;
 pub mod check;
 pub mod compose;
+pub mod compress;
 pub mod flow;
 pub mod heartbeat;
 pub mod pack;
@@ -49,6 +52,7 @@ mod testkit;
 pub use catalogue::{CatalogueError, named, names};
 pub use check::Check;
 pub use compose::{ComposeError, Dish, compose, compose_with};
+pub use compress::Compress;
 pub use flow::{Flow, SlowReceiver};
 pub use heartbeat::Heartbeat;
 pub use pack::Pack;
