@@ -13,6 +13,7 @@
 //! | [`Compress`] | reliable | compressed |
 //! | [`Flow`] | reliable, FIFO | flow control |
 //! | [`Pack`] | reliable, FIFO | messages |
+//! | [`Inject`], at the very bottom: faults for tests | | |
 //! | [`Check`], anywhere | what it checks | |
 //! | [`Template`], to copy | | |
 //!
@@ -33,6 +34,7 @@ pub mod compose;
 pub mod compress;
 pub mod flow;
 pub mod heartbeat;
+pub mod inject;
 pub mod pack;
 pub mod reliable;
 pub mod sequencer;
@@ -55,6 +57,7 @@ pub use compose::{ComposeError, Dish, compose, compose_with};
 pub use compress::Compress;
 pub use flow::{Flow, SlowReceiver};
 pub use heartbeat::Heartbeat;
+pub use inject::Inject;
 pub use pack::Pack;
 pub use reliable::Reliable;
 pub use sequencer::Sequencer;
