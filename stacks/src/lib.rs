@@ -14,6 +14,7 @@
 //! | [`Flow`] | reliable, FIFO | flow control |
 //! | [`Pack`] | reliable, FIFO | messages |
 //! | [`Inject`], at the very bottom: faults for tests | | |
+//! | [`Pace`], directly below flow or compress | reliable | |
 //! | [`Check`], anywhere | what it checks | |
 //! | [`Template`], to copy | | |
 //!
@@ -35,6 +36,7 @@ pub mod compress;
 pub mod flow;
 pub mod heartbeat;
 pub mod inject;
+pub mod pace;
 pub mod pack;
 pub mod reliable;
 pub mod sequencer;
@@ -58,6 +60,7 @@ pub use compress::Compress;
 pub use flow::{Flow, SlowReceiver};
 pub use heartbeat::Heartbeat;
 pub use inject::Inject;
+pub use pace::Pace;
 pub use pack::Pack;
 pub use reliable::Reliable;
 pub use sequencer::Sequencer;
