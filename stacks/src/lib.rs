@@ -15,6 +15,7 @@
 //! | [`Pack`] | reliable, FIFO | messages |
 //! | [`Inject`], at the very bottom: faults for tests | | |
 //! | [`Pace`], directly below flow or compress | reliable | |
+//! | [`Trace`], anywhere | | |
 //! | [`Check`], anywhere | what it checks | |
 //! | [`Template`], to copy | | |
 //!
@@ -42,6 +43,7 @@ pub mod reliable;
 pub mod sequencer;
 pub mod slots;
 pub mod template;
+pub mod trace;
 pub mod uniform;
 
 mod nonsense;
@@ -66,4 +68,5 @@ pub use reliable::Reliable;
 pub use sequencer::Sequencer;
 pub use slots::Slots;
 pub use template::Template;
+pub use trace::Trace;
 pub use uniform::Uniform;
