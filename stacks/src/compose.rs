@@ -132,7 +132,7 @@ fn menu(prompt: bool, extra: &[Dish]) -> Vec<Dish> {
         Dish::new(Reliable { prompt }).at(200).cost(10),
         Dish::new(Sequencer).at(Dish::ORDER).cost(20),
         Dish::new(Uniform).at(500).cost(40),
-        Dish::new(Compress::default()).at(650).cost(10),
+        Dish::new(Compress::default()).at(650).cost(3),
         Dish::new(Flow::default()).at(700).cost(2),
         Dish::new(Pack).at(900).cost(2),
     ];

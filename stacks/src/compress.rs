@@ -14,7 +14,7 @@
 //!   above an application that does not take what is delivered up to 255 times as many.
 //! * **Events in**: `Down::Frames`, `Up::Frames`. **Out**: the same. All others are passed on, too, so that they keep
 //!   their order among the frames. Only reliable data frames are compressed. A member's own frames come back compressed,
-//!   and are restored like all others: that takes a fraction of the time of compressing them, and keeping their payloads
+//!   and are restored like all others: that takes a third of the time of compressing them, and keeping their payloads
 //!   meanwhile would take as much memory again as is under way.
 //! * **Header**: one byte. 0: the payload is as it was, because it did not shrink or is shorter than 64 bytes. 1: the
 //!   payload is the length that it was made of (`u32`, little-endian) and a block, shorter together.
