@@ -14,8 +14,8 @@
 //!   that it counts what travels. Below `flow`, because what waits here then counts as under way and the window bounds
 //!   it. Above what orders, because that numbers frames as they pass (`slots`) and sends reliable frames of its own, which
 //!   others wait for and which must not be held up, nor overtake.
-//! * **Events in**: `Down::Frames`, `Down::Wedge`, `Down::Close`. **Out**: `Down::Frames`. Reliable frames, which at this place are
-//!   the application's, go in their order as the bucket allows. All others pass at once, and cost nothing.
+//! * **Events in**: `Down::Frames`, `Down::Wedge`, `Down::Close`. **Out**: `Down::Frames`. Reliable frames, which at this
+//!   place are the application's, go in their order as the bucket allows. All others pass at once, and cost nothing.
 //! * **Header**: none. The rate is each member's own; the layer must stand in the stacks of all members.
 //! * **Timers**: `NEXT`, when the first frame that waits may go. A late timer costs no throughput as long as the bucket
 //!   holds what flows in meanwhile: a burst should be some milliseconds' worth at least.
