@@ -36,7 +36,7 @@ pub struct LayerSpec {
     pub wants: Wants,
 }
 
-/// Kinds of events, as a set.
+/// Kinds of events, as a set. A layer that wants messages or frames gets control events, too.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Wants(u8);
 
@@ -54,6 +54,11 @@ impl Wants {
     #[must_use]
     pub const fn and(self, other: Self) -> Self {
         Self(self.0 | other.0)
+    }
+
+    /// With [`Self::CONTROL`], if there are frames: what a layer does not get would overtake what it passes on.
+    pub(crate) const fn in_order(self) -> Self {
+        if self.0 & (Self::SENT.0 | Self::RECEIVED.0) == 0 { self } else { self.and(Self::CONTROL) }
     }
 
     pub(crate) const fn contains(self, other: Self) -> bool {

@@ -160,7 +160,7 @@ impl Blueprint {
                 })
             })
             .collect();
-        let wants: Vec<_> = self.protocols.iter().map(|p| p.spec().wants).collect();
+        let wants: Vec<_> = self.protocols.iter().map(|p| p.spec().wants.in_order()).collect();
         let timers = vec![smallvec![Time::NEVER; TIMERS]; layers.len()];
         let names = self.protocols.iter().map(|p| p.spec().name).collect();
         let (routes, queue) = (Routes::new(&wants), VecDeque::new());

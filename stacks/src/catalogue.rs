@@ -1,8 +1,8 @@
 //! Stacks with names.
 
 use crate::{
-    causal::Causal, check::Check, flow::Flow, heartbeat::Heartbeat, pack::Pack, reliable::Reliable,
-    sequencer::Sequencer, slots::Slots, uniform::Uniform,
+    causal::Causal, check::Check, compress::Compress, flow::Flow, heartbeat::Heartbeat, pack::Pack,
+    reliable::Reliable, sequencer::Sequencer, slots::Slots, uniform::Uniform,
 };
 use gcs::{
     layer::Protocol,
@@ -10,22 +10,24 @@ use gcs::{
 };
 use std::sync::Arc;
 
-/// The names; what orders the frames of all senders; whether delivery is uniform, and whether there are oracles.
-const STACKS: [(&str, Order, bool, bool); 14] = [
-    ("fifo", Order::None, false, false),
-    ("causal", Order::Causal, false, false),
-    ("causal+uniform", Order::Causal, true, false),
-    ("total", Order::Sequencer, false, false),
-    ("total+uniform", Order::Sequencer, true, false),
-    ("total-slots", Order::Slots, false, false),
-    ("total-slots+uniform", Order::Slots, true, false),
-    ("fifo+check", Order::None, false, true),
-    ("causal+check", Order::Causal, false, true),
-    ("causal+uniform+check", Order::Causal, true, true),
-    ("total+check", Order::Sequencer, false, true),
-    ("total+uniform+check", Order::Sequencer, true, true),
-    ("total-slots+check", Order::Slots, false, true),
-    ("total-slots+uniform+check", Order::Slots, true, true),
+/// The names, and what orders the frames of all senders. The words of a name say what else there is.
+const STACKS: [(&str, Order); 16] = [
+    ("fifo", Order::None),
+    ("causal", Order::Causal),
+    ("causal+uniform", Order::Causal),
+    ("total", Order::Sequencer),
+    ("total+uniform", Order::Sequencer),
+    ("total+uniform+compressed", Order::Sequencer),
+    ("total-slots", Order::Slots),
+    ("total-slots+uniform", Order::Slots),
+    ("fifo+check", Order::None),
+    ("causal+check", Order::Causal),
+    ("causal+uniform+check", Order::Causal),
+    ("total+check", Order::Sequencer),
+    ("total+uniform+check", Order::Sequencer),
+    ("total+uniform+compressed+check", Order::Sequencer),
+    ("total-slots+check", Order::Slots),
+    ("total-slots+uniform+check", Order::Slots),
 ];
 
 /// What orders the frames of all senders.
@@ -59,6 +61,8 @@ pub enum CatalogueError {
 /// * `total+uniform`, also called `uniform`: and what one delivers, all survivors deliver.
 /// * `total-slots`, `total-slots+uniform`: the same promises, kept by slots instead of a sequencer. For groups in which
 ///   now this member sends, now that one, or several send much.
+/// * `total+uniform+compressed`: frames are compressed with LZ4. Not with secrets where others choose what is cast:
+///   see [`compress`](crate::compress).
 /// * each of them with `+check`: with oracles that panic when a promise is broken.
 ///
 /// # Errors
@@ -73,10 +77,13 @@ pub fn named(name: &str) -> Result<Blueprint, CatalogueError> {
         "uniform" => "total+uniform",
         other => other,
     };
-    let Some((name, order, uniform, check)) = STACKS.iter().copied().find(|s| s.0 == wanted) else {
+    let Some((name, order)) = STACKS.iter().copied().find(|s| s.0 == wanted) else {
         return Err(CatalogueError::Unknown { name: name.to_owned() });
     };
-    Ok(Blueprint::new(name, layers(order, uniform, check))?)
+    let has = |word| name.split('+').any(|w| w == word);
+    let recipe =
+        Recipe { order, uniform: has("uniform"), compressed: has("compressed"), check: has("check") };
+    Ok(Blueprint::new(name, recipe.layers())?)
 }
 
 /// The names that [`named`] knows, without aliases.
@@ -84,32 +91,48 @@ pub fn names() -> impl Iterator<Item = &'static str> {
     STACKS.iter().map(|s| s.0)
 }
 
-fn layers(order: Order, uniform: bool, check: bool) -> Vec<Arc<dyn Protocol>> {
-    let mut layers: Vec<Arc<dyn Protocol>> =
-        vec![Arc::new(Heartbeat), Arc::new(Reliable { prompt: uniform })];
-    if check {
-        layers.push(Arc::new(Check::stream()));
+/// What a stack of the catalogue has.
+#[derive(Clone, Copy, Debug)]
+struct Recipe {
+    order: Order,
+    uniform: bool,
+    compressed: bool,
+    /// Whether there are oracles.
+    check: bool,
+}
+
+impl Recipe {
+    fn layers(self) -> Vec<Arc<dyn Protocol>> {
+        let Self { order, uniform, compressed, check } = self;
+        let mut layers: Vec<Arc<dyn Protocol>> =
+            vec![Arc::new(Heartbeat), Arc::new(Reliable { prompt: uniform })];
+        if check {
+            layers.push(Arc::new(Check::stream()));
+        }
+        match order {
+            Order::None | Order::Causal => {}
+            Order::Sequencer => layers.push(Arc::new(Sequencer)),
+            Order::Slots => layers.push(Arc::new(Slots)),
+        }
+        if uniform {
+            layers.push(Arc::new(Uniform));
+        }
+        if check && matches!(order, Order::Sequencer | Order::Slots) {
+            layers.push(Arc::new(Check::order()));
+        }
+        if order == Order::Causal {
+            layers.push(Arc::new(Causal));
+        }
+        if compressed {
+            layers.push(Arc::new(Compress::default()));
+        }
+        layers.push(Arc::new(Flow::default()));
+        layers.push(Arc::new(Pack));
+        if check {
+            layers.push(Arc::new(Check::messages()));
+        }
+        layers
     }
-    match order {
-        Order::None | Order::Causal => {}
-        Order::Sequencer => layers.push(Arc::new(Sequencer)),
-        Order::Slots => layers.push(Arc::new(Slots)),
-    }
-    if uniform {
-        layers.push(Arc::new(Uniform));
-    }
-    if check && matches!(order, Order::Sequencer | Order::Slots) {
-        layers.push(Arc::new(Check::order()));
-    }
-    if order == Order::Causal {
-        layers.push(Arc::new(Causal));
-    }
-    layers.push(Arc::new(Flow::default()));
-    layers.push(Arc::new(Pack));
-    if check {
-        layers.push(Arc::new(Check::messages()));
-    }
-    layers
 }
 
 #[cfg(test)]
@@ -125,7 +148,11 @@ mod tests {
         for name in names() {
             let stack = named(name).unwrap();
             assert_eq!(stack.name(), name);
-            for (word, property) in [("total", Properties::TOTAL_ORDER), ("uniform", Properties::UNIFORM)] {
+            for (word, property) in [
+                ("total", Properties::TOTAL_ORDER),
+                ("uniform", Properties::UNIFORM),
+                ("compressed", Properties::COMPRESSED),
+            ] {
                 assert_eq!(stack.gives().contains(property), name.contains(word), "{name}: {word}");
             }
             assert_eq!(stack.description().contains("check"), name.contains("check"));
@@ -141,9 +168,10 @@ mod tests {
         let error = named("totl").unwrap_err().to_string();
         assert_eq!(
             error,
-            "there is no stack `totl`; choose one of: fifo, causal, causal+uniform, total, total+uniform, total-slots, \
-             total-slots+uniform, fifo+check, causal+check, causal+uniform+check, total+check, total+uniform+check, \
-             total-slots+check, total-slots+uniform+check"
+            "there is no stack `totl`; choose one of: fifo, causal, causal+uniform, total, total+uniform, \
+             total+uniform+compressed, total-slots, total-slots+uniform, fifo+check, causal+check, causal+uniform+check, \
+             total+check, total+uniform+check, total+uniform+compressed+check, total-slots+check, \
+             total-slots+uniform+check"
         );
     }
 
@@ -151,11 +179,11 @@ mod tests {
         /// The layers above the transport together, with oracles, in one view that ends with the death of a minority.
         #[test]
         fn the_layers_work_together(
-            seed: u64, n in 1_usize..6, order in 0_usize..4, uniform: bool, dead in 0_usize..3,
+            seed: u64, n in 1_usize..6, order in 0_usize..4, uniform: bool, compressed: bool, dead in 0_usize..3,
         ) {
             let order = [Order::None, Order::Causal, Order::Sequencer, Order::Slots][order];
             let total = matches!(order, Order::Sequencer | Order::Slots);
-            let above = layers(order, uniform, true).split_off(2);
+            let above = Recipe { order, uniform, compressed, check: true }.layers().split_off(2);
             let (mut rig, mut rng) = (Rig::new(above, n, 600, 10_000, seed), Rng::new(seed));
             let mut cast: Vec<Vec<Vec<u8>>> = vec![Vec::new(); n];
             for i in 0..200_u8 {

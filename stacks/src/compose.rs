@@ -6,8 +6,8 @@
 //! of the ways that lead to the same properties only the cheapest goes on.
 
 use crate::{
-    causal::Causal, flow::Flow, heartbeat::Heartbeat, pack::Pack, reliable::Reliable, sequencer::Sequencer,
-    uniform::Uniform,
+    causal::Causal, compress::Compress, flow::Flow, heartbeat::Heartbeat, pack::Pack, reliable::Reliable,
+    sequencer::Sequencer, uniform::Uniform,
 };
 use gcs::{
     layer::Protocol,
@@ -42,7 +42,7 @@ impl Dish {
     }
 
     /// Sets its place: layers stand in the order of their heights. Those on the menu are at 100 (heartbeat), 200
-    /// (reliable), 400 (sequencer), 500 (uniform), 550 (causal), 700 (flow) and 900 (pack).
+    /// (reliable), 400 (sequencer), 500 (uniform), 550 (causal), 650 (compress), 700 (flow) and 900 (pack).
     #[must_use]
     pub fn at(mut self, height: u16) -> Self {
         self.height = height;
@@ -133,6 +133,7 @@ fn menu(prompt: bool, extra: &[Dish]) -> Vec<Dish> {
         Dish::new(Sequencer).at(Dish::ORDER).cost(20),
         Dish::new(Uniform).at(500).cost(40),
         Dish::new(Causal).at(550).cost(5),
+        Dish::new(Compress::default()).at(650).cost(3),
         Dish::new(Flow::default()).at(700).cost(2),
         Dish::new(Pack).at(900).cost(2),
     ];
@@ -237,6 +238,14 @@ mod tests {
             layers(&compose(Properties::UNIFORM).unwrap()),
             ["heartbeat", "reliable", "uniform", "flow", "pack"]
         );
+        assert_eq!(
+            compose(total | Properties::UNIFORM | Properties::COMPRESSED).unwrap().fingerprint(),
+            named("total+uniform+compressed").unwrap().fingerprint()
+        );
+        assert_eq!(
+            layers(&compose(Properties::COMPRESSED | total).unwrap()),
+            ["heartbeat", "reliable", "sequencer", "compress", "flow", "pack"]
+        );
     }
 
     #[test]
@@ -244,20 +253,18 @@ mod tests {
         let error = compose(Properties::ENCRYPTED | Properties::TOTAL_ORDER).unwrap_err().to_string();
         assert_eq!(
             error,
-            "nothing on the menu gives encrypted; on it are: heartbeat, reliable, sequencer, uniform, causal, flow, pack. \
+            "nothing on the menu gives encrypted; on it are: heartbeat, reliable, sequencer, uniform, causal, compress, \
+              flow, pack. \
              Add a protocol with `compose_with`"
         );
     }
 
     #[test]
     fn protocols_can_be_added() {
-        let (sealed, small) = (Properties::ENCRYPTED, Properties::COMPRESSED);
-        let extra = [
-            Dish::new(Fake("seal", Properties::NONE, sealed)).at(Dish::BOTTOM),
-            Dish::new(Fake("small", Properties::FIFO | sealed, small)).at(Dish::ABOVE_RELIABLE),
-        ];
-        let stack = compose_with(small, &extra).unwrap();
-        assert_eq!(layers(&stack), ["seal", "heartbeat", "reliable", "small", "flow", "pack"]);
+        let seal = Fake("seal", Properties::FIFO | Properties::COMPRESSED, Properties::ENCRYPTED);
+        let extra = [Dish::new(seal).at(690)];
+        let stack = compose_with(Properties::ENCRYPTED, &extra).unwrap();
+        assert_eq!(layers(&stack), ["heartbeat", "reliable", "compress", "seal", "flow", "pack"]);
         // Nobody wants it: it is not there.
         let stack = compose_with(Properties::NONE, &extra).unwrap();
         assert_eq!(stack.description(), named("fifo").unwrap().description());
@@ -272,8 +279,8 @@ mod tests {
 
     #[test]
     fn needs_that_are_met_only_above_make_no_stack() {
-        let extra = [Dish::new(Fake("low", Properties::FIFO, Properties::COMPRESSED)).at(Dish::BOTTOM)];
-        let error = compose_with(Properties::COMPRESSED, &extra).unwrap_err();
-        assert_eq!(error, ComposeError::Impossible { wanted: Properties::COMPRESSED | REQUIRED });
+        let extra = [Dish::new(Fake("low", Properties::FIFO, Properties::ENCRYPTED)).at(Dish::BOTTOM)];
+        let error = compose_with(Properties::ENCRYPTED, &extra).unwrap_err();
+        assert_eq!(error, ComposeError::Impossible { wanted: Properties::ENCRYPTED | REQUIRED });
     }
 }

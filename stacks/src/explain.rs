@@ -4,7 +4,10 @@ use crate::{
     catalogue::{named, names},
     check::Check,
     compose::{ComposeError, compose, protocols},
+    inject::Inject,
+    pace::Pace,
     slots::Slots,
+    trace::Trace,
 };
 use gcs::{
     layer::{LayerSpec, Protocol},
@@ -56,12 +59,13 @@ pub fn explain(wanted: &str) -> Result<String, ExplainError> {
     Ok(format!("{wanted}: {like}\n\n{}\nIt gives {}.\n", table(stack.layers()), stack.gives()))
 }
 
-/// All layers, from the bottom of a stack to its top.
+/// All layers: those that the composer takes, from the bottom of a stack to its top, and those that one asks for.
 #[must_use]
 pub fn list_layers() -> String {
     let mut layers: Vec<LayerSpec> = protocols().iter().map(|p| p.spec()).collect();
-    layers.push(Slots.spec());
-    layers.push(Check::stream().spec());
+    let on_demand: [&dyn Protocol; 5] =
+        [&Slots, &Inject::default(), &Pace::new(1), &Trace::default(), &Check::stream()];
+    layers.extend(on_demand.map(Protocol::spec));
     table(layers.into_iter())
 }
 

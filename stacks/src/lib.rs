@@ -11,8 +11,12 @@
 //! | [`Slots`], instead of it | the same | total order |
 //! | [`Uniform`] | reliable, FIFO, stability, virtual synchrony | uniform |
 //! | [`Causal`] | reliable, FIFO, virtual synchrony | causal order |
+//! | [`Compress`] | reliable | compressed |
 //! | [`Flow`] | reliable, FIFO | flow control |
 //! | [`Pack`] | reliable, FIFO | messages |
+//! | [`Inject`], at the very bottom: faults for tests | | |
+//! | [`Pace`], directly below flow or compress | reliable | |
+//! | [`Trace`], anywhere | | |
 //! | [`Check`], anywhere | what it checks | |
 //! | [`Template`], to copy | | |
 //!
@@ -22,6 +26,7 @@
 //! | `causal`, `causal+uniform` | heartbeat, reliable, (uniform,) causal, flow, pack |
 //! | `total` | heartbeat, reliable, sequencer, flow, pack |
 //! | `total+uniform`, `uniform` | heartbeat, reliable, sequencer, uniform, flow, pack |
+//! | `total+uniform+compressed` | heartbeat, reliable, sequencer, uniform, compress, flow, pack |
 //! | `total-slots`, `total-slots+uniform` | the same with slots for sequencer: for groups in which several members send much |
 //! | each with `+check` | and oracles that panic when a promise is broken |
 //!
@@ -31,14 +36,18 @@ pub mod catalogue;
 pub mod causal;
 pub mod check;
 pub mod compose;
+pub mod compress;
 pub mod explain;
 pub mod flow;
 pub mod heartbeat;
+pub mod inject;
+pub mod pace;
 pub mod pack;
 pub mod reliable;
 pub mod sequencer;
 pub mod slots;
 pub mod template;
+pub mod trace;
 pub mod uniform;
 
 mod nonsense;
@@ -54,12 +63,16 @@ pub use catalogue::{CatalogueError, named, names};
 pub use causal::Causal;
 pub use check::Check;
 pub use compose::{ComposeError, Dish, compose, compose_with};
+pub use compress::Compress;
 pub use explain::{ExplainError, explain};
 pub use flow::{Flow, SlowReceiver};
 pub use heartbeat::Heartbeat;
+pub use inject::Inject;
+pub use pace::Pace;
 pub use pack::Pack;
 pub use reliable::Reliable;
 pub use sequencer::Sequencer;
 pub use slots::Slots;
 pub use template::Template;
+pub use trace::Trace;
 pub use uniform::Uniform;

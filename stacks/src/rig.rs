@@ -411,6 +411,11 @@ impl Rig {
         self.log[r].iter().filter(|datagram| datagram[2] == Frame::DATA).count()
     }
 
+    /// The lengths of the reliable frames that a member has sent, in bytes.
+    pub(crate) fn lengths(&self, r: usize) -> impl Iterator<Item = usize> {
+        self.log[r].iter().map(Bytes::len)
+    }
+
     /// The messages that came out of a top.
     pub(crate) fn messages(&self, r: usize) -> Vec<(Rank, Vec<u8>)> {
         let mut all = Vec::new();

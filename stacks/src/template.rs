@@ -19,9 +19,9 @@
 //! * A layer lives for one view; [`Protocol::build`] makes it anew. It needs no way back to the beginning.
 //! * It reads no clock, draws no randomness but `scope.rng()`, does no input or output; its maps have a defined order. Time
 //!   is `cx.now`. The same events give the same effects.
-//! * What it does not consume it passes on, in the order in which it came. Events of kinds that it does not want
-//!   ([`Wants`]) go past it, and may overtake those that pass through it: a layer that holds frames back wants
-//!   `CONTROL`, too, and lets go of everything before it passes on `Up::Closed`.
+//! * What it does not consume it passes on, in the order in which it came: one that holds frames back lets go of everything
+//!   before it passes on `Up::Closed`. Events of kinds that it does not want ([`Wants`]) go past it, and overtake those that
+//!   pass through it.
 //! * Handlers get batches and should emit batches: collect a `Frames` and call `cx.up` once.
 //! * What comes from the network may be anything. Drop it, count it, never panic, never allocate by a length that it names.
 //! * Frames that it makes for its peers come from `cx.control_frame`, and arrive at them with `kind() == cx.kind()`. The

@@ -1,6 +1,12 @@
 //! Whole groups in simulated executions: every guarantee of every named stack, under all kinds of faults.
 
-use gcs::sim::{Setup, run, soak};
+use gcs::{
+    layer::Protocol,
+    sim::{Setup, run, soak},
+    stack::Blueprint,
+};
+use gcs_stacks::{Check, Compress, Flow, Heartbeat, Inject, Pace, Pack, Reliable, Sequencer, Trace, Uniform};
+use std::sync::Arc;
 
 /// Executions of each stack.
 const SEEDS: u64 = 400;
@@ -56,6 +62,47 @@ fn total_slots_keeps_its_promises() {
 #[test]
 fn total_slots_uniform_keeps_its_promises() {
     keeps_its_promises("total-slots+uniform+check", 6_000_000);
+}
+
+#[test]
+fn total_uniform_compressed_keeps_its_promises() {
+    let soaked = soak(7_000_000..7_000_040, 1, 1, &setup("total+uniform+compressed+check", true));
+    if let Some(report) = soaked.failures.first() {
+        panic!("{report}");
+    }
+}
+
+/// A stack with everything that can be snapped in, and faults below it besides those of the simulator.
+#[test]
+fn all_promises_are_kept_with_every_layer_at_once() {
+    let inject = Inject {
+        drop_per_mille: 20,
+        duplicate_per_mille: 20,
+        delay_per_mille: 50,
+        reorder_per_mille: 50,
+        delay_ms: 10,
+    };
+    let layers: Vec<Arc<dyn Protocol>> = vec![
+        Arc::new(inject),
+        Arc::new(Heartbeat),
+        Arc::new(Reliable { prompt: true }),
+        Arc::new(Check::stream()),
+        Arc::new(Trace::default()),
+        Arc::new(Sequencer),
+        Arc::new(Uniform),
+        Arc::new(Check::order()),
+        Arc::new(Pace::new(200_000)),
+        Arc::new(Compress::default()),
+        Arc::new(Flow::default()),
+        Arc::new(Pack),
+        Arc::new(Check::messages()),
+    ];
+    let mut setup = Setup::new(Blueprint::new("everything", layers).expect("layers that fit"));
+    setup.members = (3, 7);
+    let soaked = soak(8_000_000..8_000_040, 1, 1, &setup);
+    if let Some(report) = soaked.failures.first() {
+        panic!("{report}");
+    }
 }
 
 /// What simulation has found, kept.

@@ -57,7 +57,8 @@ impl Protocol for Stopwatch {
             version: 1,
             needs: Properties::TOTAL_ORDER | Properties::UNIFORM,
             gives: Properties::NONE,
-            wants: Wants::SENT.and(Wants::RECEIVED),
+            // Frames, and with them all others: `Closed` must not overtake the last frames.
+            wants: Wants::ALL,
         }
     }
 
