@@ -50,7 +50,9 @@ fn a_member_tells_of_its_view_its_layers_and_why_views_changed() {
     ] {
         assert!(told.lines().any(|l| l == line), "`{line}` is not in\n{told}");
     }
-    assert!(told.contains("without c (its process is gone)"), "{told}");
+    // It may have died before its liveness connection was there.
+    let causes = ["without c (its process is gone)", "without c (silent)"];
+    assert!(causes.iter().any(|c| told.contains(c)), "{told}");
     assert!(told.contains("rank 0: a at") && told.contains("(this one)"), "{told}");
     // Nobody else may take the path while somebody answers there.
     let (code, said) = start(2).with(&["--control", file]).spawn().ended();
