@@ -84,7 +84,7 @@ fn settings_that_make_no_sense() {
     let start = |words: &[&str]| Start::new("sense", "a", at).with(words).spawn();
     complains(start(&[]), &["contact"]);
     complains(start(&["--found", "--stack", "best"]), &["best", "total+uniform"]);
-    complains(start(&["--contact", "here"]), &["--contact", "here"]);
+    complains(start(&["--contact", "here"]), &["here", "cannot be a contact", "port"]);
     complains(start(&["--expect", "0"]), &["founders"]);
     complains(start(&["--found", "--expect", "3"]), &["--found", "--expect"]);
     complains(start(&["--found", "--frobnicate"]), &["--frobnicate"]);
