@@ -6,7 +6,7 @@
 
 local gcs = Proto("gcs", "gcs process groups")
 
-local kinds = { [0xC5] = "frame", [0xC6] = "control", [0xC7] = "multicast transport" }
+local kinds = { [0xC5] = "frame", [0xC6] = "control", [0xC7] = "multicast transport", [0xC8] = "closed group" }
 local bodies = {
   [10] = "JOIN", [11] = "MEMBER_LIST", [12] = "MEMBER_JOINED", [13] = "REFUSE", [14] = "RELEASE",
   [20] = "PREPARE", [21] = "PROMISE", [22] = "REJECT", [23] = "ACCEPT", [24] = "ACCEPTED", [25] = "DECIDE", [26] = "LEAVE",
@@ -44,6 +44,10 @@ local f = {
   group = ProtoField.uint64("gcs.control.group", "Group tag", base.HEX),
   from = ProtoField.uint64("gcs.control.incarnation", "Sender's incarnation", base.HEX),
   body = ProtoField.string("gcs.control.message", "Message"),
+  counter = ProtoField.uint64("gcs.seal.counter", "Counter of who sends it"),
+  seal_tag = ProtoField.bytes("gcs.seal.tag", "Tag"),
+  sealed = ProtoField.bytes("gcs.sealed", "Encrypted"),
+  key = ProtoField.bytes("gcs.sealed.key", "Who seals: the first bytes of its public key"),
   body_bytes = ProtoField.bytes("gcs.control.body", "Body, a protocol buffer"),
 }
 gcs.fields = f
@@ -60,7 +64,7 @@ gcs.prefs.stack = Pref.string("Stack", "total+uniform", "The stack's name in the
 local function layers()
   local words = {}
   for word in gcs.prefs.stack:gmatch("[^+]+") do words[word] = true end
-  local list = { "heartbeat", "reliable" }
+  local list = words.encrypted and { "seal", "heartbeat", "reliable" } or { "heartbeat", "reliable" }
   local function add(name, wanted) if wanted then list[#list + 1] = name end end
   add("check-stream", words.check)
   add("sequencer", words.total)
@@ -76,7 +80,7 @@ local function layers()
 end
 
 local function slot_len(layer, n)
-  local lens = { reliable = 8 * (n + 1), slots = 8, causal = 4 * n, compress = 1, pack = 1 }
+  local lens = { seal = 24, reliable = 8 * (n + 1), slots = 8, causal = 4 * n, compress = 1, pack = 1 }
   return lens[layer] or 0
 end
 
@@ -151,6 +155,13 @@ local function frame(tvb, pinfo, tree)
   local view = tvb(8, 16):bytes():tohex()
   learn(view, kind, tvb:len())
   local list, n = layers(), members[view]
+  if list[1] == "seal" and tvb:len() >= 48 then
+    tree:add_le(f.counter, tvb(24, 8))
+    tree:add(f.seal_tag, tvb(32, 16))
+    tree:add(f.sealed, tvb(48))
+    pinfo.cols.info = string.format("sealed, of rank %d, view %s", tvb(4, 2):le_uint(), tvb(16, 8):le_uint64())
+    return
+  end
   local name = kind == 255 and "messages" or list[kind + 1] or "?"
   tree:add(f.layer, tvb(2, 1), name):set_generated()
   local info = string.format("%s of rank %d, view %s", name, tvb(4, 2):le_uint(), tvb(16, 8):le_uint64())
@@ -250,6 +261,15 @@ function gcs.dissector(tvb, pinfo, root)
     frame(tvb, pinfo, tree)
   elseif magic == 0xC6 then
     if not pcall(control, tvb(2):tvb(), pinfo, tree) then tree:add_proto_expert_info(e.short) end
+  elseif magic == 0xC8 then
+    if tvb:len() >= 20 and tvb(2, 1):uint() == 2 then
+      tree:add(f.key, tvb(4, 8))
+      tree:add_le(f.counter, tvb(12, 8))
+      tree:add(f.sealed, tvb(20))
+      pinfo.cols.info = "SEALED"
+    else
+      pinfo.cols.info = "INTRODUCTION"
+    end
   else
     pinfo.cols.info = tvb:len() > 2 and tvb(2, 1):uint() == 1 and "ANSWER" or "PROBE"
   end

@@ -3,4 +3,5 @@
 pub mod cat;
 pub mod contacts;
 pub mod demo;
+pub mod keys;
 pub mod kv;

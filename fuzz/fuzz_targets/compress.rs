@@ -4,6 +4,7 @@
 use bytes::Bytes;
 use gcs::{
     frame::{FIXED_HEADER, Frame},
+    guard::Secret,
     id::{GroupTag, Incarnation, MemberId},
     layer::{Context, Down, Layer, LayerSpec, Protocol, Scope, Up, Wants, Watch},
     message::Outgoing,
@@ -63,6 +64,7 @@ fn stack(algorithm: Algorithm) -> Option<Stack> {
         mtu: MTU,
         window_bytes: 1 << 20,
         watch: Watch::default(),
+        secret: Some(Secret([7; 32])),
         seed: 1,
     }))
 }

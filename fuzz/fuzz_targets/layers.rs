@@ -4,6 +4,7 @@
 use bytes::Bytes;
 use gcs::{
     frame::{FIXED_HEADER, MAGIC_FRAME, WIRE_VERSION},
+    guard::Secret,
     id::{GroupTag, Incarnation, MemberId},
     layer::{Scope, Watch},
     stack::Output,
@@ -31,6 +32,7 @@ fuzz_target!(|data: &[u8]| {
         mtu: 1400,
         window_bytes: 1 << 20,
         watch: Watch::default(),
+        secret: Some(Secret([7; 32])),
         seed: 1,
     });
     let mut out = Output::default();

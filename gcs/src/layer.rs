@@ -8,7 +8,8 @@
 //! [`Down::Fetch`] once or several times → [`Down::Close`] → a while of answering repair requests → dropped.
 
 use crate::{
-    frame::{Dest, Frame, Frames},
+    frame::{Dest, Frame, FrameError, Frames},
+    guard::Secret,
     id::{GroupTag, MAX_MEMBERS, Rank},
     message::{Messages, Outgoing},
     properties::Properties,
@@ -185,6 +186,8 @@ pub struct Scope {
     pub window_max: usize,
     /// How members watch each other.
     pub watch: Watch,
+    /// What only the members of this view know, in groups with keys.
+    pub secret: Option<Secret>,
     /// Seeds the layer's own generator; different for each layer, view and process.
     pub seed: u64,
 }
@@ -345,6 +348,14 @@ impl Context<'_> {
         frame.to = to;
         frame.writable().extend_from_slice(payload);
         frame
+    }
+
+    /// The frame that these bytes are. It goes to the others unless it is told to go elsewhere.
+    ///
+    /// # Errors
+    /// It is not for this stack.
+    pub fn parse_frame(&self, bytes: Bytes) -> Result<Frame, FrameError> {
+        Frame::parse(bytes, self.scope.group, self.scope.view.id, self.header)
     }
 
     /// Asks for a call of `timer` at `at` (or as soon as possible). Replaces an earlier request for the same timer.

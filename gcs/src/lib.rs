@@ -9,7 +9,10 @@ pub mod endpoint;
 pub mod frame;
 #[cfg(feature = "runtime")]
 pub mod group;
+pub mod guard;
 pub mod id;
+#[cfg(feature = "keys")]
+pub mod keys;
 pub mod layer;
 pub mod membership;
 pub mod message;

@@ -104,6 +104,20 @@ pub struct Value {
     /// Who holds the frames up to the cut, by rank in the old view.
     #[prost(uint32, repeated, tag = "3")]
     pub holder: Vec<u32>,
+    /// The next view's secret, in groups with keys.
+    #[prost(message, optional, tag = "10")]
+    pub secret: Option<Envelopes>,
+}
+
+/// A secret for the members of a view, sealed for each of them.
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+pub struct Envelopes {
+    /// The public key of the pair that was made for this purpose alone.
+    #[prost(bytes = "bytes", tag = "1")]
+    pub key: Bytes,
+    /// By rank in the next view.
+    #[prost(bytes = "bytes", repeated, tag = "2")]
+    pub sealed: Vec<Bytes>,
 }
 
 impl Value {

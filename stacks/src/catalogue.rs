@@ -11,13 +11,14 @@ use gcs::{
 use std::sync::Arc;
 
 /// The names, and what orders the frames of all senders. The words of a name say what else there is.
-const STACKS: [(&str, Order); 16] = [
+const STACKS: [(&str, Order); 18] = [
     ("fifo", Order::None),
     ("causal", Order::Causal),
     ("causal+uniform", Order::Causal),
     ("total", Order::Sequencer),
     ("total+uniform", Order::Sequencer),
     ("total+uniform+compressed", Order::Sequencer),
+    ("total+uniform+encrypted", Order::Sequencer),
     ("total-slots", Order::Slots),
     ("total-slots+uniform", Order::Slots),
     ("fifo+check", Order::None),
@@ -26,6 +27,7 @@ const STACKS: [(&str, Order); 16] = [
     ("total+check", Order::Sequencer),
     ("total+uniform+check", Order::Sequencer),
     ("total+uniform+compressed+check", Order::Sequencer),
+    ("total+uniform+encrypted+check", Order::Sequencer),
     ("total-slots+check", Order::Slots),
     ("total-slots+uniform+check", Order::Slots),
 ];
@@ -63,6 +65,8 @@ pub enum CatalogueError {
 ///   now this member sends, now that one, or several send much.
 /// * `total+uniform+compressed`: frames are compressed with LZ4. Not with secrets where others choose what is cast:
 ///   see [`compress`](crate::compress).
+/// * `total+uniform+encrypted`: everything is sealed, for groups with keys. The other names can have this word, too, at
+///   their ends but before `+check`.
 /// * each of them with `+check`: with oracles that panic when a promise is broken.
 ///
 /// # Errors
@@ -77,13 +81,20 @@ pub fn named(name: &str) -> Result<Blueprint, CatalogueError> {
         "uniform" => "total+uniform",
         other => other,
     };
-    let Some((name, order)) = STACKS.iter().copied().find(|s| s.0 == wanted) else {
+    let plain = wanted.replacen("+encrypted", "", 1);
+    let listed = |name: &str| STACKS.iter().find(|s| s.0 == name);
+    let Some((_, order)) = listed(wanted).or_else(|| listed(&plain)) else {
         return Err(CatalogueError::Unknown { name: name.to_owned() });
     };
-    let has = |word| name.split('+').any(|w| w == word);
-    let recipe =
-        Recipe { order, uniform: has("uniform"), compressed: has("compressed"), check: has("check") };
-    Ok(Blueprint::new(name, recipe.layers())?)
+    let has = |word| wanted.split('+').any(|w| w == word);
+    let recipe = Recipe {
+        order: *order,
+        uniform: has("uniform"),
+        compressed: has("compressed"),
+        encrypted: has("encrypted"),
+        check: has("check"),
+    };
+    Ok(Blueprint::new(wanted, recipe.layers())?)
 }
 
 /// The names that [`named`] knows, without aliases.
@@ -97,15 +108,23 @@ struct Recipe {
     order: Order,
     uniform: bool,
     compressed: bool,
+    encrypted: bool,
     /// Whether there are oracles.
     check: bool,
 }
 
 impl Recipe {
     fn layers(self) -> Vec<Arc<dyn Protocol>> {
-        let Self { order, uniform, compressed, check } = self;
-        let mut layers: Vec<Arc<dyn Protocol>> =
-            vec![Arc::new(Heartbeat), Arc::new(Reliable { prompt: uniform })];
+        let Self { order, uniform, compressed, encrypted, check } = self;
+        let mut layers: Vec<Arc<dyn Protocol>> = Vec::new();
+        #[cfg(feature = "encrypted")]
+        if encrypted {
+            layers.push(Arc::new(crate::seal::Seal));
+        }
+        #[cfg(not(feature = "encrypted"))]
+        assert!(!encrypted, "names with `encrypted` need the feature of that name");
+        layers.push(Arc::new(Heartbeat));
+        layers.push(Arc::new(Reliable { prompt: uniform }));
         if check {
             layers.push(Arc::new(Check::stream()));
         }
@@ -152,6 +171,7 @@ mod tests {
                 ("total", Properties::TOTAL_ORDER),
                 ("uniform", Properties::UNIFORM),
                 ("compressed", Properties::COMPRESSED),
+                ("encrypted", Properties::ENCRYPTED),
             ] {
                 assert_eq!(stack.gives().contains(property), name.contains(word), "{name}: {word}");
             }
@@ -159,6 +179,11 @@ mod tests {
             assert_eq!(stack.description().contains("prompt"), name.contains("uniform"), "{stack:?}");
         }
         assert_eq!(named("uniform").unwrap().fingerprint(), named("total+uniform").unwrap().fingerprint());
+        for (name, layers) in [("fifo+encrypted", 5), ("total-slots+uniform+encrypted+check", 10)] {
+            let stack = named(name).unwrap();
+            assert!(stack.name() == name && stack.gives().contains(Properties::ENCRYPTED));
+            assert_eq!((stack.layers().count(), stack.layers().next().unwrap().name), (layers, "seal"));
+        }
         let all: BTreeSet<_> = names().map(|n| named(n).unwrap().fingerprint()).collect();
         assert_eq!(all.len(), names().count());
     }
@@ -169,8 +194,9 @@ mod tests {
         assert_eq!(
             error,
             "there is no stack `totl`; choose one of: fifo, causal, causal+uniform, total, total+uniform, \
-             total+uniform+compressed, total-slots, total-slots+uniform, fifo+check, causal+check, causal+uniform+check, \
-             total+check, total+uniform+check, total+uniform+compressed+check, total-slots+check, \
+             total+uniform+compressed, total+uniform+encrypted, total-slots, total-slots+uniform, fifo+check, causal+check, causal+uniform+check, \
+             total+check, total+uniform+check, total+uniform+compressed+check, \
+             total+uniform+encrypted+check, total-slots+check, \
              total-slots+uniform+check"
         );
     }
@@ -183,7 +209,7 @@ mod tests {
         ) {
             let order = [Order::None, Order::Causal, Order::Sequencer, Order::Slots][order];
             let total = matches!(order, Order::Sequencer | Order::Slots);
-            let above = Recipe { order, uniform, compressed, check: true }.layers().split_off(2);
+            let above = Recipe { order, uniform, compressed, encrypted: false, check: true }.layers().split_off(2);
             let (mut rig, mut rng) = (Rig::new(above, n, 600, 10_000, seed), Rng::new(seed));
             let mut cast: Vec<Vec<Vec<u8>>> = vec![Vec::new(); n];
             for i in 0..200_u8 {

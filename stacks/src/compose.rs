@@ -41,7 +41,7 @@ impl Dish {
         Self { protocol: Arc::new(protocol), height: Self::BELOW_FLOW, cost: 20 }
     }
 
-    /// Sets its place: layers stand in the order of their heights. Those on the menu are at 100 (heartbeat), 200
+    /// Sets its place: layers stand in the order of their heights. Those on the menu are at 50 (seal), 100 (heartbeat), 200
     /// (reliable), 400 (sequencer), 500 (uniform), 550 (causal), 650 (compress), 700 (flow) and 900 (pack).
     #[must_use]
     pub fn at(mut self, height: u16) -> Self {
@@ -137,6 +137,8 @@ fn menu(prompt: bool, extra: &[Dish]) -> Vec<Dish> {
         Dish::new(Flow::default()).at(700).cost(2),
         Dish::new(Pack).at(900).cost(2),
     ];
+    #[cfg(feature = "encrypted")]
+    menu.push(Dish::new(crate::seal::Seal).at(50).cost(15));
     menu.extend_from_slice(extra);
     menu.sort_by_key(|d| d.height);
     menu
@@ -250,21 +252,20 @@ mod tests {
 
     #[test]
     fn what_nobody_gives_is_named() {
-        let error = compose(Properties::ENCRYPTED | Properties::TOTAL_ORDER).unwrap_err().to_string();
+        let few = menu(false, &[]).into_iter().filter(|d| d.height > 500).collect();
+        let error = choose(Properties::TOTAL_ORDER, few).err().unwrap().to_string();
         assert_eq!(
             error,
-            "nothing on the menu gives encrypted; on it are: heartbeat, reliable, sequencer, uniform, causal, compress, \
-              flow, pack. \
-             Add a protocol with `compose_with`"
+            "nothing on the menu gives total; on it are: causal, compress, flow, pack. Add a protocol with `compose_with`"
         );
     }
 
     #[test]
     fn protocols_can_be_added() {
-        let seal = Fake("seal", Properties::FIFO | Properties::COMPRESSED, Properties::ENCRYPTED);
-        let extra = [Dish::new(seal).at(690)];
+        let veil = Fake("veil", Properties::FIFO | Properties::COMPRESSED, Properties::ENCRYPTED);
+        let extra = [Dish::new(veil).at(690).cost(1)];
         let stack = compose_with(Properties::ENCRYPTED, &extra).unwrap();
-        assert_eq!(layers(&stack), ["heartbeat", "reliable", "compress", "seal", "flow", "pack"]);
+        assert_eq!(layers(&stack), ["heartbeat", "reliable", "compress", "veil", "flow", "pack"]);
         // Nobody wants it: it is not there.
         let stack = compose_with(Properties::NONE, &extra).unwrap();
         assert_eq!(stack.description(), named("fifo").unwrap().description());
@@ -279,8 +280,10 @@ mod tests {
 
     #[test]
     fn needs_that_are_met_only_above_make_no_stack() {
-        let extra = [Dish::new(Fake("low", Properties::FIFO, Properties::ENCRYPTED)).at(Dish::BOTTOM)];
-        let error = compose_with(Properties::ENCRYPTED, &extra).unwrap_err();
-        assert_eq!(error, ComposeError::Impossible { wanted: Properties::ENCRYPTED | REQUIRED });
+        let mut menu = menu(false, &[]);
+        menu.retain(|d| !d.protocol.spec().gives.contains(Properties::ENCRYPTED));
+        menu.insert(0, Dish::new(Fake("low", Properties::FIFO, Properties::ENCRYPTED)).at(Dish::BOTTOM));
+        let wanted = Properties::ENCRYPTED | REQUIRED;
+        assert_eq!(choose(wanted, menu).err().unwrap(), ComposeError::Impossible { wanted });
     }
 }

@@ -5,6 +5,7 @@
 //!
 //! | Layer, from the bottom | Needs | Gives |
 //! |---|---|---|
+//! | [`Seal`], in groups with keys | | encrypted |
 //! | [`Heartbeat`] | | suspicion |
 //! | [`Reliable`] | | reliable, FIFO, stability, virtual synchrony |
 //! | [`Sequencer`] | reliable, FIFO, virtual synchrony | total order |
@@ -28,6 +29,7 @@
 //! | `total+uniform`, `uniform` | heartbeat, reliable, sequencer, uniform, flow, pack |
 //! | `total+uniform+compressed` | heartbeat, reliable, sequencer, uniform, compress, flow, pack |
 //! | `total-slots`, `total-slots+uniform` | the same with slots for sequencer: for groups in which several members send much |
+//! | `total+uniform+encrypted`, and each other with `+encrypted` | seal below them: for groups with keys |
 //! | each with `+check` | and oracles that panic when a promise is broken |
 //!
 //! To write a layer, copy `template.rs`. To have [`compose_with`] use it, put it on the menu as a [`Dish`].
@@ -44,6 +46,8 @@ pub mod inject;
 pub mod pace;
 pub mod pack;
 pub mod reliable;
+#[cfg(feature = "encrypted")]
+pub mod seal;
 pub mod sequencer;
 pub mod slots;
 pub mod template;
@@ -71,6 +75,8 @@ pub use inject::Inject;
 pub use pace::Pace;
 pub use pack::Pack;
 pub use reliable::Reliable;
+#[cfg(feature = "encrypted")]
+pub use seal::Seal;
 pub use sequencer::Sequencer;
 pub use slots::Slots;
 pub use template::Template;

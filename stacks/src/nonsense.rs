@@ -11,6 +11,11 @@ pub(crate) struct Nonsense {
 }
 
 impl Nonsense {
+    /// How many frames were dropped.
+    pub(crate) fn count(&self) -> u64 {
+        self.count
+    }
+
     /// Counts a frame of `from` that `layer` drops.
     pub(crate) fn note(&mut self, layer: &'static str, from: Rank, what: &'static str) {
         self.count = self.count.saturating_add(1);

@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use gcs::{
     frame::{Dest, FIXED_HEADER, Frame, Frames},
+    guard::Secret,
     id::{GroupTag, Incarnation, MemberId, Rank},
     layer::{Context, Down, Layer, LayerSpec, Protocol, Scope, Stability, Up, Wants, Watch},
     message::Outgoing,
@@ -214,6 +215,7 @@ impl Rig {
             window_bytes: window,
             window_max: window,
             watch: Watch::default(),
+            secret: Some(Secret([7; 32])),
             seed,
         };
         let mut rig = Self {

@@ -4,6 +4,7 @@
 use bytes::Bytes;
 use gcs::{
     frame::{Dest, Frame, Frames},
+    guard::Secret,
     id::{GroupTag, Incarnation, MemberId, Rank},
     layer::{Context, Down, Layer, LayerSpec, Protocol, Scope, Up, Wants, Watch},
     message::{Messages, Outgoing},
@@ -41,6 +42,7 @@ pub(crate) fn scope(me: usize, n: usize) -> Scope {
         window_bytes: 1 << 20,
         window_max: 1 << 20,
         watch: Watch::default(),
+        secret: Some(Secret([7; 32])),
         seed: me as u64 + 1,
     }
 }

@@ -6,6 +6,8 @@
 use gcs::{
     endpoint::{Datagram, Event, Transmit},
     group::Group,
+    guard::Keys,
+    keys::PreShared,
     net::{Transport, TransportStats, udp::Udp},
 };
 use std::{
@@ -95,7 +97,9 @@ async fn a_group(stack: &str, capture: &Arc<Mutex<Capture>>) {
     for (i, udp) in sockets.into_iter().enumerate() {
         let builder =
             Group::builder("watched").member_name(["a", "b", "c"][i]).contacts(addrs.iter().copied());
-        let builder = builder.expect(3).stack(gcs_stacks::named(stack).unwrap());
+        let keys = stack.contains("encrypted").then(|| PreShared::new(&[7; 32]).unwrap());
+        let keys = keys.map(|k| Arc::new(k) as Arc<dyn Keys>);
+        let builder = builder.expect(3).keys(keys).stack(gcs_stacks::named(stack).unwrap());
         members.push(builder.transport(Recorded(udp, Arc::clone(capture))).start().await.unwrap());
     }
     for (i, (group, _)) in members.iter().enumerate() {
@@ -131,6 +135,35 @@ fn tshark(file: &Path, stack: &str, fields: &[&str]) -> Option<Vec<String>> {
     let errors = String::from_utf8_lossy(&out.stderr).into_owned();
     assert!(out.status.success() && !errors.contains("Lua: Error"), "{errors}");
     Some(String::from_utf8(out.stdout).unwrap().lines().map(str::to_owned).collect())
+}
+
+/// In a closed group the dissector shows who talks, and nobody what is said.
+#[test]
+fn what_a_closed_group_says_is_hidden() {
+    let capture = Arc::new(Mutex::new(Capture::new()));
+    let stack = "total+uniform+encrypted";
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        tokio::time::timeout(Duration::from_secs(30), a_group(stack, &capture)).await.unwrap();
+    });
+    let bytes = capture.lock().unwrap().0.clone();
+    for i in 0..3_u8 {
+        // Messages of member 0 are zeros, as are unused header fields elsewhere.
+        assert!(i == 0 || !bytes.windows(50).any(|w| w == [i; 50]), "what member {i} has cast can be read");
+    }
+    assert!(!bytes.windows(9).any(|w| w == b"heartbeat"), "the joiners' stack can be read");
+    let name = format!("hidden-{}.pcap", std::process::id());
+    let file = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name);
+    fs::write(&file, &bytes).unwrap();
+    let Some(lines) = tshark(&file, stack, &["_ws.col.Info", "gcs.seal.counter", "_ws.expert.message"])
+    else {
+        return;
+    };
+    fs::remove_file(&file).unwrap();
+    for what in ["INTRODUCTION|", "SEALED|", "sealed, of rank 2, view 1|"] {
+        assert!(lines.iter().any(|l| l.contains(what)), "no {what} among\n{}", lines.join("\n"));
+    }
+    assert!(lines.iter().all(|l| l.ends_with('|')), "nothing to complain of");
 }
 
 #[test]

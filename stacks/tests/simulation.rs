@@ -1,6 +1,7 @@
 //! Whole groups in simulated executions: every guarantee of every named stack, under all kinds of faults.
 
 use gcs::{
+    keys::PreShared,
     layer::Protocol,
     sim::{Setup, run, soak},
     stack::Blueprint,
@@ -149,6 +150,28 @@ fn the_same_seed_gives_the_same_execution() {
         let twice = run(seed, &setup("total+uniform", true));
         assert_eq!(once.trace_hash, twice.trace_hash, "seed {seed}");
     }
+}
+
+/// Sealed, no damage counts, and nobody gets anywhere with what he has overheard: all oracles hold, although datagrams are
+/// damaged, and a stranger repeats them, whole and changed, from the addresses of members.
+#[test]
+fn encrypted_keeps_its_promises_among_forgers() {
+    let mut setup = setup("total+uniform+encrypted+check", true);
+    setup.keys = Some(Arc::new(PreShared::new(&[7; 32]).expect("a key").repeatable()));
+    setup.faults.corruption = true;
+    let soaked = soak(10_000_000..10_000_300, 1, 1, &setup);
+    if let Some(report) = soaked.failures.first() {
+        panic!("{report}");
+    }
+}
+
+/// The same forgers take an open group apart: the oracles see it.
+#[test]
+fn open_groups_do_not_stand_forgers() {
+    let mut setup = setup("total+uniform", true);
+    setup.physics.forgers = true;
+    let soaked = soak(10_000_000..10_000_100, 1, 1, &setup);
+    assert!(!soaked.failures.is_empty(), "forgers do nothing");
 }
 
 #[test]

@@ -1,11 +1,14 @@
 //! Simulated executions, as many as you like: whole groups under faults from a seed, every guarantee checked.
 
 use clap::Parser;
-use gcs::sim::{Faults, Report, Setup, run};
+use gcs::{
+    keys::PreShared,
+    sim::{Faults, Report, Setup, run},
+};
 use std::{
     process::ExitCode,
     sync::{
-        Mutex,
+        Arc, Mutex,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
     thread,
@@ -48,11 +51,15 @@ fn setup(args: &Args, seed: u64) -> anyhow::Result<(String, Setup)> {
         named => named,
     };
     let mut setup = Setup::new(gcs_stacks::named(stack)?);
+    if stack.contains("encrypted") {
+        // Forgers and damage are nothing to a closed group.
+        setup.keys = Some(Arc::new(PreShared::new(&[7; 32])?.repeatable()));
+    }
     setup.members = (3, 7);
     setup.physics.trace_keep = args.tail;
     setup.state_transfer = !(seed / 7).is_multiple_of(3);
     setup.workload.casts_per_second = CASTS[usize::try_from(seed / 42 % CASTS.len() as u64)?];
-    setup.faults = Faults { corruption: args.corrupt, ..Faults::all() };
+    setup.faults = Faults { corruption: args.corrupt || setup.keys.is_some(), ..Faults::all() };
     Ok((stack.to_owned(), setup))
 }
 

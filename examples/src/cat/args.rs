@@ -1,6 +1,6 @@
 //! The command line.
 
-use crate::contacts::Contacts;
+use crate::{contacts::Contacts, keys::KeyFiles};
 use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser, error::ErrorKind};
 use gcs_stacks::explain::{explain, list_layers, list_stacks};
 use std::{
@@ -21,6 +21,10 @@ Examples:
 
   One more joins, through any member:
     gcs-cat --group chat --bind 127.0.0.1:4004 --contact 127.0.0.1:4001,127.0.0.1:4002 --name dot
+
+  A closed group, whose members have a key (or certificates: see --certificate), and in which all is encrypted:
+    openssl rand -hex 32 > group.key; chmod 600 group.key
+    gcs-cat --group chat --bind 127.0.0.1:4001 --key-file group.key --found
 
   Alone, to try the output for programs:
     seq 3 | gcs-cat --group solo --bind 127.0.0.1:4001 --found --json
@@ -57,6 +61,9 @@ pub struct Args {
     /// Whom to ask for the group.
     #[command(flatten)]
     pub contacts: Contacts,
+    /// What keeps strangers out.
+    #[command(flatten)]
+    pub keys: KeyFiles,
     /// Found the group, unless a contact knows of it. Without this and --expect: join a group that exists.
     #[arg(long, conflicts_with = "expect")]
     pub found: bool,

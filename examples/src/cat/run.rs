@@ -40,6 +40,8 @@ enum Failure {
     Stack(#[from] CatalogueError),
     #[error(transparent)]
     Start(#[from] StartError),
+    #[error("{0}")]
+    Keys(String),
     #[error(transparent)]
     Out(#[from] LeaveReason),
     #[error("the group's thread has stopped: this is a bug")]
@@ -100,7 +102,8 @@ async fn run(args: Args) -> Result<(), Failure> {
         .multicast(args.multicast)
         .mtu(args.mtu)
         .control(args.control)
-        .stack(gcs_stacks::named(&args.stack)?)
+        .keys(args.keys.read().map_err(Failure::Keys)?)
+        .stack(gcs_stacks::named(&args.keys.stack(&args.stack))?)
         .tune(move |c| c.join_timeout_ms = timeout_ms);
     builder = args.contacts.tell(builder);
     if let Some(name) = &args.name {

@@ -5,7 +5,7 @@ use super::{
     server::{Limits, Server},
     store::Store,
 };
-use crate::contacts::Contacts;
+use crate::{contacts::Contacts, keys::KeyFiles};
 use clap::Parser;
 use gcs::{blocks::Replicated, endpoint::LeaveReason, group::Group};
 use std::{
@@ -57,6 +57,9 @@ pub struct Args {
     /// Where Redis clients connect.
     #[arg(long)]
     redis: SocketAddr,
+    /// What keeps strangers out of the group. Redis clients are not asked for keys.
+    #[command(flatten)]
+    keys: KeyFiles,
     /// This replica's name. Default: its address.
     #[arg(long)]
     name: Option<String>,
@@ -87,7 +90,8 @@ async fn run(args: Args) -> anyhow::Result<()> {
         .multicast(args.multicast)
         .mtu(args.mtu)
         .control(args.control)
-        .stack(gcs_stacks::named("total+uniform")?);
+        .keys(args.keys.read().map_err(anyhow::Error::msg)?)
+        .stack(gcs_stacks::named(&args.keys.stack("total+uniform"))?);
     builder = args.contacts.tell(builder);
     builder = match args.expect {
         Some(n) => builder.expect(n),

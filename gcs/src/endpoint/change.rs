@@ -21,7 +21,7 @@ use crate::{
     layer::Down,
     membership::{Acceptor, Ballot, choose, is_quorum},
     time::Time,
-    view::Cut,
+    view::{Cut, ViewId},
     wire::{self, Accept, Accepted, Body, Decide, Entry, Malformed, Prepare, Promise, Reject, Value},
 };
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
@@ -250,7 +250,7 @@ impl Member {
     /// The value to propose: one accepted earlier, or what the promises say. None while nobody would be left.
     fn value(
         &self,
-        core: &Core,
+        core: &mut Core,
         promises: &BTreeMap<Rank, Promised>,
         excluded: u64,
         now: Time,
@@ -295,7 +295,10 @@ impl Member {
                 }
             }
         }
-        Some(Value { next, frontier, holder })
+        let view = ViewId { number: self.view.id.number + 1, ..self.view.id };
+        let ids = next.iter().filter_map(|e| MemberId::try_from(e.id.as_ref()?).ok());
+        let secret = core.envelopes(now, view, ids)?;
+        Some(Value { next, frontier, holder, secret })
     }
 
     /// Handles a message of the consensus for this view.

@@ -1,7 +1,7 @@
 //! What an endpoint is told at its start.
 
-use crate::{id::MAX_MEMBERS, layer::Watch, stack::Blueprint};
-use std::net::SocketAddr;
+use crate::{guard::Keys, id::MAX_MEMBERS, layer::Watch, properties::Properties, stack::Blueprint};
+use std::{net::SocketAddr, sync::Arc};
 
 /// How the group comes into being.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,6 +33,9 @@ pub struct Config {
     /// Whether joiners receive the group's state before their first message ([`crate::endpoint::Event::StateRequested`]).
     /// The same at all members.
     pub state_transfer: bool,
+    /// Keys that keep strangers out. All processes of a group have them, or none; with keys the stack must encrypt
+    /// ([`Properties::ENCRYPTED`]).
+    pub keys: Option<Arc<dyn Keys>>,
     /// How members watch each other.
     pub watch: Watch,
     /// How many bytes of its own frames a member may have under way, not yet taken by every receiver's application.
@@ -61,6 +64,7 @@ impl Config {
             bootstrap: Bootstrap::Join,
             stack,
             state_transfer: false,
+            keys: None,
             watch: Watch::default(),
             window_bytes: 1 << 20,
             receive_bytes: usize::MAX,
@@ -93,6 +97,12 @@ impl Config {
         if matches!(self.bootstrap, Bootstrap::Expect(n) if n == 0 || n > MAX_MEMBERS) {
             return Err(ConfigError::Expect);
         }
+        match (&self.keys, self.stack.gives().contains(Properties::ENCRYPTED)) {
+            (None, true) => return Err(ConfigError::NoKeys),
+            (Some(_), false) => return Err(ConfigError::Unsealed),
+            (Some(keys), true) if !keys.fits(&self.name) => return Err(ConfigError::NotForName),
+            (Some(_), true) | (None, false) => {}
+        }
         let w = self.watch;
         if w.heartbeat_ms == 0 || w.lease_ms >= w.silence_ms || w.silence_ms < 3 * w.heartbeat_ms {
             return Err(ConfigError::Watch);
@@ -122,6 +132,19 @@ pub enum ConfigError {
     /// The number of founders.
     #[error("a group can be expected to have 1 to {MAX_MEMBERS} founders")]
     Expect,
+    /// No keys.
+    #[error(
+        "the stack encrypts, and there is no key: give one with `keys`, or take a stack without `encrypted`"
+    )]
+    NoKeys,
+    /// Keys for nothing.
+    #[error(
+        "there are keys, and the stack does not encrypt: take one that does, such as total+uniform+encrypted"
+    )]
+    Unsealed,
+    /// A certificate for another process.
+    #[error("the certificate is not for this process's name: it must be among its subject alternative names")]
+    NotForName,
     /// Time-outs.
     #[error("time-outs must be: lease_ms < silence_ms, and silence_ms at least three times heartbeat_ms")]
     Watch,

@@ -1,6 +1,7 @@
 //! What an endpoint keeps across views and lives: settings, identity, counters, and the ways out.
 
 use super::{
+    closed::Door,
     config::Config,
     io::{Effects, Event, LeaveReason, Stats, Transmit},
     report::History,
@@ -8,6 +9,7 @@ use super::{
     state::State,
 };
 use crate::{
+    guard::Guard,
     id::{GroupTag, MemberId},
     message::Outgoing,
     rng::Rng,
@@ -17,6 +19,9 @@ use crate::{
 use smallvec::{SmallVec, smallvec};
 use std::{collections::BTreeSet, net::SocketAddr, time::Duration};
 
+/// At most so many bytes are added to a control message when it is sealed.
+const SEAL: usize = 40;
+
 pub(super) struct Core {
     pub(super) config: Config,
     pub(super) tag: GroupTag,
@@ -24,6 +29,11 @@ pub(super) struct Core {
     pub(super) mtu: usize,
     pub(super) rng: Rng,
     pub(super) wall_ns: u64,
+    /// The time of day at [`Time::ZERO`], as far as it is known.
+    pub(super) wall_at_zero: u64,
+    /// Set: the group has keys.
+    pub(super) guard: Option<Box<dyn Guard>>,
+    pub(super) door: Door,
     pub(super) stats: Stats,
     /// State transfer, both sides.
     pub(super) state: State,
@@ -44,14 +54,18 @@ pub(super) struct Core {
 impl Core {
     pub(super) fn new(config: Config, me: MemberId, mtu: usize, seed: u64) -> Self {
         let complete = !config.state_transfer;
+        let guard = config.keys.as_ref().map(|k| k.guard(seed));
         Self {
             tag: GroupTag::of(&config.group),
             me,
             mtu,
             rng: Rng::new(seed),
             wall_ns: 0,
+            wall_at_zero: 0,
+            door: Door::default(),
             stats: Stats::default(),
-            state: State::new(complete, mtu, config.backlog_bytes),
+            state: State::new(complete, mtu - if guard.is_some() { SEAL } else { 0 }, config.backlog_bytes),
+            guard,
             unsent: Vec::new(),
             cast: 0,
             delivered: 0,

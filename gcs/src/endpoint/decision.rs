@@ -1,7 +1,9 @@
 //! The outcome of a view change, as everybody learns it.
 
+use super::core::Core;
 use crate::{
     id::MemberId,
+    time::Time,
     view::{Cut, View, ViewId},
     wire::{Decide, Entry, Malformed, Value, Vid},
 };
@@ -43,13 +45,12 @@ impl Decision {
     }
 
     /// The founding of a group by these processes: the founder first.
-    pub(super) fn founding(
-        epoch: u64,
-        members: impl IntoIterator<Item = (MemberId, String)>,
-    ) -> Result<Self, Malformed> {
+    pub(super) fn founding(now: Time, core: &mut Core, members: Vec<(MemberId, String)>) -> Option<Self> {
+        let ends = ViewId { epoch: core.wall_ns, number: 0 };
+        let secret = core.envelopes(now, ViewId { number: 1, ..ends }, members.iter().map(|m| m.0))?;
         let entry = |(id, name): (MemberId, String)| Entry { id: Some(id.into()), name, complete: true };
-        let value = Value { next: members.into_iter().map(entry).collect(), ..Value::default() };
-        Self::new(ViewId { epoch, number: 0 }, value)
+        let value = Value { next: members.into_iter().map(entry).collect(), secret, ..Value::default() };
+        Self::new(ends, value).ok()
     }
 
     pub(super) fn includes(&self, id: MemberId) -> bool {

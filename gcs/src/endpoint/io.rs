@@ -147,6 +147,10 @@ pub struct Stats {
     pub forged: u64,
     /// Control messages that could not be decoded or made no sense.
     pub malformed: u64,
+    /// Datagrams of strangers, in groups with keys.
+    pub refused: u64,
+    /// Control messages that were repeated, in groups with keys.
+    pub replayed: u64,
     /// View changes.
     pub views: u64,
     /// Frames sent and received.

@@ -8,6 +8,7 @@
 //! ```
 
 mod change;
+mod closed;
 mod config;
 mod core;
 mod decision;
@@ -25,11 +26,13 @@ pub use io::{Datagram, Effects, Event, Input, LeaveReason, Stats, Transmit};
 use self::{change::Say, core::Core, member::Member, seeking::Seeking, seeking::Step};
 use crate::{
     frame::{MAGIC_CONTROL, MAGIC_FRAME, WIRE_VERSION},
+    guard::MAGIC_SEALED,
     id::{Incarnation, MemberId, Rank},
     time::Time,
     view::{View, ViewId},
     wire::{Body, Control, Malformed, Refuse, Vid},
 };
+use bytes::Bytes;
 use std::net::SocketAddr;
 
 /// One process's part in one group.
@@ -58,8 +61,14 @@ impl Endpoint {
 
     /// Consumes one input.
     pub fn handle(&mut self, now: Time, input: Input, fx: &mut Effects) {
+        let first = fx.transmits.len();
+        self.consume(now, input, fx);
+        self.core.seal(now, first, fx);
+    }
+
+    fn consume(&mut self, now: Time, input: Input, fx: &mut Effects) {
         match input {
-            Input::Start { wall_ns } => self.start(now, wall_ns),
+            Input::Start { wall_ns } => self.start(now, wall_ns, fx),
             Input::Datagrams(datagrams) => self.on_datagrams(now, datagrams, fx),
             Input::Cast(messages) => {
                 self.core.cast += messages.count() as u64;
@@ -143,9 +152,10 @@ impl Endpoint {
         stack + self.core.state.held_bytes() + self.core.unsent.iter().map(|o| o.byte_len()).sum::<usize>()
     }
 
-    fn start(&mut self, now: Time, wall_ns: u64) {
+    fn start(&mut self, now: Time, wall_ns: u64, fx: &mut Effects) {
         if matches!(self.phase, Phase::Idle) {
             self.core.wall_ns = wall_ns;
+            self.core.wall_at_zero = wall_ns.saturating_sub(now.0);
             self.phase = Phase::Seeking(Box::new(Seeking::new(
                 now,
                 &self.core,
@@ -153,6 +163,10 @@ impl Endpoint {
                 &[],
                 None,
             )));
+            if let Err(why) = self.core.begin_life(now) {
+                let reason = format!("of itself: {why}");
+                self.leave(now, LeaveReason::Refused { by: self.core.me.addr, reason }, fx);
+            }
         }
     }
 
@@ -196,6 +210,10 @@ impl Endpoint {
     fn step(&mut self, now: Time, step: Step, fx: &mut Effects) {
         match step {
             Step::Stay => {}
+            Step::Install(decision) if self.core.secret(&decision).is_err() => {
+                tracing::error!(view = %decision.view.id, "there is no secret for this process in the view");
+                self.step(now, Step::Rejoin, fx);
+            }
             Step::Install(decision) => {
                 let previous = match std::mem::replace(&mut self.phase, Phase::Out) {
                     Phase::Member(m) => Some(m),
@@ -254,9 +272,14 @@ impl Endpoint {
         for d in datagrams {
             match d.payload.first() {
                 Some(&MAGIC_FRAME) => frames.push(d),
+                Some(&MAGIC_CONTROL) if self.core.guard.is_some() => self.on_unsealed(&d, fx),
                 Some(&MAGIC_CONTROL) => {
                     self.on_frames(now, &mut frames, fx);
                     self.on_control(now, d, fx);
+                }
+                Some(&MAGIC_SEALED) => {
+                    self.on_frames(now, &mut frames, fx);
+                    self.on_sealed(now, &d, fx);
                 }
                 _ => self.core.stats.garbage += 1,
             }
@@ -278,25 +301,36 @@ impl Endpoint {
     }
 
     fn on_control(&mut self, now: Time, d: Datagram, fx: &mut Effects) {
-        if d.payload.get(1).is_some_and(|v| *v != WIRE_VERSION) {
-            self.core.stats.malformed += 1;
-            self.on_other_version(d.from, d.payload[1], fx);
-            return;
+        if let Some(control) = self.decode(d.from, d.payload, fx) {
+            self.on_said(now, d.from, control, fx);
         }
-        let Ok(control) = Control::decode_datagram(d.payload) else {
+    }
+
+    /// A control message of this group.
+    fn decode(&mut self, from: SocketAddr, datagram: Bytes, fx: &mut Effects) -> Option<Control> {
+        if datagram.get(1).is_some_and(|v| *v != WIRE_VERSION) {
             self.core.stats.malformed += 1;
-            return;
+            self.on_other_version(from, datagram[1], fx);
+            return None;
+        }
+        let Ok(control) = Control::decode_datagram(datagram) else {
+            self.core.stats.malformed += 1;
+            return None;
         };
         if control.group != self.core.tag.0 {
             self.core.stats.other_group += 1;
-            return;
+            return None;
         }
+        Some(control)
+    }
+
+    fn on_said(&mut self, now: Time, sender: SocketAddr, control: Control, fx: &mut Effects) {
         let from = control.from.as_ref().and_then(|id| MemberId::try_from(id).ok());
         let (Some(from), Some(body)) = (from, control.body) else {
             self.core.stats.malformed += 1;
             return;
         };
-        if from.addr != d.from || from.addr == self.core.me.addr {
+        if from.addr != sender || from.addr == self.core.me.addr {
             self.core.stats.forged += 1;
             return;
         }
@@ -310,7 +344,10 @@ impl Endpoint {
     /// else from a contact knows why.
     fn on_other_version(&mut self, from: SocketAddr, version: u8, fx: &mut Effects) {
         match &mut self.phase {
-            Phase::Seeking(s) => s.on_other_version(from, version),
+            Phase::Seeking(s) => {
+                let why = format!("it speaks version {version} of the protocol, this process {WIRE_VERSION}");
+                s.on_stranger(from, why);
+            }
             Phase::Member(_) if self.core.stats.malformed.is_power_of_two() => {
                 let reason = format!("the group speaks version {WIRE_VERSION}, the joiner version {version}");
                 self.core.send(from, Body::Refuse(Refuse { reason }), fx);

@@ -25,7 +25,6 @@ use super::{
     io::{Effects, LeaveReason},
 };
 use crate::{
-    frame::WIRE_VERSION,
     id::{Incarnation, MAX_MEMBERS, MemberId},
     time::Time,
     view::ViewId,
@@ -65,8 +64,8 @@ pub(super) struct Seeking {
     candidates: BTreeMap<SocketAddr, Candidate>,
     pledge: Option<MemberId>,
     withdrawing: bool,
-    /// A contact that speaks another version of the protocol.
-    stranger: Option<(SocketAddr, u8)>,
+    /// A contact that cannot be talked to, and why.
+    stranger: Option<(SocketAddr, String)>,
     /// The decision that left this process behind. It may be the only one that knows it.
     news: Option<Decision>,
 }
@@ -122,11 +121,9 @@ impl Seeking {
             return Step::Leave(LeaveReason::Asked);
         }
         if timeout.is_some_and(|t| now.since(self.since) >= t) {
-            return Step::Leave(self.stranger.map_or(LeaveReason::NoAnswer, |(by, version)| {
-                let reason =
-                    format!("it speaks version {version} of the protocol, this process {WIRE_VERSION}");
-                LeaveReason::Refused { by, reason }
-            }));
+            let stranger = self.stranger.take();
+            let refused = |(by, reason)| LeaveReason::Refused { by, reason };
+            return Step::Leave(stranger.map_or(LeaveReason::NoAnswer, refused));
         }
         self.candidates.retain(|_, c| now.since(c.heard_at) < STALE);
         if self.pledge.is_some_and(|p| p.addr != core.me.addr && !self.candidates.contains_key(&p.addr)) {
@@ -145,7 +142,7 @@ impl Seeking {
     }
 
     /// Founds the group if the time has come.
-    fn found(&mut self, now: Time, core: &Core) -> Option<Decision> {
+    fn found(&mut self, now: Time, core: &mut Core) -> Option<Decision> {
         if !self.members.is_empty() {
             return None;
         }
@@ -156,7 +153,7 @@ impl Seeking {
                 let older = self.candidates.values().any(|c| c.founds_alone && c.id.addr < core.me.addr);
                 let nobody_to_ask = self.contacts.is_empty() && !core.config.discovers;
                 let asked_enough = nobody_to_ask || now.since(self.since) >= core.silence();
-                (asked_enough && !older).then(|| Decision::founding(core.wall_ns, [me]).ok()).flatten()
+                (asked_enough && !older).then(|| Decision::founding(now, core, vec![me])).flatten()
             }
             Bootstrap::Expect(n) => {
                 self.choose_pledge(core);
@@ -167,7 +164,7 @@ impl Seeking {
                 let pledged = self.candidates.values().filter(|c| c.pledged_to_me);
                 founders.extend(pledged.map(|c| (c.id, c.name.clone())));
                 founders.truncate(MAX_MEMBERS);
-                (founders.len() >= n).then(|| Decision::founding(core.wall_ns, founders).ok()).flatten()
+                (founders.len() >= n).then(|| Decision::founding(now, core, founders)).flatten()
             }
         }
     }
@@ -337,10 +334,10 @@ impl Seeking {
         self.contacts.contains(&addr) || self.contacts.iter().any(|c| c.ip().is_multicast())
     }
 
-    /// A control message of another version came. If nobody else answers, this is why.
-    pub(super) fn on_other_version(&mut self, from: SocketAddr, version: u8) {
+    /// Something came that this process has no use for. If nobody else answers, this is why.
+    pub(super) fn on_stranger(&mut self, from: SocketAddr, why: String) {
         if self.asks(from) {
-            self.stranger = Some((from, version));
+            self.stranger = Some((from, why));
         }
     }
 

@@ -3,6 +3,7 @@
 use super::{Events, Group, Keep};
 use crate::{
     endpoint::{Bootstrap, Config, ConfigError, Endpoint},
+    guard::Keys,
     id::{GroupTag, MemberId},
     layer::Watch,
     net::{BindError, Transport, liveness, liveness::Liveness, multicast::Multicast, udp::Udp},
@@ -183,6 +184,13 @@ impl Builder {
     /// How members watch each other.
     pub fn watch(self, watch: Watch) -> Self {
         self.tune(move |c| c.watch = watch)
+    }
+
+    /// Keys that keep strangers out, such as `gcs::keys::PreShared`: all processes of the group have them, or none. The
+    /// stack must encrypt.
+    pub fn keys(self, keys: impl Into<Option<Arc<dyn Keys>>>) -> Self {
+        let keys = keys.into();
+        self.tune(move |c| c.keys = keys)
     }
 
     /// How many bytes of its own messages a member may have under way.

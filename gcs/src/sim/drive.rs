@@ -2,6 +2,7 @@
 
 use super::{
     app::App,
+    network::corrupt,
     node::Node,
     plan::When,
     process::{Status, addr_of, index_of},
@@ -9,12 +10,15 @@ use super::{
     world::{Fate, Happening, World},
 };
 use crate::endpoint::{Effects, Input, Transmit};
-use std::collections::VecDeque;
+use bytes::Bytes;
+use std::{collections::VecDeque, net::SocketAddr, time::Duration};
 
 /// A deadline that does not move in so many ticks at one instant is a bug.
 const TICKS_AT_ONCE: u32 = 200;
 /// Datagrams that the stranger has overheard and may repeat.
 const OVERHEARD: usize = 32;
+/// Datagrams that a forger has recorded.
+const RECORDED: usize = 512;
 
 impl<N: Node, A: App> World<N, A> {
     /// Gives an input to a process, and carries out what comes of it. A process that is stopped gets it later; what a
@@ -69,8 +73,9 @@ impl<N: Node, A: App> World<N, A> {
         for t in transmits {
             let payload = t.payload.into_bytes();
             let traced = self.physics.trace_datagrams && payload.first() != Some(&crate::frame::MAGIC_FRAME);
-            let kind = if self.triggers || traced { (self.physics.classify)(&payload) } else { "" };
-            if let Some((view, members)) = (self.physics.decided)(&payload) {
+            let said = self.read_along(process, &t.to, &payload);
+            let kind = if self.triggers || traced { (self.physics.classify)(&said) } else { "" };
+            if let Some((view, members)) = (self.physics.decided)(&said) {
                 self.roster.decided(view, members);
             }
             if self.overheard.len() < OVERHEARD || self.network.sent.is_multiple_of(16) {
@@ -92,6 +97,9 @@ impl<N: Node, A: App> World<N, A> {
                     let member = self.me(process);
                     self.trace.add(Observation { at: self.now, process, member, what });
                 }
+                if self.physics.forgers {
+                    self.forge(from, to, &payload);
+                }
                 for (at, payload) in self.network.carry(self.now, process, to, &payload) {
                     self.queue.push(at, Happening::Arrival { to, from, payload });
                 }
@@ -100,6 +108,35 @@ impl<N: Node, A: App> World<N, A> {
                 }
             }
         }
+    }
+
+    /// Somebody beside the way sees every datagram, and is faster: he sends what he has changed, or seen before, as if it
+    /// came from the same process.
+    fn forge(&mut self, from: SocketAddr, to: usize, payload: &Bytes) {
+        if self.recorded.len() < RECORDED || self.rng.chance(20) {
+            self.recorded.push_back((from, to, payload.clone()));
+            if self.recorded.len() > RECORDED {
+                self.recorded.pop_front();
+            }
+        }
+        if self.forgeries > 0 && self.rng.chance(100) {
+            self.forgeries -= 1;
+            let soon = Duration::from_micros(1 + self.rng.below(40));
+            let changed = corrupt(payload, &mut self.rng);
+            self.inject(soon, to, from, changed);
+            let old = usize::try_from(self.rng.below(self.recorded.len() as u64)).unwrap_or(0);
+            if let Some((from, to, payload)) = self.recorded.get(old).cloned() {
+                self.inject(soon, to, from, payload);
+            }
+        }
+    }
+
+    /// What a datagram says, sealed or not.
+    fn read_along(&self, process: usize, to: &[SocketAddr], payload: &Bytes) -> Bytes {
+        let sealed = payload.first() == Some(&crate::guard::MAGIC_SEALED);
+        let node = self.processes[process].node.as_ref().filter(|_| sealed);
+        let read = node.and_then(|n| n.read_own(*to.first()?, payload));
+        read.unwrap_or_else(|| payload.clone())
     }
 
     /// Takes the steps that wait for this datagram.

@@ -163,6 +163,9 @@ impl<N: Node, A: App> World<N, A> {
     }
 
     fn stranger(&mut self, count: u64) {
+        if self.physics.forgers {
+            self.forgeries += 5 * count;
+        }
         for _ in 0..count {
             let to = usize::try_from(self.rng.below(self.processes.len() as u64)).unwrap_or(0);
             let heard = self.rng.below(self.overheard.len() as u64 + 1);

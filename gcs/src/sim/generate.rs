@@ -20,7 +20,7 @@ pub struct Faults {
     /// Loss, duplication, reordering, delay, little bandwidth.
     pub disturbances: bool,
     /// Datagrams arrive damaged. Nothing in a plain stack notices all damage (a network's own checksums do), so only
-    /// panics count in a run with corruption.
+    /// panics count in a run with corruption, unless the group has keys.
     pub corruption: bool,
     /// Processes join and leave, also many at once.
     pub churn: bool,

@@ -5,6 +5,8 @@ use crate::{
     id::MemberId,
     time::Time,
 };
+use bytes::Bytes;
+use std::net::SocketAddr;
 
 /// Protocol code that the simulator can run. [`Endpoint`] is one; tests of the simulator itself use smaller ones.
 pub trait Node {
@@ -22,6 +24,12 @@ pub trait Node {
 
     /// How many bytes of frames and messages it holds on to.
     fn held_bytes(&self) -> usize;
+
+    /// What it says in a datagram that it has sealed for `to`. None: it is not sealed.
+    fn read_own(&self, to: SocketAddr, datagram: &[u8]) -> Option<Bytes> {
+        let _ = (to, datagram);
+        None
+    }
 }
 
 impl Node for Endpoint {
@@ -43,5 +51,9 @@ impl Node for Endpoint {
 
     fn held_bytes(&self) -> usize {
         Self::held_bytes(self)
+    }
+
+    fn read_own(&self, to: SocketAddr, datagram: &[u8]) -> Option<Bytes> {
+        Self::read_own(self, to, datagram)
     }
 }

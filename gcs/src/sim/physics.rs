@@ -19,6 +19,9 @@ pub struct Physics {
     pub snapshot_ms: u64,
     /// Kills that would take the last quorum are not carried out.
     pub keep_quorum: bool,
+    /// The stranger takes the addresses of processes for its own: what it repeats or has changed seems to come from them.
+    /// Only groups with keys stand that.
+    pub forgers: bool,
     /// The trace keeps so many observations.
     pub trace_keep: usize,
     /// The trace also shows datagrams, except frames.
@@ -38,6 +41,7 @@ impl Default for Physics {
             wake_us: 30,
             snapshot_ms: 5,
             keep_quorum: true,
+            forgers: false,
             trace_keep: 200,
             trace_datagrams: false,
             classify: crate::wire::kind_name,

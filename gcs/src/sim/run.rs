@@ -7,6 +7,7 @@ use super::{
     network::Disturbance,
     node::Node,
     oracles::{L1, L3, Oracle, ProcessSummary, Summary, Violation, for_stack},
+    physics::Physics,
     plan::{Fault, Plan},
     process::Status,
     report::Report,
@@ -112,10 +113,12 @@ pub(super) fn build<N: Node, A: App>(
     make: impl FnMut(&Birth) -> (N, A) + 'static,
 ) -> World<N, A> {
     let mut all = oracles;
-    if !damages(plan) {
+    let sealed = setup.keys.is_some();
+    if sealed || !damages(plan) {
         all.splice(0..0, for_stack(setup.gives(), setup.state_transfer));
     }
-    let mut world = World::new(seed, plan.processes, setup.physics.clone(), all, make);
+    let physics = Physics { forgers: sealed || setup.physics.forgers, ..setup.physics.clone() };
+    let mut world = World::new(seed, plan.processes, physics, all, make);
     let mut rng = Rng::new(seed ^ 0x0b00_0000_0000_0003);
     let least = plan.founders * 2 / 3 + 1;
     let more = rng.below((plan.founders - least) as u64 + 1);
@@ -128,7 +131,7 @@ pub(super) fn build<N: Node, A: App>(
     world
 }
 
-/// Whether the plan damages datagrams: then payloads may change unnoticed, and only panics count.
+/// Whether the plan damages datagrams: then payloads may change unnoticed, and only panics count, unless all is sealed.
 fn damages(plan: &Plan) -> bool {
     let damage = |f: &Fault| matches!(f, Fault::Disturb { what: Disturbance::Corrupt, .. });
     plan.steps.iter().any(|s| damage(&s.fault))

@@ -3,10 +3,12 @@
 use super::{generate::Faults, physics::Physics, process::addr_of, workload::WorkloadOptions, world::Birth};
 use crate::{
     endpoint::{Bootstrap, Config, Endpoint},
+    guard::Keys,
     layer::Watch,
     properties::Properties,
     stack::Blueprint,
 };
+use std::sync::Arc;
 
 /// What to simulate. Start from [`Setup::new`] and change fields.
 #[derive(Clone, Debug)]
@@ -33,6 +35,8 @@ pub struct Setup {
     pub window_bytes: usize,
     /// The world.
     pub physics: Physics,
+    /// Keys, for stacks that encrypt.
+    pub keys: Option<Arc<dyn Keys>>,
 }
 
 impl Setup {
@@ -51,6 +55,7 @@ impl Setup {
             mtu: 1_400,
             window_bytes: 256 << 10,
             physics: Physics::default(),
+            keys: None,
         }
     }
 
@@ -68,6 +73,7 @@ impl Setup {
     pub fn endpoint(&self, birth: &Birth) -> Endpoint {
         let config = Config {
             state_transfer: self.state_transfer,
+            keys: self.keys.clone(),
             watch: self.watch,
             window_bytes: self.window_bytes,
             contacts: (0..birth.processes).map(addr_of).collect(),

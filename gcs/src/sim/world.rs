@@ -101,6 +101,9 @@ pub struct World<N, A> {
     pub(super) founders: usize,
     pub(super) probes_delivered: usize,
     pub(super) overheard: VecDeque<Bytes>,
+    /// So many datagrams will be forged; what was sent between whom may be repeated.
+    pub(super) forgeries: u64,
+    pub(super) recorded: VecDeque<(SocketAddr, usize, Bytes)>,
     pub(super) roster: Roster,
     pub(super) max_held: usize,
     make: Make<N, A>,
@@ -136,6 +139,8 @@ impl<N: Node, A: App> World<N, A> {
             founders: processes,
             probes_delivered: 0,
             overheard: VecDeque::new(),
+            forgeries: 0,
+            recorded: VecDeque::new(),
             roster: Roster::default(),
             max_held: 0,
             make: Box::new(make),

@@ -1,0 +1,101 @@
+//! The keys of a closed group, as a command line names them.
+
+use gcs::{
+    guard::Keys,
+    keys::{Certificates, PreShared},
+};
+use std::{fs, io::Write as _, os::unix::fs::PermissionsExt as _, path::PathBuf, sync::Arc};
+
+/// Keys that keep strangers out; all processes of a group have the same kind.
+#[derive(Clone, Debug, Default, clap::Args)]
+pub struct KeyFiles {
+    /// A file with a key that all processes of the group have: only who has it is let in, and what they say to each other is
+    /// encrypted. Make one with: openssl rand -hex 32 > group.key
+    #[arg(long, value_name = "PATH", conflicts_with = "certificate")]
+    pub key_file: Option<PathBuf>,
+    /// This process's certificate (PEM, Ed25519), instead of a key for all; its alternative names include --name.
+    #[arg(long, value_name = "PATH", requires = "private_key", requires = "authority")]
+    pub certificate: Option<PathBuf>,
+    /// The private key of the certificate (PEM).
+    #[arg(long, value_name = "PATH", requires = "certificate")]
+    pub private_key: Option<PathBuf>,
+    /// The certificate of the authority that has signed those of all processes (PEM).
+    #[arg(long, value_name = "PATH", requires = "certificate")]
+    pub authority: Option<PathBuf>,
+}
+
+impl KeyFiles {
+    /// Reads them. None: the group is open.
+    ///
+    /// # Errors
+    /// What is wrong, in one sentence.
+    pub fn read(&self) -> Result<Option<Arc<dyn Keys>>, String> {
+        if let Some(path) = &self.key_file {
+            let key = secret(path)?;
+            let keys = PreShared::new(&key).map_err(|e| format!("{}: {e}", path.display()))?;
+            return Ok(Some(Arc::new(keys)));
+        }
+        let (Some(certificate), Some(key), Some(authority)) =
+            (&self.certificate, &self.private_key, &self.authority)
+        else {
+            return Ok(None);
+        };
+        let keys = Certificates::from_pem(&bytes(certificate)?, &secret(key)?, &bytes(authority)?);
+        Ok(Some(Arc::new(keys.map_err(|e| e.to_string())?)))
+    }
+
+    /// The name of the stack that encrypts, if there are keys.
+    #[must_use]
+    pub fn stack(&self, name: &str) -> String {
+        let open = self.key_file.is_none() && self.certificate.is_none();
+        if open || name.contains("encrypted") {
+            return name.to_owned();
+        }
+        let name = gcs_stacks::named(name).map_or_else(|_| name.to_owned(), |s| s.name().to_owned());
+        match name.strip_suffix("+check") {
+            Some(base) => format!("{base}+encrypted+check"),
+            None => format!("{name}+encrypted"),
+        }
+    }
+}
+
+fn bytes(path: &PathBuf) -> Result<Vec<u8>, String> {
+    fs::read(path).map_err(|e| format!("{} cannot be read: {e}", path.display()))
+}
+
+/// The same, and a warning when others can read it, too.
+fn secret(path: &PathBuf) -> Result<Vec<u8>, String> {
+    let read = bytes(path)?;
+    if fs::metadata(path).is_ok_and(|m| m.permissions().mode() & 0o077 != 0) {
+        let path = path.display();
+        let _ = writeln!(std::io::stderr(), "warning: other users can read {path}; chmod 600 {path}");
+    }
+    Ok(read)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_choose_the_stack_that_encrypts() {
+        let closed = KeyFiles { key_file: Some("k".into()), ..KeyFiles::default() };
+        assert_eq!(KeyFiles::default().stack("total"), "total");
+        for (name, stack) in [
+            ("total", "total+encrypted"),
+            ("uniform", "total+uniform+encrypted"),
+            ("fifo+check", "fifo+encrypted+check"),
+            ("total+uniform+encrypted", "total+uniform+encrypted"),
+        ] {
+            assert_eq!(closed.stack(name), stack);
+            assert!(gcs_stacks::named(stack).is_ok(), "{stack}");
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_file_is_one_sentence() {
+        let missing = KeyFiles { key_file: Some("/nowhere/key".into()), ..KeyFiles::default() };
+        assert!(missing.read().unwrap_err().starts_with("/nowhere/key cannot be read: "));
+        assert!(KeyFiles::default().read().is_ok_and(|k| k.is_none()));
+    }
+}
