@@ -54,6 +54,9 @@ pub enum CastError {
     /// This process is not in the group any more.
     #[error("this process is no longer in the group")]
     Left,
+    /// This process has no application, see [`Builder::witness`].
+    #[error("this process is a witness: it votes, and casts nothing")]
+    Witness,
 }
 
 impl From<Refused> for CastError {
@@ -61,6 +64,7 @@ impl From<Refused> for CastError {
         match refused {
             Refused::Full => Self::WouldBlock,
             Refused::Closed => Self::Left,
+            Refused::Witness => Self::Witness,
         }
     }
 }

@@ -7,7 +7,7 @@
 use crate::{
     frame::{MAGIC_CONTROL, WIRE_VERSION},
     id::{Incarnation, MAX_MEMBERS, MemberId, Rank},
-    view::{Cut, Member, ViewId},
+    view::{Cut, Member, Role, ViewId},
 };
 use bytes::{BufMut, Bytes, BytesMut};
 use prost::Message as _;
@@ -90,6 +90,34 @@ pub struct Entry {
     /// Whether it has the group's state.
     #[prost(bool, tag = "3")]
     pub complete: bool,
+    /// Its votes; none said: one.
+    #[prost(uint32, optional, tag = "4")]
+    pub weight: Option<u32>,
+    /// Whether it votes only.
+    #[prost(bool, tag = "5")]
+    pub witness: bool,
+}
+
+impl Entry {
+    /// An entry. What a member counts for is said where it is not the usual.
+    #[must_use]
+    pub fn new(id: MemberId, name: &str, role: Role, complete: bool) -> Self {
+        let weight = (role != Role::default()).then_some(u32::from(role.weight));
+        Self { id: Some(id.into()), name: name.to_owned(), complete, weight, witness: role.witness }
+    }
+
+    /// What it counts for.
+    ///
+    /// # Errors
+    /// It has too many votes, or is a witness without any.
+    pub fn role(&self) -> Result<Role, Malformed> {
+        role(self.weight, self.witness)
+    }
+}
+
+fn role(weight: Option<u32>, witness: bool) -> Result<Role, Malformed> {
+    let weight = u16::try_from(weight.unwrap_or(1)).map_err(|_| Malformed)?;
+    if witness && weight == 0 { Err(Malformed) } else { Ok(Role { weight, witness }) }
 }
 
 /// What a view change decides.
@@ -117,7 +145,7 @@ impl Value {
     /// The next view's members.
     ///
     /// # Errors
-    /// There are none or too many, a name is too long, an identifier is broken or stands twice.
+    /// There are none or too many, a name is too long, an identifier is broken or stands twice, nobody votes.
     pub fn members(&self) -> Result<Vec<Member>, Malformed> {
         if self.next.is_empty() || self.next.len() > MAX_MEMBERS {
             return Err(Malformed);
@@ -128,9 +156,9 @@ impl Value {
             if e.name.len() > 64 || members.iter().any(|m: &Member| m.id.addr == id.addr) {
                 return Err(Malformed);
             }
-            members.push(Member { id, name: e.name.as_str().into() });
+            members.push(Member { id, name: e.name.as_str().into(), role: e.role()? });
         }
-        Ok(members)
+        if members.iter().all(|m| m.role.weight == 0) { Err(Malformed) } else { Ok(members) }
     }
 }
 
@@ -175,6 +203,22 @@ pub struct Join {
     /// Asks the one that this goes to for the pledge back.
     #[prost(bool, tag = "9")]
     pub withdraw: bool,
+    /// Its votes. None said: it does not know that members count for different things, and its vote is one.
+    #[prost(uint32, optional, tag = "10")]
+    pub weight: Option<u32>,
+    /// Whether it only votes.
+    #[prost(bool, tag = "11")]
+    pub witness: bool,
+}
+
+impl Join {
+    /// What the joiner wants to count for.
+    ///
+    /// # Errors
+    /// Too many votes, or a witness without any.
+    pub fn role(&self) -> Result<Role, Malformed> {
+        role(self.weight, self.witness)
+    }
 }
 
 /// A body of a control message.
@@ -290,6 +334,9 @@ pub struct Promise {
     /// Whether it has the group's state.
     #[prost(bool, tag = "6")]
     pub complete: bool,
+    /// Whether it knows that members count for different things.
+    #[prost(bool, tag = "7")]
+    pub weighs: bool,
 }
 
 /// See [`Body::Reject`].
@@ -440,7 +487,8 @@ impl Control {
                     || j.name.len() > 64
                     || j.stack.len() > MAX_TEXT
                     || j.heard.len() > MAX_MEMBERS
-                    || j.candidates.len() > MAX_MEMBERS =>
+                    || j.candidates.len() > MAX_MEMBERS
+                    || j.role().is_err() =>
             {
                 Err(Malformed)
             }
@@ -454,7 +502,7 @@ impl Control {
 /// The view that a datagram says has been decided, and its members; None of other datagrams, and of foundings. For the
 /// simulator, to know what can be expected.
 #[must_use]
-pub fn decided_view(datagram: &Bytes) -> Option<(ViewId, Vec<MemberId>)> {
+pub fn decided_view(datagram: &Bytes) -> Option<(ViewId, Vec<Member>)> {
     if datagram.first() != Some(&MAGIC_CONTROL) {
         return None;
     }
@@ -464,7 +512,7 @@ pub fn decided_view(datagram: &Bytes) -> Option<(ViewId, Vec<MemberId>)> {
     let ends = ViewId::from(decide.view?);
     let members = decide.value?.members().ok()?;
     let id = ViewId { number: ends.number.checked_add(1)?, ..ends };
-    (ends.number > 0).then(|| (id, members.into_iter().map(|m| m.id).collect()))
+    (ends.number > 0).then_some((id, members))
 }
 
 /// A datagram is not what it should be.

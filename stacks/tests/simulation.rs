@@ -72,6 +72,22 @@ fn total_uniform_compressed_keeps_its_promises() {
     }
 }
 
+/// Members with several votes, witnesses and learners among them.
+#[test]
+fn members_of_all_kinds_keep_the_promises() {
+    let stacks = ["total+uniform+check", "total-slots+uniform+check", "fifo+check", "causal+uniform+check"];
+    for (from, stack) in (9_000_000..).step_by(1_000).zip(stacks) {
+        for (seeds, state_transfer) in [(from..from + 80, true), (from + 80..from + 120, false)] {
+            let mut setup = setup(stack, state_transfer);
+            setup.faults.roles = true;
+            let soaked = soak(seeds, 1, 1, &setup);
+            if let Some(report) = soaked.failures.first() {
+                panic!("{stack}, state transfer {state_transfer}: {report}");
+            }
+        }
+    }
+}
+
 /// A stack with everything that can be snapped in, and faults below it besides those of the simulator.
 #[test]
 fn all_promises_are_kept_with_every_layer_at_once() {

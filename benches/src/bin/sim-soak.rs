@@ -32,6 +32,9 @@ struct Args {
     /// How many of the last observations a failure prints.
     #[arg(long, default_value_t = 200)]
     tail: usize,
+    /// Draw votes, witnesses and learners for every seed, not only for each eleventh.
+    #[arg(long)]
+    roles: bool,
     /// Damage datagrams as well; then only panics count.
     #[arg(long)]
     corrupt: bool,
@@ -52,7 +55,8 @@ fn setup(args: &Args, seed: u64) -> anyhow::Result<(String, Setup)> {
     setup.physics.trace_keep = args.tail;
     setup.state_transfer = !(seed / 7).is_multiple_of(3);
     setup.workload.casts_per_second = CASTS[usize::try_from(seed / 42 % CASTS.len() as u64)?];
-    setup.faults = Faults { corruption: args.corrupt, ..Faults::all() };
+    let roles = args.roles || seed % 11 == 4;
+    setup.faults = Faults { corruption: args.corrupt, roles, ..Faults::all() };
     Ok((stack.to_owned(), setup))
 }
 
@@ -114,7 +118,11 @@ fn say(args: &Args, stack: &str, report: &Report, failed: &Mutex<Vec<(u64, Strin
         if failed.is_empty() {
             println!("{report}");
             let corrupt = if args.corrupt { " --corrupt" } else { "" };
-            println!("repeat with: sim-soak --seeds 1 --from {} --stack {stack}{corrupt}", report.seed);
+            let roles = if args.roles { " --roles" } else { "" };
+            println!(
+                "repeat with: sim-soak --seeds 1 --from {} --stack {stack}{corrupt}{roles}",
+                report.seed
+            );
         }
         failed.push((report.seed, format!("{stack}: {}", what.lines().next().unwrap_or(""))));
     }

@@ -63,6 +63,15 @@ pub struct Args {
     /// Found the group together with others, as soon as N have met; more than half of all that will ever be started.
     #[arg(long, value_name = "N")]
     pub expect: Option<usize>,
+    /// How many votes this member has when the group decides who goes on.
+    #[arg(long, value_name = "VOTES", default_value_t = 1)]
+    pub weight: u16,
+    /// Vote only: keep messages for others, deliver none, send none.
+    #[arg(long, conflicts_with = "learner")]
+    pub witness: bool,
+    /// Do not vote: receive and deliver everything; the group goes on without asking this member.
+    #[arg(long, conflicts_with = "weight")]
+    pub learner: bool,
     /// What the group promises, a name of --list-stacks; the same at all members.
     #[arg(long, value_name = "NAME", default_value = "total+uniform")]
     pub stack: String,

@@ -114,9 +114,9 @@ mod tests {
     use std::sync::Arc;
 
     fn printed(json: bool) -> String {
-        let member = |port: u16, name: &str| Member {
-            id: MemberId { addr: ([127, 0, 0, 1], port).into(), incarnation: Incarnation(1) },
-            name: name.into(),
+        let member = |port: u16, name: &str| {
+            let addr = ([127, 0, 0, 1], port).into();
+            Member::new(MemberId { addr, incarnation: Incarnation(1) }, name)
         };
         let members: Arc<[Member]> = [member(1, "ann"), member(2, "bob")].into();
         let came_with = vec![members[1].id];

@@ -101,6 +101,9 @@ async fn run(args: Args) -> Result<(), Failure> {
         .mtu(args.mtu)
         .control(args.control)
         .stack(gcs_stacks::named(&args.stack)?)
+        .weight(args.weight)
+        .witness(args.witness)
+        .learner(args.learner)
         .tune(move |c| c.join_timeout_ms = timeout_ms);
     builder = args.contacts.tell(builder);
     if let Some(name) = &args.name {
@@ -116,7 +119,7 @@ async fn run(args: Args) -> Result<(), Failure> {
     let (group, events) = builder.start().await?;
     let batches = input::spawn(io::stdin()).map_err(Failure::System)?;
     let cast = Arc::new(AtomicU64::new(0));
-    let sender = tokio::spawn(send(group.clone(), batches, Arc::clone(&cast)));
+    let sender = tokio::spawn(send(group.clone(), batches, Arc::clone(&cast), args.witness));
     tokio::spawn(mind_signals(group.clone(), sender.abort_handle(), interrupt, terminate));
     let printer = Printer::new(BufWriter::with_capacity(OUTPUT, io::stdout()), args.json);
     Session { group, cast, delivered: 0, rank: None, me: None, reborn: false, left: None }
@@ -129,12 +132,16 @@ async fn send(
     group: Group,
     mut batches: mpsc::Receiver<Result<Batch, InputError>>,
     cast: Arc<AtomicU64>,
+    witness: bool,
 ) -> Result<(), InputError> {
     // What is cast before the first view would be lost if the input ended before it, too.
     let mut status = group.status();
     let _ = status.wait_for(|s| s.view.is_some() || s.stopped).await;
     while let Some(batch) = batches.recv().await.transpose()? {
         let lines = batch.lines();
+        if witness {
+            return Err(InputError::Witness);
+        }
         if group.cast_batch(&lines).await.is_err() {
             break;
         }

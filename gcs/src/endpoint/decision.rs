@@ -2,7 +2,7 @@
 
 use crate::{
     id::MemberId,
-    view::{Cut, View, ViewId},
+    view::{Cut, Role, View, ViewId},
     wire::{Decide, Entry, Malformed, Value, Vid},
 };
 use std::sync::Arc;
@@ -45,9 +45,9 @@ impl Decision {
     /// The founding of a group by these processes: the founder first.
     pub(super) fn founding(
         epoch: u64,
-        members: impl IntoIterator<Item = (MemberId, String)>,
+        members: impl IntoIterator<Item = (MemberId, String, Role)>,
     ) -> Result<Self, Malformed> {
-        let entry = |(id, name): (MemberId, String)| Entry { id: Some(id.into()), name, complete: true };
+        let entry = |(id, name, role): (MemberId, String, Role)| Entry::new(id, &name, role, !role.witness);
         let value = Value { next: members.into_iter().map(entry).collect(), ..Value::default() };
         Self::new(ViewId { epoch, number: 0 }, value)
     }

@@ -77,9 +77,10 @@ impl Member {
         let gone = previous.as_ref().map(|p| p.gone()).unwrap_or_default();
         let leavers = previous.as_ref().map(|p| p.leavers(&view)).unwrap_or_default();
         let early = previous.as_ref().map(|p| p.early.clone()).unwrap_or_default();
+        let witness = core.config.role.witness;
         let fresh = previous.is_none() && decision.ends.number != 0;
         let old = previous.map(|p| p.close(now, core, &decision, fx));
-        if decision.ends.number == 0 {
+        if decision.ends.number == 0 && !witness {
             core.state.set_complete();
         }
         let ids: Vec<_> = view.members.iter().map(|m| m.id).collect();
@@ -87,7 +88,7 @@ impl Member {
         let complete: Vec<_> =
             ids.iter().zip(&decision.complete).filter(|(_, c)| **c).map(|(m, _)| *m).collect();
         if complete.is_empty() {
-            return Err(LeaveReason::StateLost);
+            return Err(if core.leaving { LeaveReason::Asked } else { LeaveReason::StateLost });
         }
         let scope = Scope {
             view: view.clone(),
@@ -124,14 +125,14 @@ impl Member {
         core.stats.views += 1;
         core.blocked = false;
         core.watch(ids.iter().copied().filter(|m| *m != core.me).collect(), fx);
-        let joined = fresh && !core.state.is_complete();
+        let joined = fresh && !core.state.is_complete() && !witness;
         member.announce_view(now, core, came_with, joined, &complete, fx);
         member.announce(core, fx);
         core.send_all(leavers, member.member_list(), fx);
         let mut out = std::mem::take(&mut member.scratch);
         member.stack.start(now, &mut out);
         member.absorb(core, out, fx);
-        core.set_writable(!core.departs(), fx);
+        core.set_writable(!core.departs() && !witness, fx);
         // Whoever watches says so once: what is known of the dead goes with the view that still has them.
         for id in gone {
             member.on_gone(now, core, id, fx);
@@ -161,7 +162,8 @@ impl Member {
         if joined {
             core.state.receive_from(id, complete.to_vec(), now);
         }
-        let joiners = self.view.members.iter().map(|m| m.id).filter(|m| !complete.contains(m));
+        let replicas = self.view.members.iter().filter(|m| !m.role.witness);
+        let joiners = replicas.map(|m| m.id).filter(|m| !complete.contains(m));
         // Those that are still receiving an earlier state go on with that one.
         let known = &self.old_view_members();
         let joiners: Vec<_> = joiners.filter(|m| !known.contains(m)).collect();
@@ -199,7 +201,8 @@ impl Member {
 
     /// The members that evidence and all suspicions together would exclude.
     fn suspected(&self) -> u64 {
-        select_excluded(self.view.len(), self.rank.into(), &self.suspicions.silent, self.suspicions.gone)
+        let weights: SmallVec<[u16; 8]> = self.view.weights().collect();
+        select_excluded(&weights, self.rank.into(), &self.suspicions.silent, self.suspicions.gone)
     }
 
     /// Takes the time into account; the members that this one would exclude now.
@@ -275,9 +278,13 @@ impl Member {
                 if m.from == self.rank {
                     core.delivered += u64::from(m.count);
                 }
-                core.state.deliver(Event::Messages(m), fx);
+                if !core.config.role.witness {
+                    core.state.deliver(Event::Messages(m), fx);
+                }
             }
-            Up::Credit(credit) => core.set_writable(credit && !core.departs(), fx),
+            Up::Credit(credit) => {
+                core.set_writable(credit && !core.departs() && !core.config.role.witness, fx)
+            }
             Up::Wedged(frontier) => self.change.frontier = Some(frontier),
             Up::CutHeld(cut) => self.change.on_cut_held(&cut),
             Up::Suspicions(s) => {

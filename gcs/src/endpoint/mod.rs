@@ -14,6 +14,7 @@ mod decision;
 mod io;
 mod joins;
 mod member;
+mod proposal;
 mod report;
 mod seeking;
 mod settling;
@@ -61,6 +62,8 @@ impl Endpoint {
         match input {
             Input::Start { wall_ns } => self.start(now, wall_ns),
             Input::Datagrams(datagrams) => self.on_datagrams(now, datagrams, fx),
+            // A witness has no application.
+            Input::Cast(_) if self.core.config.role.witness => {}
             Input::Cast(messages) => {
                 self.core.cast += messages.count() as u64;
                 match &mut self.phase {

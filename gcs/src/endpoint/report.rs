@@ -4,7 +4,7 @@ use super::{Endpoint, Phase, core::Core, decision::Decision, member::Member};
 use crate::{
     report::Report,
     time::Time,
-    view::{View, ViewId},
+    view::{Role, View, ViewId},
 };
 use std::{collections::VecDeque, time::Duration};
 
@@ -80,7 +80,13 @@ impl Member {
         to.say("id", self.view.id);
         for (r, m) in self.view.members.iter().enumerate() {
             let me = if r == usize::from(self.rank) { " (this one)" } else { "" };
-            to.say(&format!("rank {r}"), format!("{} at {}{me}", m.name, m.id));
+            let role = match m.role {
+                Role { weight: 0, .. } => ", a learner".to_owned(),
+                Role { weight, witness: true } => format!(", a witness with {weight} votes"),
+                Role { weight: 1, .. } => String::new(),
+                Role { weight, .. } => format!(", {weight} votes"),
+            };
+            to.say(&format!("rank {r}"), format!("{} at {}{role}{me}", m.name, m.id));
         }
         let silent = self.suspicions.silent[usize::from(self.rank)];
         to.say("hears nothing from", Report::names(&self.view, silent));

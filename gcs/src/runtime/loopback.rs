@@ -51,7 +51,7 @@ impl Loopback {
     fn install(&mut self, now: Time, effects: &mut Effects) {
         self.number += 1;
         self.sent = 0;
-        let members = vec![Member { id: self.me, name: "one".into() }];
+        let members = vec![Member::new(self.me, "one")];
         let view = View { id: ViewId { epoch: 1, number: self.number }, members: Arc::from(members) };
         let change = ViewChange { view, rank: 0, came_with: vec![self.me], awaits_state: false };
         effects.events.push(Event::View(change));

@@ -91,11 +91,14 @@ pub(crate) struct Taken {
 pub(crate) enum Refused {
     Full,
     Closed,
+    Witness,
 }
 
 pub(crate) struct Shared {
     pub(crate) clock: Clock,
     queue_bytes: usize,
+    /// Whether this process only votes.
+    pub(crate) witness: bool,
     inbox: Mutex<Inbox>,
     /// Set when there is something new in the inbox: a polling driver looks here first.
     pub(crate) news: AtomicBool,
@@ -116,6 +119,7 @@ impl Shared {
         Self {
             clock,
             queue_bytes,
+            witness: false,
             inbox: Mutex::default(),
             news: AtomicBool::new(false),
             wake: Notify::new(),
@@ -139,6 +143,9 @@ impl Shared {
         let mut inbox = self.inbox.lock();
         if inbox.closed {
             return Err(Refused::Closed);
+        }
+        if self.witness {
+            return Err(Refused::Witness);
         }
         // What is larger than the bound goes alone.
         if !inbox.casts.is_empty() && inbox.casts.byte_len() + bytes > PENDING_BYTES {

@@ -71,7 +71,7 @@ impl<N: Node, A: App> World<N, A> {
             let traced = self.physics.trace_datagrams && payload.first() != Some(&crate::frame::MAGIC_FRAME);
             let kind = if self.triggers || traced { (self.physics.classify)(&payload) } else { "" };
             if let Some((view, members)) = (self.physics.decided)(&payload) {
-                self.roster.decided(view, members);
+                self.roster.decided(view, &members);
             }
             if self.overheard.len() < OVERHEARD || self.network.sent.is_multiple_of(16) {
                 self.overheard.push_back(payload.clone());

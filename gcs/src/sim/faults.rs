@@ -95,7 +95,7 @@ impl<N: Node, A: App> World<N, A> {
         if self.roster.latest().is_some() {
             self.founding = true;
             // More than two thirds, as `Bootstrap::Expect` asks for.
-            self.found_with(self.processes.len() * 2 / 3 + 1, self.processes.len());
+            self.found_with(self.votes(self.processes.len()) * 2 / 3 + 1, self.processes.len());
         }
     }
 

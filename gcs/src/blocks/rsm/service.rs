@@ -173,7 +173,7 @@ impl<M: StateMachine> Service<M> {
                     self.waiting.push_front(counter);
                     return;
                 }
-                Err(CastError::Left | CastError::TooLarge(_)) => self.stopped = true,
+                Err(CastError::Left | CastError::TooLarge(_) | CastError::Witness) => self.stopped = true,
             }
         }
     }

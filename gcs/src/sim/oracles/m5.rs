@@ -5,17 +5,14 @@
 //! state learn of views late, so the oracle asks for one member that knows the predecessor, not for a quorum.
 
 use super::{Oracle, Violation, hold};
-use crate::sim::trace::{Observation, What};
-use crate::{id::MemberId, membership::is_quorum, sim::trace::names, view::ViewId};
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::Arc,
-};
+use crate::sim::trace::{Installed, Observation, What};
+use crate::{id::MemberId, sim::trace::names, view::ViewId};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Oracle M5, primary component.
 #[derive(Clone, Debug, Default)]
 pub struct M5 {
-    views: BTreeMap<ViewId, Arc<[MemberId]>>,
+    views: BTreeMap<ViewId, Installed>,
     /// Who has installed a view.
     installed: BTreeMap<ViewId, BTreeSet<MemberId>>,
     /// Where the living are.
@@ -30,14 +27,15 @@ impl M5 {
             newest.insert(id.epoch, *id);
         }
         for id in newest.into_values().filter(|id| id.epoch != founded.epoch) {
-            let members = &self.views[&id];
+            let view = &self.views[&id];
+            let members = &view.members;
             let alive = |m: &MemberId| self.at.get(m).is_some_and(|v| v.epoch == id.epoch);
             let set =
                 members.iter().enumerate().filter(|(_, m)| alive(m)).fold(0_u64, |s, (r, _)| s | 1 << r);
             let names = names(members);
             hold!(
                 self,
-                !is_quorum(set, members.len()),
+                !view.is_quorum(set),
                 "view {founded} founds a group while a quorum of view {id} [{names}] lives"
             );
         }
@@ -63,7 +61,7 @@ impl Oracle for M5 {
                         let shares = installed.is_some_and(|i| i.iter().any(|m| v.members.contains(m)));
                         hold!(self, shares, "no member of view {} has installed its predecessor", v.id);
                     }
-                    self.views.insert(v.id, v.members.clone());
+                    self.views.insert(v.id, (**v).clone());
                 }
                 self.installed.entry(v.id).or_default().insert(o.member);
                 self.at.insert(o.member, v.id);
@@ -96,5 +94,11 @@ mod tests {
         one.clone().epoch(2).view(3, 1, &[3, 4]).fails(M5::default());
         let dead = one.crash(0).crash(1);
         dead.epoch(2).view(3, 1, &[3, 4]).passes(M5::default());
+        // Votes count, not members.
+        let weighted = |script: Script| script.install_weighted(1, &[0, 1, 2], &[3, 1, 1]);
+        let one_left = weighted(Script::new()).crash(1).crash(2);
+        one_left.epoch(2).view(3, 1, &[3, 4]).fails(M5::default());
+        let two_left = weighted(Script::new()).crash(0);
+        two_left.epoch(2).view(3, 1, &[3, 4]).passes(M5::default());
     }
 }
