@@ -132,6 +132,9 @@ pub struct Value {
     /// Who holds the frames up to the cut, by rank in the old view.
     #[prost(uint32, repeated, tag = "3")]
     pub holder: Vec<u32>,
+    /// The epoch of the group's founding, if the present one was forced; else 0.
+    #[prost(fixed64, tag = "4")]
+    pub origin: u64,
 }
 
 impl Value {
@@ -280,6 +283,17 @@ pub struct MemberList {
     /// Its members.
     #[prost(message, repeated, tag = "2")]
     pub members: Vec<Id>,
+    /// The epoch of the group's founding, if the view's was forced; else 0.
+    #[prost(fixed64, tag = "3")]
+    pub origin: u64,
+}
+
+impl MemberList {
+    /// The epoch of the group's founding.
+    #[must_use]
+    pub fn origin(&self) -> u64 {
+        if self.origin == 0 { self.view.unwrap_or_default().epoch } else { self.origin }
+    }
 }
 
 /// See [`Body::MemberJoined`].

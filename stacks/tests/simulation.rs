@@ -72,20 +72,39 @@ fn total_uniform_compressed_keeps_its_promises() {
     }
 }
 
-/// Members with several votes, witnesses and learners among them.
-#[test]
-fn members_of_all_kinds_keep_the_promises() {
-    let stacks = ["total+uniform+check", "total-slots+uniform+check", "fifo+check", "causal+uniform+check"];
-    for (from, stack) in (9_000_000..).step_by(1_000).zip(stacks) {
+/// The stacks of executions with more than faults in them, each with seeds of its own.
+const MORE: [&str; 4] =
+    ["total+uniform+check", "total-slots+uniform+check", "fifo+check", "causal+uniform+check"];
+
+fn keep_their_promises(from: u64, change: impl Fn(&mut Setup)) {
+    for (from, stack) in (from..).step_by(1_000).zip(MORE) {
         for (seeds, state_transfer) in [(from..from + 80, true), (from + 80..from + 120, false)] {
             let mut setup = setup(stack, state_transfer);
-            setup.faults.roles = true;
+            change(&mut setup);
             let soaked = soak(seeds, 1, 1, &setup);
             if let Some(report) = soaked.failures.first() {
                 panic!("{stack}, state transfer {state_transfer}: {report}");
             }
         }
     }
+}
+
+/// Members with several votes, witnesses and learners among them.
+#[test]
+fn members_of_all_kinds_keep_the_promises() {
+    keep_their_promises(9_000_000, |setup| setup.faults.roles = true);
+}
+
+/// The quorum is lost or cut off, and the operator forces somebody to go on.
+#[test]
+fn forced_primaries_keep_the_promises() {
+    keep_their_promises(9_010_000, |setup| setup.faults.forces = true);
+}
+
+/// All of that together.
+#[test]
+fn forced_members_of_all_kinds_keep_the_promises() {
+    keep_their_promises(9_020_000, |setup| (setup.faults.roles, setup.faults.forces) = (true, true));
 }
 
 /// A stack with everything that can be snapped in, and faults below it besides those of the simulator.

@@ -35,6 +35,9 @@ struct Args {
     /// Draw votes, witnesses and learners for every seed, not only for each eleventh.
     #[arg(long)]
     roles: bool,
+    /// Let the operator force somebody to go on in every seed, not only in each eleventh.
+    #[arg(long)]
+    forces: bool,
     /// Damage datagrams as well; then only panics count.
     #[arg(long)]
     corrupt: bool,
@@ -55,8 +58,8 @@ fn setup(args: &Args, seed: u64) -> anyhow::Result<(String, Setup)> {
     setup.physics.trace_keep = args.tail;
     setup.state_transfer = !(seed / 7).is_multiple_of(3);
     setup.workload.casts_per_second = CASTS[usize::try_from(seed / 42 % CASTS.len() as u64)?];
-    let roles = args.roles || seed % 11 == 4;
-    setup.faults = Faults { corruption: args.corrupt, roles, ..Faults::all() };
+    let (roles, forces) = (args.roles || seed % 11 == 4, args.forces || seed % 11 == 8);
+    setup.faults = Faults { corruption: args.corrupt, roles, forces, ..Faults::all() };
     Ok((stack.to_owned(), setup))
 }
 
@@ -119,10 +122,9 @@ fn say(args: &Args, stack: &str, report: &Report, failed: &Mutex<Vec<(u64, Strin
             println!("{report}");
             let corrupt = if args.corrupt { " --corrupt" } else { "" };
             let roles = if args.roles { " --roles" } else { "" };
-            println!(
-                "repeat with: sim-soak --seeds 1 --from {} --stack {stack}{corrupt}{roles}",
-                report.seed
-            );
+            let forces = if args.forces { " --forces" } else { "" };
+            let from = report.seed;
+            println!("repeat with: sim-soak --seeds 1 --from {from} --stack {stack}{corrupt}{roles}{forces}");
         }
         failed.push((report.seed, format!("{stack}: {}", what.lines().next().unwrap_or(""))));
     }

@@ -87,6 +87,10 @@ pub struct Args {
     /// Show what the process with this control socket says of itself, and exit.
     #[arg(long, value_name = "PATH", exclusive = true)]
     pub probe: Option<PathBuf>,
+    /// Tell the process with this control socket to go on without a quorum, as a new primary, and exit. For when the others
+    /// will not come back: what they have and it has not is lost, and they would come back with its state.
+    #[arg(long, value_name = "PATH", exclusive = true)]
+    pub force_primary: Option<PathBuf>,
     /// Show the layers that stacks are made of, with what each needs from below and gives above, and exit.
     #[arg(long, exclusive = true)]
     pub list_layers: bool,
@@ -140,16 +144,25 @@ fn explanation(matches: &ArgMatches) -> Option<Result<String, String>> {
         return Some(Ok(list_stacks()));
     }
     if let Some(path) = matches.get_one::<PathBuf>("probe") {
-        return Some(probe(path));
+        return Some(tell(path, "report"));
+    }
+    if let Some(path) = matches.get_one::<PathBuf>("force_primary") {
+        return Some(tell(path, "force-primary").and_then(|said| match said.strip_prefix("refused: ") {
+            Some(why) => Err(format!("not made primary: {}", why.trim_end())),
+            None => Ok("it goes on as a new primary, in a new epoch\n".to_owned()),
+        }));
     }
     let wanted: &String = matches.get_one("explain")?;
     Some(explain(wanted).map_err(|e| e.to_string()))
 }
 
-/// What a process says of itself.
-fn probe(path: &Path) -> Result<String, String> {
+/// What a process answers at its control socket.
+fn tell(path: &Path, line: &str) -> Result<String, String> {
     let mut text = String::new();
-    let read = UnixStream::connect(path).and_then(|mut s| s.read_to_string(&mut text));
+    let read = UnixStream::connect(path).and_then(|mut s| {
+        s.write_all(format!("{line}\n").as_bytes())?;
+        s.read_to_string(&mut text)
+    });
     read.map(|_| text).map_err(|e| format!("nobody answers at {}: {e}", path.display()))
 }
 

@@ -1,7 +1,7 @@
 //! The outcome of a view change, as everybody learns it.
 
 use crate::{
-    id::MemberId,
+    id::{MemberId, Rank},
     view::{Cut, Role, View, ViewId},
     wire::{Decide, Entry, Malformed, Value, Vid},
 };
@@ -14,6 +14,8 @@ pub(super) struct Decision {
     pub(super) ends: ViewId,
     /// The one that follows.
     pub(super) view: View,
+    /// The epoch in which the group was founded: the view's, unless a primary was forced since.
+    pub(super) origin: u64,
     /// By rank in the new view: who has the group's state.
     pub(super) complete: Vec<bool>,
     /// What counts of the old view.
@@ -27,6 +29,7 @@ impl Decision {
         let members = value.members()?;
         Ok(Self {
             ends,
+            origin: if value.origin == 0 { ends.epoch } else { value.origin },
             view: View { id: ViewId { epoch: ends.epoch, number: ends.number + 1 }, members: members.into() },
             complete: value.next.iter().map(|e| e.complete).collect(),
             cut: Arc::new(value.cut()),
@@ -50,6 +53,27 @@ impl Decision {
         let entry = |(id, name, role): (MemberId, String, Role)| Entry::new(id, &name, role, !role.witness);
         let value = Value { next: members.into_iter().map(entry).collect(), ..Value::default() };
         Self::new(ViewId { epoch, number: 0 }, value)
+    }
+
+    /// What a process goes on with that is told to go on alone: a new epoch, which nobody else has agreed to.
+    pub(super) fn forced(before: &Self, epoch: u64, alone: Entry, frontier: Vec<u64>, rank: Rank) -> Self {
+        let holder = vec![u32::from(rank); frontier.len()];
+        let value = Value { next: vec![alone], frontier, holder, origin: before.origin };
+        let ends = before.view.id;
+        let members = value.members().unwrap_or_default();
+        Self {
+            ends,
+            origin: before.origin,
+            view: View { id: ViewId { epoch, number: 1 }, members: members.into() },
+            complete: vec![true],
+            cut: Arc::new(value.cut()),
+            decide: Decide { view: Some(ends.into()), value: Some(value) },
+        }
+    }
+
+    /// Whether the view's epoch is not the one in which the group was founded.
+    pub(super) fn is_forced(&self) -> bool {
+        self.origin != self.view.id.epoch
     }
 
     pub(super) fn includes(&self, id: MemberId) -> bool {

@@ -26,8 +26,8 @@ const BATCH: Duration = Duration::from_millis(5);
 const LEAVE_EVERY: Duration = Duration::from_millis(50);
 
 /// Why a joiner of an earlier version is not let in.
-const COUNTS_THE_SAME: &str =
-    "members of the group count for different things, which the joiner's version does not know";
+const EARLIER: &str =
+    "members count for different things, or a primary was forced; the joiner's version does not know of that";
 
 #[derive(Default)]
 pub(super) struct Joins {
@@ -125,7 +125,7 @@ impl Member {
         let role = join.role().unwrap_or_default();
         let weighs = join.weight.is_some();
         let reason = difference(core, &join)
-            .or_else(|| (self.view.is_weighted() && !weighs).then(|| COUNTS_THE_SAME.to_owned()))
+            .or_else(|| (self.asks_for_more() && !weighs).then(|| EARLIER.to_owned()))
             .or_else(|| name_taken.then(|| format!("the name `{}` is taken; choose another one", join.name)));
         if let Some(reason) = reason {
             core.send(from.addr, Body::Refuse(Refuse { reason }), fx);

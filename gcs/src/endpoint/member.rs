@@ -43,6 +43,8 @@ pub(super) struct Member {
     installed: u64,
     announce_at: Time,
     ask_abroad_at: Time,
+    /// When to tell again of an epoch that was forced.
+    pub(super) tell_at: Time,
     noticed_at: Time,
     early: VecDeque<Datagram>,
     pub(super) suspicions: Suspicions,
@@ -108,6 +110,7 @@ impl Member {
             installed: 1 << rank,
             announce_at: now + ANNOUNCE,
             ask_abroad_at: Time::ZERO,
+            tell_at: now,
             noticed_at: Time::ZERO,
             early: VecDeque::new(),
             suspicions: Suspicions::default(),
@@ -411,7 +414,8 @@ impl Member {
 
     pub(super) fn member_list(&self) -> Body {
         let members = self.view.members.iter().map(|m| m.id.into()).collect();
-        Body::MemberList(MemberList { view: Some(self.view.id.into()), members })
+        let origin = if self.decision.is_forced() { self.decision.origin } else { 0 };
+        Body::MemberList(MemberList { view: Some(self.view.id.into()), members, origin })
     }
 
     /// Sends the decision to those that are not known to have installed the view.
@@ -454,7 +458,10 @@ impl Member {
     }
 
     /// A member list from another process: of a later view that does not have this one?
-    pub(super) fn on_member_list(&self, core: &Core, list: &MemberList) -> Step {
+    pub(super) fn on_member_list(&self, core: &mut Core, from: MemberId, list: &MemberList) -> Step {
+        if self.is_superseded(from, list) {
+            return self.give_way(core, list);
+        }
         let view = ViewId::from(list.view.unwrap_or_default());
         let later = view.epoch == self.view.id.epoch && view.number > self.view.id.number;
         let includes = |id: MemberId| list.members.iter().any(|m| MemberId::try_from(m) == Ok(id));
@@ -476,7 +483,10 @@ impl Member {
         if core.departs() {
             at = at.min(self.joins.leave_at);
         }
-        at.min(self.change.deadline()).min(self.joins.deadline()).min(self.settling.deadline())
+        at.min(self.tell_deadline())
+            .min(self.change.deadline())
+            .min(self.joins.deadline())
+            .min(self.settling.deadline())
     }
 
     pub(super) fn tick(&mut self, now: Time, core: &mut Core, fx: &mut Effects) {
@@ -493,13 +503,18 @@ impl Member {
             self.old = None;
         }
         self.joins.tick(now);
-        core.set_blocked(now >= self.contact_at + core.lease(), fx);
+        self.tell_of_epoch(now, core, fx);
+        core.set_blocked(self.is_out_of_contact(now, core), fx);
         if core.blocked && self.ask_abroad_at <= now {
             self.ask_abroad_at = now + ASK_ABROAD;
             self.ask_abroad(core, fx);
         }
         core.state.tick(now, core.tag, core.me, core.app_congested, fx);
         self.update_congestion(now, core, fx);
+    }
+
+    pub(super) fn is_out_of_contact(&self, now: Time, core: &Core) -> bool {
+        now >= self.contact_at + core.lease()
     }
 
     pub(super) fn update_congestion(&mut self, now: Time, core: &mut Core, fx: &mut Effects) {

@@ -11,6 +11,7 @@ mod change;
 mod config;
 mod core;
 mod decision;
+mod forced;
 mod io;
 mod joins;
 mod member;
@@ -21,7 +22,7 @@ mod settling;
 mod state;
 
 pub use config::{Bootstrap, Config, ConfigError};
-pub use io::{Datagram, Effects, Event, Input, LeaveReason, Stats, Transmit};
+pub use io::{Datagram, Effects, Event, ForceError, Input, LeaveReason, Stats, Transmit};
 
 use self::{change::Say, core::Core, member::Member, seeking::Seeking, seeking::Step};
 use crate::{
@@ -89,6 +90,7 @@ impl Endpoint {
                 }
                 self.core.config.contacts = all;
             }
+            Input::ForcePrimary { wall_ns } => self.force_primary(now, wall_ns, fx),
             Input::Congested(congested) => {
                 self.core.app_congested = congested;
                 if let Phase::Member(m) = &mut self.phase {
@@ -358,7 +360,7 @@ impl Endpoint {
                 m.on_join(now, core, from, j, fx);
                 return Ok(Step::Stay);
             }
-            Body::MemberList(l) => return Ok(m.on_member_list(core, &l)),
+            Body::MemberList(l) => return Ok(m.on_member_list(core, from, &l)),
             Body::MemberJoined(j) if rank.is_some() => {
                 let joiner = MemberId::try_from(j.joiner.as_ref().ok_or(Malformed)?)?;
                 m.on_member_joined(core, joiner, fx);
@@ -422,6 +424,8 @@ fn in_view(m: &Member, view: Option<Vid>) -> Result<(), bool> {
     if view == m.view.id {
         Ok(())
     } else {
-        Err(view.epoch == m.view.id.epoch && view.number < m.view.id.number)
+        let earlier = view.epoch == m.view.id.epoch && view.number < m.view.id.number;
+        // Perhaps of an epoch that this one has replaced: who is told of it can see.
+        Err(earlier || m.decision.is_forced() && view.epoch < m.view.id.epoch)
     }
 }

@@ -67,7 +67,8 @@ impl Member {
                 }
             }
         }
-        Some(Value { next, frontier, holder })
+        let origin = if self.decision.is_forced() { self.decision.origin } else { 0 };
+        Some(Value { next, frontier, holder, origin })
     }
 }
 
@@ -82,7 +83,8 @@ struct Weighing {
 impl Weighing {
     fn new(member: &Member, promises: &BTreeMap<Rank, Promised>) -> Self {
         let everybody = promises.len() == member.view.len();
-        let weighted = member.view.is_weighted();
+        // After a primary was forced, values say so; the rest is the same.
+        let weighted = member.asks_for_more();
         Self { all_know: weighted || everybody && promises.values().all(|p| p.weighs), weighted }
     }
 

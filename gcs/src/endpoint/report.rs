@@ -60,6 +60,9 @@ impl Member {
     /// What is different in `next`, and why.
     fn cause(&self, next: &View) -> String {
         let mut words = Vec::new();
+        if next.id.epoch != self.view.id.epoch {
+            words.push("forced by the operator".to_owned());
+        }
         for (r, m) in self.view.members.iter().enumerate().filter(|(_, m)| next.rank_of(m.id).is_none()) {
             let why = if self.suspicions.gone >> r & 1 == 1 {
                 "its process is gone"

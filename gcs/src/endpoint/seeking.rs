@@ -62,6 +62,8 @@ pub(super) struct Seeking {
     /// Members of the group, as last told, and when.
     members: Vec<MemberId>,
     told_at: Time,
+    /// The founding and the epoch of their group.
+    told_of: (u64, u64),
     heard: BTreeSet<MemberId>,
     candidates: BTreeMap<SocketAddr, Candidate>,
     pledge: Option<MemberId>,
@@ -109,6 +111,7 @@ impl Seeking {
             contacts,
             members: Vec::new(),
             told_at: Time::ZERO,
+            told_of: (0, 0),
             heard: BTreeSet::new(),
             candidates: BTreeMap::new(),
             pledge: None,
@@ -320,6 +323,12 @@ impl Seeking {
             return;
         }
         let view = ViewId::from(list.view.unwrap_or_default());
+        let (origin, epoch) = self.told_of;
+        if !self.members.is_empty() && list.origin() == origin && view.epoch < epoch {
+            // Those do not know yet that a primary was forced.
+            return;
+        }
+        self.told_of = (list.origin(), view.epoch);
         self.news = self.news.take().filter(|n| view < n.view.id);
         self.told_at = now;
         self.heard.retain(|m| members.contains(m));

@@ -229,8 +229,8 @@ impl Builder {
         self
     }
 
-    /// A local socket to be made at this path: who connects to it gets [`Group::report`] as text. Only this process's user
-    /// may. Not on systems without such sockets.
+    /// A local socket to be made at this path: who connects to it gets [`Group::report`] as text, or can say
+    /// `force-primary` ([`Group::force_primary`]). Only this process's user may. Not on systems without such sockets.
     pub fn control(mut self, path: impl Into<Option<PathBuf>>) -> Self {
         self.control = path.into();
         self

@@ -92,7 +92,11 @@ impl Engine for Loopback {
                 self.deadline = now + Duration::from_millis(100);
             }
             Input::Leave => effects.events.push(Event::Left(LeaveReason::Asked)),
-            Input::Datagrams(_) | Input::Gone(_) | Input::State { .. } | Input::Contacts(_) => {}
+            Input::Datagrams(_)
+            | Input::Gone(_)
+            | Input::State { .. }
+            | Input::Contacts(_)
+            | Input::ForcePrimary { .. } => {}
         }
     }
 

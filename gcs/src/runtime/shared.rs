@@ -7,7 +7,7 @@
 use super::clock::Clock;
 use crate::{
     blocks::Snapshot,
-    endpoint::{Event, LeaveReason, Stats},
+    endpoint::{Event, ForceError, LeaveReason, Stats},
     id::MemberId,
     message::Outgoing,
     net::TransportStats,
@@ -65,6 +65,7 @@ pub(crate) enum Command {
     State { view: ViewId, snapshot: Arc<dyn Snapshot> },
     Contacts(Vec<SocketAddr>),
     Report(oneshot::Sender<Report>),
+    ForcePrimary(oneshot::Sender<Result<(), ForceError>>),
 }
 
 #[derive(Default)]

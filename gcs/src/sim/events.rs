@@ -54,6 +54,8 @@ impl<N: Node, A: App> World<N, A> {
                         self.record(process, me, What::StateRestored { view, digest });
                     }
                 }
+                Event::Forced(Ok(())) => self.record(process, me, What::Forced),
+                Event::Forced(Err(_)) => {}
                 Event::Blocked => {
                     self.processes[process].blocked = true;
                     self.record(process, me, What::Blocked);

@@ -34,6 +34,8 @@ pub struct Faults {
     /// No fault: some members have several votes, some are witnesses, some learners. What else the plan says does not
     /// depend on it.
     pub roles: bool,
+    /// Besides all that, the quorum is lost or cut off, and the operator forces somebody to go on, or several.
+    pub forces: bool,
 }
 
 impl Faults {
@@ -52,6 +54,7 @@ impl Faults {
             strangers: false,
             triggers: false,
             roles: false,
+            forces: false,
         }
     }
 
@@ -70,6 +73,7 @@ impl Faults {
             strangers: true,
             triggers: true,
             roles: false,
+            forces: false,
         }
     }
 }
@@ -117,6 +121,10 @@ pub fn generate(seed: u64, members: (usize, usize), faults: &Faults, safety_ms: 
     for _ in 0..count {
         let kind = kinds[small(&mut g.rng, kinds.len() as u64)];
         kind(&mut g);
+    }
+    if faults.forces {
+        g.rng = Rng::new(seed ^ 0xf04c_ed00_0000_0006);
+        (0..1 + g.rng.below(2)).for_each(|_| g.force());
     }
     let roles = if faults.roles { roles(seed, processes) } else { BTreeMap::new() };
     Plan { processes, founders, roles, steps: g.steps }
@@ -318,6 +326,33 @@ impl Generator {
         if self.rng.chance(600) {
             let after = 1 + self.rng.below(500);
             self.at(at + after, Fault::Start { process });
+        }
+    }
+
+    /// The operator says that somebody is to go on alone, who is cut off with or without others, or survives them.
+    fn force(&mut self) {
+        let at = self.rng.below(self.safety / 2);
+        let survivor = self.process();
+        let others: Vec<_> = (0..self.processes).filter(|p| *p != survivor).collect();
+        let side: Vec<_> = others.iter().copied().filter(|_| self.rng.chance(250)).collect();
+        if self.rng.chance(400) {
+            for process in others.iter().copied().filter(|p| !side.contains(p)) {
+                self.at(at, Fault::Kill { process, evidence: false });
+                if self.rng.chance(600) {
+                    let later = at + 500 + self.rng.below(1_000);
+                    self.at(later, Fault::Start { process });
+                }
+            }
+        } else {
+            let lasts = (700 + self.rng.below(1_500)) * MS;
+            let side = side.iter().copied().chain([survivor]).collect();
+            self.at(at, Fault::Partition { side, lasts: Some(lasts) });
+        }
+        let told = at + 450 + self.rng.below(600);
+        self.at(told, Fault::Force { process: survivor });
+        if let Some(other) = side.first().copied().filter(|_| self.rng.chance(300)) {
+            let told = at + 450 + self.rng.below(900);
+            self.at(told, Fault::Force { process: other });
         }
     }
 

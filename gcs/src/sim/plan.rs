@@ -33,6 +33,11 @@ pub enum Fault {
         /// Who.
         process: usize,
     },
+    /// The operator tells a process to go on without a quorum.
+    Force {
+        /// Who.
+        process: usize,
+    },
     /// The application of a process casts one message.
     Cast {
         /// Who.
@@ -159,6 +164,7 @@ impl Fault {
             | Self::Start { process }
             | Self::Pause { process, .. }
             | Self::Leave { process }
+            | Self::Force { process }
             | Self::Cast { process }
             | Self::Congest { process, .. } => Some(*process),
             Self::Cut { from, to, .. } => Some(*from.max(to)),

@@ -11,6 +11,7 @@
 //! at 300ms start p1
 //! at 10ms pause p2 for 300ms
 //! at 10ms leave p2
+//! at 900ms force p2                      # its operator tells it to go on without a quorum
 //! at 10ms cast p2                        # its application casts one message
 //! at 10ms congest p1 for 200ms
 //! at 5ms cut p0->p2                      # until `heal`
@@ -93,6 +94,7 @@ impl fmt::Display for Fault {
             Self::Start { process } => write!(f, "start p{process}"),
             Self::Pause { process, lasts } => write!(f, "pause p{process} for {}", Span(*lasts)),
             Self::Leave { process } => write!(f, "leave p{process}"),
+            Self::Force { process } => write!(f, "force p{process}"),
             Self::Cast { process } => write!(f, "cast p{process}"),
             Self::Congest { process, lasts } => write!(f, "congest p{process} for {}", Span(*lasts)),
             Self::Cut { from, to, both, lasts } => {
@@ -166,6 +168,7 @@ fn fault(words: &[&str]) -> Result<Fault, &'static str> {
         ["start", p] => Fault::Start { process: process(p)? },
         ["pause", p] => Fault::Pause { process: process(p)?, lasts: required? },
         ["leave", p] => Fault::Leave { process: process(p)? },
+        ["force", p] => Fault::Force { process: process(p)? },
         ["cast", p] => Fault::Cast { process: process(p)? },
         ["congest", p] => Fault::Congest { process: process(p)?, lasts: required? },
         ["cut", link] => {
@@ -290,6 +293,7 @@ at 300ms start p4
 at 900ms stop all
 at 10ms pause p2 for 300ms
 at 10ms leave p2
+at 900ms force p2
 at 10ms cast p2
 at 10ms congest p1 for 1500us
 at 5ms cut p0->p2

@@ -127,6 +127,8 @@ pub(super) fn build<N: Node, A: App>(
         world.start_at(at, process);
     }
     world.schedule(&plan.steps);
+    // Only who has lost the quorum can be forced to go on.
+    world.physics.keep_quorum &= !plan.steps.iter().any(|s| matches!(s.fault, Fault::Force { .. }));
     world
 }
 

@@ -75,6 +75,9 @@ pub enum What {
         /// Digest of the state, if the application computes one.
         digest: Option<u64>,
     },
+    /// Told to go on without a quorum, and does: what is delivered until the next view is another history than that of
+    /// the others in the same view.
+    Forced,
     /// No contact with a quorum.
     Blocked,
     /// Contact again.

@@ -32,7 +32,7 @@ use bytes::Bytes;
 use std::{collections::VecDeque, net::SocketAddr, sync::Arc, time::Duration};
 
 /// The simulated time of day at the start, nanoseconds since the Unix epoch.
-const WALL_START: u64 = 1_700_000_000_000_000_000;
+pub(super) const WALL_START: u64 = 1_700_000_000_000_000_000;
 
 /// What a process's next life is made from.
 #[derive(Clone, Copy, Debug)]

@@ -2,7 +2,8 @@
 //! before, and no second primary comes up beside a living one. (Two views of one name with different members: M3.)
 //!
 //! A view's successor is decided by a quorum of members that have installed it. Applications that still receive the
-//! state learn of views late, so the oracle asks for one member that knows the predecessor, not for a quorum.
+//! state learn of views late, so the oracle asks for one member that knows the predecessor, not for a quorum. A process that
+//! the operator forces to go on begins an epoch beside whatever lives: that is what the operator's word is for.
 
 use super::{Oracle, Violation, hold};
 use crate::sim::trace::{Installed, Observation, What};
@@ -17,6 +18,8 @@ pub struct M5 {
     installed: BTreeMap<ViewId, BTreeSet<MemberId>>,
     /// Where the living are.
     at: BTreeMap<MemberId, ViewId>,
+    /// Who was forced to go on, and is about to install the view in which it does.
+    forced: BTreeSet<MemberId>,
 }
 
 impl M5 {
@@ -52,7 +55,14 @@ impl Oracle for M5 {
         match &o.what {
             What::View(v) => {
                 if !self.views.contains_key(&v.id) {
-                    if v.id.number == 1 {
+                    if v.id.number == 1 && self.forced.remove(&o.member) {
+                        hold!(
+                            self,
+                            *v.members == [o.member],
+                            "view {} was forced, and not by one alone",
+                            v.id
+                        );
+                    } else if v.id.number == 1 {
                         self.on_founding(v.id)?;
                     } else {
                         let before = ViewId { number: v.id.number - 1, ..v.id };
@@ -65,6 +75,9 @@ impl Oracle for M5 {
                 }
                 self.installed.entry(v.id).or_default().insert(o.member);
                 self.at.insert(o.member, v.id);
+            }
+            What::Forced => {
+                self.forced.insert(o.member);
             }
             What::Crashed | What::Left(_) => {
                 self.at.remove(&o.member);
@@ -86,6 +99,14 @@ mod tests {
         Script::new().install(1, &[0, 1]).view(2, 2, &[2, 3]).fails(M5::default());
         // 1 is in both, and has not installed the first.
         Script::new().view(0, 1, &[0, 1]).view(1, 2, &[1, 2]).fails(M5::default());
+    }
+
+    #[test]
+    fn the_operator_may_begin_an_epoch() {
+        let one = Script::new().install(1, &[0, 1, 2]).push(2, What::Forced).epoch(2);
+        one.clone().view(2, 1, &[2]).view(2, 2, &[2, 3]).passes(M5::default());
+        one.clone().view(1, 1, &[1]).fails(M5::default());
+        one.view(2, 1, &[1, 2]).fails(M5::default());
     }
 
     #[test]

@@ -67,13 +67,14 @@ impl Oracle for O5 {
             What::Sent { id, .. } => {
                 self.cast.insert(o.process, (o.at, id.count()));
             }
-            What::Delivered { id, view: Some(view), .. } => {
+            What::Delivered { id, view: Some(view), .. } if self.current.of(o.process).is_some() => {
                 let early = self.is_held_by_its_sender_only(o, *id, *view);
                 hold!(self, !early, "{} delivers {id} in view {view} as it casts it", Short(o.member));
             }
             _ => {}
         }
         if let What::Delivered { id, view: Some(view), .. } = &o.what
+            && self.current.of(o.process).is_some()
             && self.known.insert((*view, *id))
         {
             let sequence = self.delivered.entry(*view).or_default();

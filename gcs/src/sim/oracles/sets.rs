@@ -50,7 +50,8 @@ impl Current {
                 }
                 None
             }
-            What::Crashed | What::Started | What::Left(_) => {
+            // Who is forced to go on ends the view's history for itself: the others' is not compared with it.
+            What::Crashed | What::Started | What::Left(_) | What::Forced => {
                 self.by_process.remove(&o.process);
                 None
             }
