@@ -263,6 +263,9 @@ pub enum Body {
     /// A member wants to leave.
     #[prost(message, tag = "26")]
     Leave(Leave),
+    /// A member takes frames too slowly for the group's policy.
+    #[prost(message, tag = "27")]
+    Slow(Slow),
     /// A joiner asks a donor for a part of the state.
     #[prost(message, tag = "30")]
     StatePull(StatePull),
@@ -408,6 +411,20 @@ pub struct Leave {
     pub view: Option<Vid>,
 }
 
+/// See [`Body::Slow`].
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct Slow {
+    /// The accuser's view.
+    #[prost(message, optional, tag = "1")]
+    pub view: Option<Vid>,
+    /// Ranks to be left behind, as a mask.
+    #[prost(fixed64, tag = "2")]
+    pub exclude: u64,
+    /// Ranks to go on as learners, as a mask.
+    #[prost(fixed64, tag = "3")]
+    pub demote: u64,
+}
+
 /// See [`Body::StatePull`].
 #[derive(Clone, PartialEq, prost::Message)]
 pub struct StatePull {
@@ -469,7 +486,7 @@ pub struct Control {
     #[prost(message, optional, tag = "2")]
     pub from: Option<Id>,
     /// What it says.
-    #[prost(oneof = "Body", tags = "10, 11, 12, 13, 14, 20, 21, 22, 23, 24, 25, 26, 30, 31, 32")]
+    #[prost(oneof = "Body", tags = "10, 11, 12, 13, 14, 20, 21, 22, 23, 24, 25, 26, 27, 30, 31, 32")]
     pub body: Option<Body>,
 }
 
@@ -557,6 +574,7 @@ pub fn kind_name(datagram: &[u8]) -> &'static str {
         Some(Body::Accepted(_)) => "accepted",
         Some(Body::Decide(_)) => "decide",
         Some(Body::Leave(_)) => "leave",
+        Some(Body::Slow(_)) => "slow",
         Some(Body::StatePull(_)) => "state-pull",
         Some(Body::StatePiece(_)) => "state-piece",
         Some(Body::StateDone(_)) => "state-done",

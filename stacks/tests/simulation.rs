@@ -2,10 +2,12 @@
 
 use gcs::{
     layer::Protocol,
-    sim::{Setup, run, soak},
+    sim::{Faults, Setup, run, soak},
     stack::Blueprint,
 };
-use gcs_stacks::{Check, Compress, Flow, Heartbeat, Inject, Pace, Pack, Reliable, Sequencer, Trace, Uniform};
+use gcs_stacks::{
+    Check, Compress, Flow, Heartbeat, Inject, Pace, Pack, Reliable, Sequencer, SlowReceiver, Trace, Uniform,
+};
 use std::sync::Arc;
 
 /// Executions of each stack.
@@ -69,6 +71,21 @@ fn total_uniform_compressed_keeps_its_promises() {
     let soaked = soak(7_000_000..7_000_040, 1, 1, &setup("total+uniform+compressed+check", true));
     if let Some(report) = soaked.failures.first() {
         panic!("{report}");
+    }
+}
+
+/// Applications that take nothing for long are excluded, or become learners.
+#[test]
+fn slow_receivers_are_dealt_with_and_the_promises_kept() {
+    let policies = [SlowReceiver::Exclude { after_ms: 250 }, SlowReceiver::Demote { after_ms: 250 }];
+    for (from, slow) in (9_030_000..).step_by(10_000).zip(policies) {
+        keep_their_promises(from, |setup| {
+            setup.blueprint = setup.blueprint.with(Arc::new(Flow { slow })).expect("there is a layer `flow`");
+            (setup.window_bytes, setup.workload.casts_per_second) = (96 << 10, 150);
+            setup.workload.large_per_mille = 300;
+            setup.faults = Faults { most: 8, kills: true, cuts: true, congestion: true, ..Faults::none() };
+            setup.faults.roles = true;
+        });
     }
 }
 
@@ -171,6 +188,10 @@ fn seeds_that_once_failed() {
     ] {
         run(seed, &setup(stack, state_transfer)).expect_ok();
     }
+    // Who gave way to a forced epoch kept its lease, and nobody waited for it.
+    let mut forced = setup("causal+uniform+check", true);
+    (forced.faults.roles, forced.faults.forces) = (true, true);
+    run(9_023_077, &forced).expect_ok();
     // The one whose turn it was to propose came back after the last word of the one that had begun.
     let mut idle = setup("total+uniform+check", true);
     idle.workload.casts_per_second = 6;

@@ -2,10 +2,13 @@
 
 use crate::contacts::Contacts;
 use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser, error::ErrorKind};
-use gcs_stacks::explain::{explain, list_layers, list_stacks};
+use gcs_stacks::{
+    SlowReceiver,
+    explain::{explain, list_layers, list_stacks},
+};
 use std::{
     ffi::OsString,
-    io::Read as _,
+    io::{Read as _, Write as _},
     net::{SocketAddr, SocketAddrV4},
     os::unix::net::UnixStream,
     path::{Path, PathBuf},
@@ -30,6 +33,7 @@ Output with --json, one object a line:
   {\"event\":\"message\",\"view\":ID,\"from\":NAME,\"seq\":N,\"text\":LINE}      seq counts from 0 for each sender and view
   {\"event\":\"blocked\"}                      no majority in reach: nothing is delivered
   {\"event\":\"resumed\"}                      in reach again, same view
+  {\"event\":\"forced\"}                       the operator's word: what follows is a history of its own
   {\"event\":\"left\",\"reason\":WHY}           the last line
 
 At the end of its input it waits until all lines have been delivered, leaves, and exits. SIGINT or SIGTERM end its input,
@@ -75,6 +79,10 @@ pub struct Args {
     /// What the group promises, a name of --list-stacks; the same at all members.
     #[arg(long, value_name = "NAME", default_value = "total+uniform")]
     pub stack: String,
+    /// What happens to a member that takes messages so slowly that others have to wait for it, after so many seconds: it is
+    /// excluded and comes back, or goes on as a learner, for which nobody waits; the same at all members.
+    #[arg(long, value_name = "wait|exclude:SECONDS|demote:SECONDS", default_value = "wait", value_parser = slow)]
+    pub slow_receiver: SlowReceiver,
     /// This member's name, unique in the group; its address if not given.
     #[arg(long)]
     pub name: Option<String>,
@@ -109,6 +117,23 @@ fn seconds(text: &str) -> Result<f64, String> {
     match text.parse::<f64>() {
         Ok(s) if s.is_finite() && (0.0..1e9).contains(&s) => Ok(s),
         _ => Err("a number of seconds is wanted, 0 or more".to_owned()),
+    }
+}
+
+fn slow(text: &str) -> Result<SlowReceiver, String> {
+    let after = |text: &str| {
+        let s = seconds(text)?;
+        if s > 0.0 {
+            Ok((s * 1000.0).ceil() as u64)
+        } else {
+            Err("a time of more than 0 is wanted".to_owned())
+        }
+    };
+    match text.split_once(':') {
+        None if text == "wait" => Ok(SlowReceiver::Wait),
+        Some(("exclude", time)) => Ok(SlowReceiver::Exclude { after_ms: after(time)? }),
+        Some(("demote", time)) => Ok(SlowReceiver::Demote { after_ms: after(time)? }),
+        _ => Err("one can say wait, exclude:SECONDS or demote:SECONDS".to_owned()),
     }
 }
 
@@ -189,6 +214,10 @@ mod tests {
         assert_eq!(args.contacts.contact.len(), 2);
         assert_eq!(args.join_timeout_ms(), Some(500));
         assert_eq!(args.stack, "total+uniform");
+        assert_eq!((args.weight, args.witness, args.learner), (1, false, false));
+        assert_eq!(args.slow_receiver, SlowReceiver::Wait);
+        let args = read("gcs-cat --group g --bind 127.0.0.1:1 --learner --slow-receiver demote:2.5").unwrap();
+        assert_eq!(args.slow_receiver, SlowReceiver::Demote { after_ms: 2500 });
     }
 
     #[test]
@@ -208,6 +237,9 @@ mod tests {
             "gcs-cat --group g --bind here",
             "gcs-cat --group g --bind 127.0.0.1:1 --found --expect 3",
             "gcs-cat --group g --bind 127.0.0.1:1 --join-timeout never",
+            "gcs-cat --group g --bind 127.0.0.1:1 --witness --learner",
+            "gcs-cat --group g --bind 127.0.0.1:1 --slow-receiver demote",
+            "gcs-cat --group g --bind 127.0.0.1:1 --slow-receiver exclude:0",
         ] {
             let text = read(line).unwrap_err().unwrap_err();
             assert!(!text.contains('\n') && !text.starts_with("error"), "{text}");

@@ -10,7 +10,7 @@ use gcs::{
     group::{Events, Group, StartError},
     id::{MemberId, Rank},
 };
-use gcs_stacks::CatalogueError;
+use gcs_stacks::{CatalogueError, Flow};
 use std::{
     future::pending,
     io::{self, BufWriter, Write as _},
@@ -95,12 +95,14 @@ fn complain(sentence: &str, code: u8) -> ExitCode {
 
 async fn run(args: Args) -> Result<(), Failure> {
     let timeout_ms = args.join_timeout_ms();
+    let flow = Arc::new(Flow { slow: args.slow_receiver });
+    let stack = gcs_stacks::named(&args.stack)?.with(flow).map_err(CatalogueError::Stack)?;
     let mut builder = Group::builder(&args.group)
         .bind(args.bind)
         .multicast(args.multicast)
         .mtu(args.mtu)
         .control(args.control)
-        .stack(gcs_stacks::named(&args.stack)?)
+        .stack(stack)
         .weight(args.weight)
         .witness(args.witness)
         .learner(args.learner)

@@ -156,7 +156,10 @@ impl Member {
         let votes = |r: usize| self.view.members[r].role.weight > 0;
         let first = (0..self.view.len()).find(|r| excluded >> r & 1 == 0 && votes(*r));
         let mine = first == Some(usize::from(self.rank));
-        let wanted = self.change.is_wedged() || excluded != 0 || self.joins.wants_change(now, self, excluded);
+        let wanted = self.change.is_wedged()
+            || excluded != 0
+            || self.joins.wants_change(now, self, excluded)
+            || self.slow(excluded).all() != 0;
         if wanted && mine && self.change.proposal.is_none() && self.change.backoff_until.is_none() {
             self.propose(now, core, fx);
         }

@@ -8,6 +8,7 @@ use super::{
     joins::Joins,
     seeking::{Step, others},
     settling::Settling,
+    slow::Complaints,
 };
 use crate::{
     frame::{Dest, FixedHeader, Frames},
@@ -54,6 +55,7 @@ pub(super) struct Member {
     contact_at: Time,
     pub(super) change: Change,
     pub(super) joins: Joins,
+    pub(super) complaints: Complaints,
     /// Messages of the control protocol from this process to itself.
     pub(super) loopback: VecDeque<Body>,
     scratch: Output,
@@ -119,6 +121,7 @@ impl Member {
             contact_at: now,
             change: Change::default(),
             joins: Joins::default(),
+            complaints: Complaints::default(),
             loopback: VecDeque::new(),
             scratch: Output::default(),
             congested: false,
@@ -304,6 +307,7 @@ impl Member {
                     self.contact = c;
                 }
             }
+            Up::Slow(slow) => self.on_slow(slow),
             Up::Unsent(messages) => core.unsent.push(messages),
             Up::Closed | Up::Stable(_) | Up::Frames(_) => {}
         }
@@ -484,6 +488,7 @@ impl Member {
             at = at.min(self.joins.leave_at);
         }
         at.min(self.tell_deadline())
+            .min(self.complaints.deadline())
             .min(self.change.deadline())
             .min(self.joins.deadline())
             .min(self.settling.deadline())
@@ -504,6 +509,7 @@ impl Member {
         }
         self.joins.tick(now);
         self.tell_of_epoch(now, core, fx);
+        self.complain(now, core, fx);
         core.set_blocked(self.is_out_of_contact(now, core), fx);
         if core.blocked && self.ask_abroad_at <= now {
             self.ask_abroad_at = now + ASK_ABROAD;

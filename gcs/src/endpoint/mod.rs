@@ -19,6 +19,7 @@ mod proposal;
 mod report;
 mod seeking;
 mod settling;
+mod slow;
 mod state;
 
 pub use config::{Bootstrap, Config, ConfigError};
@@ -232,6 +233,10 @@ impl Endpoint {
         tracing::info!(me = %core.me, "excluded from the group; comes back as a new incarnation");
         core.set_blocked(true, fx);
         core.set_writable(false, fx);
+        // Others take the end of this incarnation for evidence, and wait no longer for its lease.
+        if core.lease_until > now {
+            core.give_up_lease(fx);
+        }
         core.watch(std::collections::BTreeSet::new(), fx);
         core.me.incarnation = Incarnation(core.me.incarnation.0 + 1);
         if core.config.state_transfer {
@@ -391,6 +396,12 @@ impl Endpoint {
                         Step::Stay
                     }
                 });
+            }
+            Body::Slow(s) => {
+                if let (Some(r), Ok(())) = (rank, in_view(m, s.view)) {
+                    m.on_complaint(r, &s);
+                }
+                return Ok(Step::Stay);
             }
             Body::Decide(d) => {
                 if in_view(m, d.view).is_ok() {

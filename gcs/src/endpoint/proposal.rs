@@ -25,15 +25,18 @@ impl Member {
         }
         let role = |r: Rank| self.view.member(r).map_or(Role::LEARNER, |m| m.role);
         let alive = |r: Rank| excluded >> r & 1 == 0;
+        let slow = self.slow(excluded);
         let leaver = |r: Rank| self.joins.leavers >> r & 1 == 1;
         // When everybody leaves whom the others could go on with, the proposer does so last, alone.
         let carries_on = |r: Rank| alive(r) && !leaver(r) && role(r).class() == 0;
         let last = leaver(self.rank) && alive(self.rank) && !promises.keys().any(|r| carries_on(*r));
-        let stays = |r: Rank| if last { r == self.rank } else { alive(r) && !leaver(r) };
+        let goes = |r: Rank| leaver(r) || slow.exclude >> r & 1 == 1;
+        let stays = |r: Rank| if last { r == self.rank } else { alive(r) && !goes(r) };
         let mut next = Vec::new();
         for (r, p) in promises.iter().filter(|(r, _)| stays(**r)) {
             let m = self.view.member(*r)?;
-            next.push(Entry::new(m.id, &m.name, m.role, p.complete));
+            let role = if slow.demote >> r & 1 == 1 { Role::LEARNER } else { m.role };
+            next.push(Entry::new(m.id, &m.name, role, p.complete));
         }
         if next.is_empty() {
             return None;
@@ -43,7 +46,7 @@ impl Member {
             let same = |m: &view::Member| *m.name == joiner.name || m.id.addr == joiner.id.addr;
             self.view.members.iter().any(|m| same(m) && !dead_or_leaving(m.id))
         };
-        let mut weighing = Weighing::new(self, promises);
+        let mut weighing = Weighing::new(self, promises, slow.demote != 0);
         for joiner in self.joins.ready(now, self, excluded) {
             let twice = next.iter().any(|e| e.name == joiner.name);
             if next.len() < MAX_MEMBERS && !twice && !taken(joiner) && weighing.admits(joiner) {
@@ -81,10 +84,11 @@ struct Weighing {
 }
 
 impl Weighing {
-    fn new(member: &Member, promises: &BTreeMap<Rank, Promised>) -> Self {
+    fn new(member: &Member, promises: &BTreeMap<Rank, Promised>, demotes: bool) -> Self {
         let everybody = promises.len() == member.view.len();
         // After a primary was forced, values say so; the rest is the same.
-        let weighted = member.asks_for_more();
+        // Who has a stack with a policy for slow members knows, too.
+        let weighted = member.asks_for_more() || demotes;
         Self { all_know: weighted || everybody && promises.values().all(|p| p.weighs), weighted }
     }
 

@@ -68,6 +68,8 @@ impl Member {
                 "its process is gone"
             } else if self.joins.leavers >> r & 1 == 1 {
                 "it left"
+            } else if self.slow(0).exclude >> r & 1 == 1 {
+                "too slow"
             } else {
                 "silent"
             };
@@ -95,6 +97,7 @@ impl Member {
         to.say("hears nothing from", Report::names(&self.view, silent));
         to.say("whose process is gone", Report::names(&self.view, self.suspicions.gone));
         to.say("would exclude", Report::names(&self.view, self.excluded()));
+        to.say("too slow", Report::names(&self.view, self.slow(0).all()));
         to.say("wants to leave", Report::names(&self.view, self.joins.leavers));
         to.say("last contact with a quorum", format!("{:.1?} ago", now.since(self.contact.quorum_at)));
         to.say("blocked, without a quorum", core.blocked);

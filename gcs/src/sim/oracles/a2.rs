@@ -68,7 +68,8 @@ impl Oracle for A2 {
             }
             What::Lease { until } => {
                 if let Some(s) = self.at.get_mut(&o.process) {
-                    s.lease_until = s.lease_until.max(*until);
+                    // A lease that ends in the past is given up.
+                    s.lease_until = if *until <= o.at { 0 } else { s.lease_until.max(*until) };
                 }
                 self.check(o.at, o.process)
             }
@@ -107,7 +108,16 @@ mod tests {
         later.push(1, lease(100)).passes(A2::default());
         owned.clone().view(1, 2, &[1]).push(1, lease(100)).fails(A2::default());
         owned.clone().crash(0).view(1, 2, &[1]).push(1, lease(100)).passes(A2::default());
+        owned.clone().push(0, lease(0)).view(1, 2, &[1]).push(1, lease(100)).passes(A2::default());
         owned.push(0, What::LeaveAsked).view(1, 2, &[1]).push(1, lease(100)).passes(A2::default());
+    }
+
+    #[test]
+    fn forced_epochs_are_judged_each_for_itself() {
+        let forced = Script::new().install(1, &[0, 1, 2]).push(0, lease(50)).push(2, What::Forced).epoch(2);
+        let forced = forced.view(2, 1, &[2]).push(2, lease(60));
+        forced.passes(A2::default());
+        forced.view(1, 2, &[1]).push(1, lease(70)).fails(A2::default());
     }
 
     #[test]
