@@ -9,7 +9,7 @@ local gcs = Proto("gcs", "gcs process groups")
 local kinds = { [0xC5] = "frame", [0xC6] = "control", [0xC7] = "multicast transport", [0xC8] = "closed group" }
 local bodies = {
   [10] = "JOIN", [11] = "MEMBER_LIST", [12] = "MEMBER_JOINED", [13] = "REFUSE", [14] = "RELEASE",
-  [20] = "PREPARE", [21] = "PROMISE", [22] = "REJECT", [23] = "ACCEPT", [24] = "ACCEPTED", [25] = "DECIDE", [26] = "LEAVE",
+  [20] = "PREPARE", [21] = "PROMISE", [22] = "REJECT", [23] = "ACCEPT", [24] = "ACCEPTED", [25] = "DECIDE", [26] = "LEAVE", [27] = "SLOW",
   [30] = "STATE_PULL", [31] = "STATE_PIECE", [32] = "STATE_DONE",
 }
 

@@ -52,9 +52,9 @@ impl Layer for End {
 fn stack(algorithm: Algorithm) -> Option<Stack> {
     let layers: Vec<Arc<dyn Protocol>> =
         vec![Arc::new(End::Bottom), Arc::new(Compress { algorithm }), Arc::new(End::Top)];
-    let member = |i: u16| Member {
-        id: MemberId { addr: ([127, 0, 0, 1], 1 + i).into(), incarnation: Incarnation(1) },
-        name: format!("m{i}").into(),
+    let member = |i: u16| {
+        let addr = ([127, 0, 0, 1], 1 + i).into();
+        Member::new(MemberId { addr, incarnation: Incarnation(1) }, format!("m{i}"))
     };
     Some(Blueprint::new("fuzz", layers).ok()?.build(Scope {
         view: View { id: ViewId { epoch: 1, number: 1 }, members: (0..2).map(member).collect() },

@@ -18,9 +18,9 @@ fuzz_target!(|data: &[u8]| {
     let Some((first, mut rest)) = data.split_first() else { return };
     let names: Vec<_> = gcs_stacks::catalogue::names().collect();
     let Ok(blueprint) = gcs_stacks::catalogue::named(names[usize::from(*first) % names.len()]) else { return };
-    let member = |i: u16| Member {
-        id: MemberId { addr: ([127, 0, 0, 1], 1 + i).into(), incarnation: Incarnation(1) },
-        name: format!("m{i}").into(),
+    let member = |i: u16| {
+        let addr = ([127, 0, 0, 1], 1 + i).into();
+        Member::new(MemberId { addr, incarnation: Incarnation(1) }, format!("m{i}"))
     };
     let id = ViewId { epoch: 1, number: 1 };
     let group = GroupTag(0);

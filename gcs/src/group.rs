@@ -13,7 +13,7 @@ pub use events::Events;
 
 use crate::{
     blocks::Snapshot,
-    endpoint::LeaveReason,
+    endpoint::{ForceError, LeaveReason},
     id::MemberId,
     message::MAX_MESSAGE,
     report::Report,
@@ -54,6 +54,9 @@ pub enum CastError {
     /// This process is not in the group any more.
     #[error("this process is no longer in the group")]
     Left,
+    /// This process has no application, see [`Builder::witness`].
+    #[error("this process is a witness: it votes, and casts nothing")]
+    Witness,
 }
 
 impl From<Refused> for CastError {
@@ -61,6 +64,7 @@ impl From<Refused> for CastError {
         match refused {
             Refused::Full => Self::WouldBlock,
             Refused::Closed => Self::Left,
+            Refused::Witness => Self::Witness,
         }
     }
 }
@@ -119,6 +123,23 @@ impl Group {
         match end.ok().and_then(|s| s.left.clone()) {
             Some(LeaveReason::Asked) => Ok(()),
             other => Err(other),
+        }
+    }
+
+    /// Goes on without a quorum, as a new primary, alone and in a new epoch: for the operator to say, who knows that the
+    /// others will not come back. Ok: that has happened. Those that come back all the same, even if they are a quorum of the
+    /// old view, give their history up and receive this process's state; what they have delivered and it has not is lost to
+    /// the group. See `docs/adr/010-weights-and-forced-primaries.md`.
+    ///
+    /// # Errors
+    /// Why it was not done: there is a quorum, say. None if the endpoint has stopped.
+    pub async fn force_primary(&self) -> Result<(), Option<ForceError>> {
+        let (to, outcome) = oneshot::channel();
+        self.shared().command(Command::ForcePrimary(to));
+        let mut status = self.shared().status.subscribe();
+        tokio::select! {
+            outcome = outcome => outcome.map_err(|_| None)?.map_err(Some),
+            _ = status.wait_for(|s| s.stopped) => Err(None),
         }
     }
 

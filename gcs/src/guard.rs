@@ -159,7 +159,6 @@ const fn bit(counter: u64) -> u64 {
     1 << (counter % 64)
 }
 
-#[expect(clippy::cast_possible_truncation, reason = "less than the number of words")]
 const fn place(counter: u64) -> usize {
     (counter / 64 % Window::WORDS as u64) as usize
 }

@@ -112,6 +112,8 @@ pub enum Up {
     Suspicions(Box<Suspicions>),
     /// A quorum was in contact.
     Contact(Contact),
+    /// Members that take frames too slowly for the group's policy. Replaces what was said before.
+    Slow(Slow),
 }
 
 /// How far the streams of the members are known to be held by others, by the sender's rank.
@@ -121,6 +123,23 @@ pub struct Stability {
     pub majority: Vec<u64>,
     /// Held by every member.
     pub all: Vec<u64>,
+}
+
+/// Members that take frames too slowly, as masks: what the group's policy does to them at the next view.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Slow {
+    /// To be left behind.
+    pub exclude: u64,
+    /// To go on as learners.
+    pub demote: u64,
+}
+
+impl Slow {
+    /// All of them.
+    #[must_use]
+    pub fn all(self) -> u64 {
+        self.exclude | self.demote
+    }
 }
 
 /// Who suspects whom, by rank: bit `r` of `silent[q]` says that `q` hears nothing from `r`.

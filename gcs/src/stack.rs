@@ -55,6 +55,9 @@ pub enum StackError {
     /// A layer stands twice.
     #[error("layer `{0}` stands twice in the stack")]
     Twice(&'static str),
+    /// Nothing to replace.
+    #[error("there is no layer `{0}` in the stack that could be replaced")]
+    Absent(&'static str),
     /// Too many layers.
     #[error("a stack has at most {MAX_LAYERS} layers")]
     TooMany,
@@ -88,6 +91,18 @@ impl Blueprint {
             return Err(StackError::Incomplete { stack: name.to_owned(), missing });
         }
         Ok(Self { name: name.to_owned(), protocols: protocols.into(), gives })
+    }
+
+    /// The same stack with another protocol in the place of the one of the same name, which may have other parameters.
+    ///
+    /// # Errors
+    /// [`StackError`]; [`StackError::Absent`] if there is none of that name.
+    pub fn with(&self, protocol: Arc<dyn Protocol>) -> Result<Self, StackError> {
+        let mut protocols = self.protocols.to_vec();
+        let name = protocol.spec().name;
+        let at = protocols.iter().position(|p| p.spec().name == name).ok_or(StackError::Absent(name))?;
+        protocols[at] = protocol;
+        Self::new(&self.name, protocols)
     }
 
     /// The stack's name.

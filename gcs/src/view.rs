@@ -18,6 +18,38 @@ impl fmt::Display for ViewId {
     }
 }
 
+/// What a member counts for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Role {
+    /// Its votes when the group decides. 0: a *learner*, which receives and delivers everything and is needed for nothing.
+    pub weight: u16,
+    /// A *witness* votes, and keeps frames and acknowledges them as everybody does, but has no application: nothing is
+    /// delivered to one, it has no state, and is nobody's donor.
+    pub witness: bool,
+}
+
+impl Role {
+    /// A member that does not vote.
+    pub const LEARNER: Self = Self { weight: 0, witness: false };
+
+    /// Where such members stand in a view: voters with an application first, then witnesses, then learners.
+    #[must_use]
+    pub fn class(self) -> u8 {
+        match self {
+            Self { weight: 0, .. } => 2,
+            Self { witness: true, .. } => 1,
+            Self { .. } => 0,
+        }
+    }
+}
+
+impl Default for Role {
+    /// One vote, and an application.
+    fn default() -> Self {
+        Self { weight: 1, witness: false }
+    }
+}
+
 /// A member as the view lists it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Member {
@@ -25,9 +57,20 @@ pub struct Member {
     pub id: MemberId,
     /// For people; unique in the view, at most 64 bytes.
     pub name: Arc<str>,
+    /// What it counts for.
+    pub role: Role,
 }
 
-/// An agreed list of members, in rank order: those who have been in the group longer come first.
+impl Member {
+    /// A member with one vote and an application.
+    #[must_use]
+    pub fn new(id: MemberId, name: impl Into<Arc<str>>) -> Self {
+        Self { id, name: name.into(), role: Role::default() }
+    }
+}
+
+/// An agreed list of members, in rank order: those who have been in the group longer come first, among those of the same
+/// [class](Role::class). So rank 0 votes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct View {
     /// Its name.
@@ -47,6 +90,23 @@ impl View {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.members.is_empty()
+    }
+
+    /// What the members count for, by rank.
+    pub fn weights(&self) -> impl Iterator<Item = u16> + Clone {
+        self.members.iter().map(|m| m.role.weight)
+    }
+
+    /// Whether some member counts for something else than one vote.
+    #[must_use]
+    pub fn is_weighted(&self) -> bool {
+        self.members.iter().any(|m| m.role != Role::default())
+    }
+
+    /// Whether these members (a mask of ranks) can decide for the view.
+    #[must_use]
+    pub fn is_quorum(&self, set: u64) -> bool {
+        crate::membership::is_quorum(set, self.weights())
     }
 
     /// The rank of `id`, if it is a member.

@@ -7,7 +7,7 @@
 use crate::{
     frame::{MAGIC_CONTROL, WIRE_VERSION},
     id::{Incarnation, MAX_MEMBERS, MemberId, Rank},
-    view::{Cut, Member, ViewId},
+    view::{Cut, Member, Role, ViewId},
 };
 use bytes::{BufMut, Bytes, BytesMut};
 use prost::Message as _;
@@ -90,6 +90,34 @@ pub struct Entry {
     /// Whether it has the group's state.
     #[prost(bool, tag = "3")]
     pub complete: bool,
+    /// Its votes; none said: one.
+    #[prost(uint32, optional, tag = "4")]
+    pub weight: Option<u32>,
+    /// Whether it votes only.
+    #[prost(bool, tag = "5")]
+    pub witness: bool,
+}
+
+impl Entry {
+    /// An entry. What a member counts for is said where it is not the usual.
+    #[must_use]
+    pub fn new(id: MemberId, name: &str, role: Role, complete: bool) -> Self {
+        let weight = (role != Role::default()).then_some(u32::from(role.weight));
+        Self { id: Some(id.into()), name: name.to_owned(), complete, weight, witness: role.witness }
+    }
+
+    /// What it counts for.
+    ///
+    /// # Errors
+    /// It has too many votes, or is a witness without any.
+    pub fn role(&self) -> Result<Role, Malformed> {
+        role(self.weight, self.witness)
+    }
+}
+
+fn role(weight: Option<u32>, witness: bool) -> Result<Role, Malformed> {
+    let weight = u16::try_from(weight.unwrap_or(1)).map_err(|_| Malformed)?;
+    if witness && weight == 0 { Err(Malformed) } else { Ok(Role { weight, witness }) }
 }
 
 /// What a view change decides.
@@ -104,6 +132,9 @@ pub struct Value {
     /// Who holds the frames up to the cut, by rank in the old view.
     #[prost(uint32, repeated, tag = "3")]
     pub holder: Vec<u32>,
+    /// The epoch of the group's founding, if the present one was forced; else 0.
+    #[prost(fixed64, tag = "4")]
+    pub origin: u64,
     /// The next view's secret, in groups with keys.
     #[prost(message, optional, tag = "10")]
     pub secret: Option<Envelopes>,
@@ -131,7 +162,7 @@ impl Value {
     /// The next view's members.
     ///
     /// # Errors
-    /// There are none or too many, a name is too long, an identifier is broken or stands twice.
+    /// There are none or too many, a name is too long, an identifier is broken or stands twice, nobody votes.
     pub fn members(&self) -> Result<Vec<Member>, Malformed> {
         if self.next.is_empty() || self.next.len() > MAX_MEMBERS {
             return Err(Malformed);
@@ -142,9 +173,9 @@ impl Value {
             if e.name.len() > 64 || members.iter().any(|m: &Member| m.id.addr == id.addr) {
                 return Err(Malformed);
             }
-            members.push(Member { id, name: e.name.as_str().into() });
+            members.push(Member { id, name: e.name.as_str().into(), role: e.role()? });
         }
-        Ok(members)
+        if members.iter().all(|m| m.role.weight == 0) { Err(Malformed) } else { Ok(members) }
     }
 }
 
@@ -189,6 +220,22 @@ pub struct Join {
     /// Asks the one that this goes to for the pledge back.
     #[prost(bool, tag = "9")]
     pub withdraw: bool,
+    /// Its votes. None said: it does not know that members count for different things, and its vote is one.
+    #[prost(uint32, optional, tag = "10")]
+    pub weight: Option<u32>,
+    /// Whether it only votes.
+    #[prost(bool, tag = "11")]
+    pub witness: bool,
+}
+
+impl Join {
+    /// What the joiner wants to count for.
+    ///
+    /// # Errors
+    /// Too many votes, or a witness without any.
+    pub fn role(&self) -> Result<Role, Malformed> {
+        role(self.weight, self.witness)
+    }
 }
 
 /// A body of a control message.
@@ -230,6 +277,9 @@ pub enum Body {
     /// A member wants to leave.
     #[prost(message, tag = "26")]
     Leave(Leave),
+    /// A member takes frames too slowly for the group's policy.
+    #[prost(message, tag = "27")]
+    Slow(Slow),
     /// A joiner asks a donor for a part of the state.
     #[prost(message, tag = "30")]
     StatePull(StatePull),
@@ -250,6 +300,17 @@ pub struct MemberList {
     /// Its members.
     #[prost(message, repeated, tag = "2")]
     pub members: Vec<Id>,
+    /// The epoch of the group's founding, if the view's was forced; else 0.
+    #[prost(fixed64, tag = "3")]
+    pub origin: u64,
+}
+
+impl MemberList {
+    /// The epoch of the group's founding.
+    #[must_use]
+    pub fn origin(&self) -> u64 {
+        if self.origin == 0 { self.view.unwrap_or_default().epoch } else { self.origin }
+    }
 }
 
 /// See [`Body::MemberJoined`].
@@ -304,6 +365,9 @@ pub struct Promise {
     /// Whether it has the group's state.
     #[prost(bool, tag = "6")]
     pub complete: bool,
+    /// Whether it knows that members count for different things.
+    #[prost(bool, tag = "7")]
+    pub weighs: bool,
 }
 
 /// See [`Body::Reject`].
@@ -359,6 +423,20 @@ pub struct Leave {
     /// The leaver's view.
     #[prost(message, optional, tag = "1")]
     pub view: Option<Vid>,
+}
+
+/// See [`Body::Slow`].
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct Slow {
+    /// The accuser's view.
+    #[prost(message, optional, tag = "1")]
+    pub view: Option<Vid>,
+    /// Ranks to be left behind, as a mask.
+    #[prost(fixed64, tag = "2")]
+    pub exclude: u64,
+    /// Ranks to go on as learners, as a mask.
+    #[prost(fixed64, tag = "3")]
+    pub demote: u64,
 }
 
 /// See [`Body::StatePull`].
@@ -422,7 +500,7 @@ pub struct Control {
     #[prost(message, optional, tag = "2")]
     pub from: Option<Id>,
     /// What it says.
-    #[prost(oneof = "Body", tags = "10, 11, 12, 13, 14, 20, 21, 22, 23, 24, 25, 26, 30, 31, 32")]
+    #[prost(oneof = "Body", tags = "10, 11, 12, 13, 14, 20, 21, 22, 23, 24, 25, 26, 27, 30, 31, 32")]
     pub body: Option<Body>,
 }
 
@@ -454,7 +532,8 @@ impl Control {
                     || j.name.len() > 64
                     || j.stack.len() > MAX_TEXT
                     || j.heard.len() > MAX_MEMBERS
-                    || j.candidates.len() > MAX_MEMBERS =>
+                    || j.candidates.len() > MAX_MEMBERS
+                    || j.role().is_err() =>
             {
                 Err(Malformed)
             }
@@ -468,7 +547,7 @@ impl Control {
 /// The view that a datagram says has been decided, and its members; None of other datagrams, and of foundings. For the
 /// simulator, to know what can be expected.
 #[must_use]
-pub fn decided_view(datagram: &Bytes) -> Option<(ViewId, Vec<MemberId>)> {
+pub fn decided_view(datagram: &Bytes) -> Option<(ViewId, Vec<Member>)> {
     if datagram.first() != Some(&MAGIC_CONTROL) {
         return None;
     }
@@ -478,7 +557,7 @@ pub fn decided_view(datagram: &Bytes) -> Option<(ViewId, Vec<MemberId>)> {
     let ends = ViewId::from(decide.view?);
     let members = decide.value?.members().ok()?;
     let id = ViewId { number: ends.number.checked_add(1)?, ..ends };
-    (ends.number > 0).then(|| (id, members.into_iter().map(|m| m.id).collect()))
+    (ends.number > 0).then_some((id, members))
 }
 
 /// A datagram is not what it should be.
@@ -509,6 +588,7 @@ pub fn kind_name(datagram: &[u8]) -> &'static str {
         Some(Body::Accepted(_)) => "accepted",
         Some(Body::Decide(_)) => "decide",
         Some(Body::Leave(_)) => "leave",
+        Some(Body::Slow(_)) => "slow",
         Some(Body::StatePull(_)) => "state-pull",
         Some(Body::StatePiece(_)) => "state-piece",
         Some(Body::StateDone(_)) => "state-done",

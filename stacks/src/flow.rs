@@ -12,11 +12,13 @@
 //!
 //! * **Needs** reliable, FIFO. **Gives** flow control. Its place is above everything that holds frames back (order,
 //!   uniform), so that what is held there counts as under way.
-//! * **Events in**: `Down::Frames`, `Down::Congested`, `Down::Wedge`, `Up::Frames`. **Out**: `Up::Credit`.
+//! * **Events in**: `Down::Frames`, `Down::Congested`, `Down::Wedge`, `Up::Frames`. **Out**: `Up::Credit`, `Up::Slow`.
 //! * **Header**: none. Two unreliable control frames: ADVERT, to all, is the byte 0 and for each rank the bytes of that
 //!   member's frames that were passed up here since the view began (`u64`, little-endian); it goes out when a quarter of
 //!   the window of some sender is not advertised, or when asked. REQUEST is the byte 1 and its sender's window in bytes
 //!   (`u64`, little-endian): answered with an ADVERT. Until a member has asked, its window is taken to be one's own.
+//! * **Slow receivers**: [`SlowReceiver`] says what the group does about them, the same at all members. `Up::Slow` names them to the
+//!   group, which decides (`gcs::endpoint`); with `Demote`, learners count for nobody's credit.
 //! * **Timers**: `ASK`, every 20 ms while there is no credit: asks those who hold this member back. ADVERTs are cumulative;
 //!   with REQUEST the loss of any of them costs at most time.
 //! * **Congestion**: while the application does not take what is delivered (`Down::Congested(true)`), frames are passed up
@@ -31,9 +33,10 @@
 use crate::nonsense::Nonsense;
 use gcs::{
     frame::{Dest, Frame, Frames},
-    layer::{Context, Down, Layer, LayerSpec, Protocol, Scope, Up, Wants},
+    layer::{Context, Down, Layer, LayerSpec, Protocol, Scope, Slow, Up, Wants},
     properties::Properties,
     report::Report,
+    time::Time,
 };
 use std::time::Duration;
 
@@ -45,14 +48,30 @@ const REQUEST: u8 = 1;
 const ASK: u8 = 0;
 const ASK_EVERY: Duration = Duration::from_millis(20);
 
-/// What happens when a member takes frames more slowly than others send them.
+/// What happens when a member takes frames more slowly than others send them. The time counts from when somebody has no
+/// credit because of it, as long as that lasts without a break: who is only slower than the others sets the pace, and is not
+/// touched. Nobody is left behind or demoted if the others would be no quorum.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum SlowReceiver {
     /// Everybody waits for it, without limit. It holds at most members × (9/8 window + frame) bytes of frames that its
     /// application did not take; so does every other member below its application. Being slow alone excludes nobody.
     #[default]
     Wait,
+    /// Who holds another one up for this long is excluded. It comes back as a new incarnation, and receives the state.
+    Exclude {
+        /// In milliseconds.
+        after_ms: u64,
+    },
+    /// Who holds another one up for this long goes on as a learner, and stays one until it comes back in another life.
+    /// Nobody waits for learners, until one is eight windows behind: that one is excluded.
+    Demote {
+        /// In milliseconds.
+        after_ms: u64,
+    },
 }
+
+/// So many windows a learner may be behind where nobody waits for it.
+const LAG: u64 = 8;
 
 /// Credit by window.
 #[derive(Clone, Copy, Debug, Default)]
@@ -75,17 +94,25 @@ impl Protocol for Flow {
     fn parameters(&self) -> String {
         match self.slow {
             SlowReceiver::Wait => "slow=wait".to_owned(),
+            SlowReceiver::Exclude { after_ms } => format!("slow=exclude:{after_ms}"),
+            SlowReceiver::Demote { after_ms } => format!("slow=demote:{after_ms}"),
         }
     }
 
     fn build(&self, scope: &Scope) -> Box<dyn Layer> {
-        let SlowReceiver::Wait = self.slow;
-        Box::new(FlowLayer::new(scope))
+        Box::new(FlowLayer::new(scope, self.slow))
     }
 }
 
 struct FlowLayer {
     me: usize,
+    policy: SlowReceiver,
+    /// By member: whether others wait until it has taken what they send.
+    counts: Vec<bool>,
+    /// By member: since when this one has no credit because of it.
+    waits_since: Vec<Option<Time>>,
+    /// What was said of slow members.
+    slow: Slow,
     window: u64,
     /// By sender: its window, as far as it is known.
     windows: Vec<u64>,
@@ -105,11 +132,18 @@ struct FlowLayer {
 }
 
 impl FlowLayer {
-    fn new(scope: &Scope) -> Self {
+    fn new(scope: &Scope, policy: SlowReceiver) -> Self {
+        let spares = matches!(policy, SlowReceiver::Demote { .. });
+        let counts =
+            scope.view.weights().enumerate().map(|(r, w)| !spares || w > 0 || r == usize::from(scope.me));
         let n = scope.members();
         let window = u64::try_from(scope.window_bytes).unwrap_or(u64::MAX).max(1);
         Self {
             me: scope.me.into(),
+            policy,
+            counts: counts.collect(),
+            waits_since: vec![None; n],
+            slow: Slow::default(),
             window,
             windows: vec![window; n],
             sent: 0,
@@ -131,6 +165,7 @@ impl Layer for FlowLayer {
                 self.sent += data_bytes(&frames);
                 cx.down(Down::Frames(frames));
                 self.update_credit(cx);
+                self.judge(cx);
             }
             Down::Congested(congested) => {
                 self.on_congested(congested, cx);
@@ -156,7 +191,7 @@ impl Layer for FlowLayer {
         if timer != ASK || self.credit || !self.open {
             return;
         }
-        let behind = |member: usize| self.sent - self.taken[member] > self.resume_at();
+        let behind = |member: usize| self.holds_up(member);
         let asked = cx.scope().others().filter(|r| behind(usize::from(*r)));
         let request = [&[REQUEST][..], &self.window.to_le_bytes()].concat();
         let requests: Frames = asked.map(|r| cx.control_frame(Dest::One(r), false, &request)).collect();
@@ -164,6 +199,7 @@ impl Layer for FlowLayer {
             cx.down(Down::Frames(requests));
         }
         cx.set_timer(ASK, cx.now + ASK_EVERY);
+        self.judge(cx);
     }
 
     fn report(&self, to: &mut Report) {
@@ -175,6 +211,7 @@ impl Layer for FlowLayer {
         to.say("bytes passed up, by sender", format_args!("{:?}", self.passed));
         to.say("advertised of them", format_args!("{:?}", self.advertised));
         to.say("application keeps up", !self.congested);
+        to.say("members that are too slow", format_args!("{:b}", self.slow.all()));
     }
 
     fn check(&self) {
@@ -289,7 +326,38 @@ impl FlowLayer {
 
     /// Bytes of this member's own frames that not everybody took.
     fn under_way(&self) -> u64 {
-        self.sent - self.taken.iter().min().copied().unwrap_or(self.sent)
+        let taken = self.taken.iter().zip(&self.counts).filter(|(_, counts)| **counts).map(|(t, _)| *t);
+        self.sent - taken.min().unwrap_or(self.sent)
+    }
+
+    /// Whether there is no credit because of this member.
+    fn holds_up(&self, member: usize) -> bool {
+        !self.credit && self.counts[member] && self.sent - self.taken[member] > self.resume_at()
+    }
+
+    /// Says who is too slow, when that has changed.
+    fn judge(&mut self, cx: &mut Context<'_>) {
+        let after = match self.policy {
+            SlowReceiver::Wait => return,
+            SlowReceiver::Exclude { after_ms } | SlowReceiver::Demote { after_ms } => {
+                Duration::from_millis(after_ms)
+            }
+        };
+        let mut late = 0_u64;
+        let mut lost = 0_u64;
+        for r in (0..self.taken.len()).filter(|r| *r != self.me) {
+            self.waits_since[r] = self.holds_up(r).then(|| self.waits_since[r].unwrap_or(cx.now));
+            late |= u64::from(self.waits_since[r].is_some_and(|since| cx.now.since(since) >= after)) << r;
+            lost |= u64::from(!self.counts[r] && self.sent - self.taken[r] > LAG * self.window) << r;
+        }
+        let slow = match self.policy {
+            SlowReceiver::Demote { .. } => Slow { exclude: lost, demote: late },
+            _ => Slow { exclude: late, demote: 0 },
+        };
+        if slow != self.slow && self.open {
+            self.slow = slow;
+            cx.up(Up::Slow(slow));
+        }
     }
 
     /// Credit is back when no more than this is under way. Adverts come by the quarter: a member that took everything
@@ -310,6 +378,7 @@ impl FlowLayer {
             self.credit = true;
             cx.cancel_timer(ASK);
             cx.up(Up::Credit(true));
+            self.judge(cx);
         }
     }
 }
@@ -445,5 +514,27 @@ mod tests {
         assert!(rig.credit(0));
     }
 
-    use gcs::time::Time;
+    #[test]
+    fn who_is_slow_for_long_is_named() {
+        for (policy, named) in [
+            (SlowReceiver::Wait, Slow::default()),
+            (SlowReceiver::Exclude { after_ms: 300 }, Slow { exclude: 0b100, demote: 0 }),
+            (SlowReceiver::Demote { after_ms: 300 }, Slow { exclude: 0, demote: 0b100 }),
+        ] {
+            let above: Vec<Arc<dyn Protocol>> = vec![Arc::new(Flow { slow: policy }), Arc::new(Raw)];
+            let mut rig = Rig::new(above, 3, 1000, WINDOW, 1);
+            let slow = |rig: &Rig| {
+                rig.out[0].iter().rev().find_map(|e| if let Up::Slow(s) = e { Some(*s) } else { None })
+            };
+            rig.down(2, Down::Congested(true));
+            fill(&mut rig, 0);
+            rig.pass_ms(250);
+            assert_eq!(slow(&rig), None);
+            rig.pass_ms(100);
+            assert_eq!(slow(&rig).unwrap_or_default(), named, "{policy:?}");
+            rig.down(2, Down::Congested(false));
+            rig.settle();
+            assert_eq!(slow(&rig).unwrap_or_default(), Slow::default(), "it has caught up");
+        }
+    }
 }

@@ -38,6 +38,7 @@ use gcs::{
     frame::{Dest, Frame, Frames},
     id::{MAX_MEMBERS, Rank},
     layer::{Contact, Context, Down, Layer, LayerSpec, Protocol, Scope, Suspicions, Up, Wants},
+    membership::is_quorum,
     properties::Properties,
     report::Report,
     rng::Rng,
@@ -143,6 +144,8 @@ impl Peer {
 struct HeartbeatLayer {
     me: usize,
     members: usize,
+    /// By rank: the votes of the members.
+    weights: SmallVec<[u16; 8]>,
     heartbeat: Duration,
     silence: Duration,
     started_at: Time,
@@ -183,6 +186,7 @@ impl HeartbeatLayer {
         Self {
             me: usize::from(scope.me),
             members,
+            weights: scope.view.weights().collect(),
             heartbeat,
             silence: Duration::from_millis(scope.watch.silence_ms.max(1)),
             started_at: scope.now,
@@ -252,14 +256,14 @@ impl HeartbeatLayer {
         }
     }
 
-    /// The latest own beat that a quorum has answered: more than half of the members, or half with the first of them.
+    /// The latest own beat that a quorum has answered.
     fn quorum_at(&self) -> Time {
         let answered = |r: usize| if r == self.me { self.sent_at } else { self.peers[r].answered };
-        let is_quorum = |at: &Time| {
-            let count = (0..self.members).filter(|r| answered(*r) >= *at).count();
-            2 * count > self.members || 2 * count == self.members && answered(0) >= *at
+        let reached = |at: &Time| {
+            let set = (0..self.members).filter(|r| answered(*r) >= *at).fold(0_u64, |s, r| s | 1 << r);
+            is_quorum(set, self.weights.iter().copied())
         };
-        (0..self.members).map(answered).filter(is_quorum).max().unwrap_or(Time::ZERO)
+        (0..self.members).map(answered).filter(reached).max().unwrap_or(Time::ZERO)
     }
 
     // --- receiving ---

@@ -198,12 +198,9 @@ impl Rig {
         let header = FIXED_HEADER + protocols.iter().map(|p| p.header_len(n)).sum::<usize>();
         let blueprint = Blueprint::new("rig", protocols).unwrap();
         let members: Vec<_> = (0..n)
-            .map(|i| Member {
-                id: MemberId {
-                    addr: ([127, 0, 0, 1], 1 + u16::try_from(i).unwrap()).into(),
-                    incarnation: Incarnation(1),
-                },
-                name: format!("m{i}").into(),
+            .map(|i| {
+                let addr = ([127, 0, 0, 1], 1 + u16::try_from(i).unwrap()).into();
+                Member::new(MemberId { addr, incarnation: Incarnation(1) }, format!("m{i}"))
             })
             .collect();
         let scope = |me| Scope {

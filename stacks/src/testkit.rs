@@ -26,7 +26,7 @@ pub(crate) fn view(n: usize) -> View {
     let member = |i: usize| {
         let port = 1000 + u16::try_from(i).expect("few members");
         let addr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port);
-        Member { id: MemberId { addr, incarnation: Incarnation(1) }, name: format!("m{i}").into() }
+        Member::new(MemberId { addr, incarnation: Incarnation(1) }, format!("m{i}"))
     };
     View { id: ViewId { epoch: 1, number: 1 }, members: (0..n).map(member).collect() }
 }

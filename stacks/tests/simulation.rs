@@ -3,10 +3,12 @@
 use gcs::{
     keys::PreShared,
     layer::Protocol,
-    sim::{Setup, run, soak},
+    sim::{Faults, Setup, run, soak},
     stack::Blueprint,
 };
-use gcs_stacks::{Check, Compress, Flow, Heartbeat, Inject, Pace, Pack, Reliable, Sequencer, Trace, Uniform};
+use gcs_stacks::{
+    Check, Compress, Flow, Heartbeat, Inject, Pace, Pack, Reliable, Sequencer, SlowReceiver, Trace, Uniform,
+};
 use std::sync::Arc;
 
 /// Executions of each stack.
@@ -73,6 +75,56 @@ fn total_uniform_compressed_keeps_its_promises() {
     }
 }
 
+/// Applications that take nothing for long are excluded, or become learners.
+#[test]
+fn slow_receivers_are_dealt_with_and_the_promises_kept() {
+    let policies = [SlowReceiver::Exclude { after_ms: 250 }, SlowReceiver::Demote { after_ms: 250 }];
+    for (from, slow) in (9_030_000..).step_by(10_000).zip(policies) {
+        keep_their_promises(from, |setup| {
+            setup.blueprint = setup.blueprint.with(Arc::new(Flow { slow })).expect("there is a layer `flow`");
+            (setup.window_bytes, setup.workload.casts_per_second) = (96 << 10, 150);
+            setup.workload.large_per_mille = 300;
+            setup.faults = Faults { most: 8, kills: true, cuts: true, congestion: true, ..Faults::none() };
+            setup.faults.roles = true;
+        });
+    }
+}
+
+/// The stacks of executions with more than faults in them, each with seeds of its own.
+const MORE: [&str; 4] =
+    ["total+uniform+check", "total-slots+uniform+check", "fifo+check", "causal+uniform+check"];
+
+fn keep_their_promises(from: u64, change: impl Fn(&mut Setup)) {
+    for (from, stack) in (from..).step_by(1_000).zip(MORE) {
+        for (seeds, state_transfer) in [(from..from + 80, true), (from + 80..from + 120, false)] {
+            let mut setup = setup(stack, state_transfer);
+            change(&mut setup);
+            let soaked = soak(seeds, 1, 1, &setup);
+            if let Some(report) = soaked.failures.first() {
+                panic!("{stack}, state transfer {state_transfer}: {report}");
+            }
+        }
+    }
+}
+
+/// Members with several votes, witnesses and learners among them.
+#[test]
+fn members_of_all_kinds_keep_the_promises() {
+    keep_their_promises(9_000_000, |setup| setup.faults.roles = true);
+}
+
+/// The quorum is lost or cut off, and the operator forces somebody to go on.
+#[test]
+fn forced_primaries_keep_the_promises() {
+    keep_their_promises(9_010_000, |setup| setup.faults.forces = true);
+}
+
+/// All of that together.
+#[test]
+fn forced_members_of_all_kinds_keep_the_promises() {
+    keep_their_promises(9_020_000, |setup| (setup.faults.roles, setup.faults.forces) = (true, true));
+}
+
 /// A stack with everything that can be snapped in, and faults below it besides those of the simulator.
 #[test]
 fn all_promises_are_kept_with_every_layer_at_once() {
@@ -137,6 +189,10 @@ fn seeds_that_once_failed() {
     ] {
         run(seed, &setup(stack, state_transfer)).expect_ok();
     }
+    // Who gave way to a forced epoch kept its lease, and nobody waited for it.
+    let mut forced = setup("causal+uniform+check", true);
+    (forced.faults.roles, forced.faults.forces) = (true, true);
+    run(9_023_077, &forced).expect_ok();
     // The one whose turn it was to propose came back after the last word of the one that had begun.
     let mut idle = setup("total+uniform+check", true);
     idle.workload.casts_per_second = 6;

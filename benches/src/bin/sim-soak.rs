@@ -35,6 +35,12 @@ struct Args {
     /// How many of the last observations a failure prints.
     #[arg(long, default_value_t = 200)]
     tail: usize,
+    /// Draw votes, witnesses and learners for every seed, not only for each eleventh.
+    #[arg(long)]
+    roles: bool,
+    /// Let the operator force somebody to go on in every seed, not only in each eleventh.
+    #[arg(long)]
+    forces: bool,
     /// Damage datagrams as well; then only panics count.
     #[arg(long)]
     corrupt: bool,
@@ -59,7 +65,9 @@ fn setup(args: &Args, seed: u64) -> anyhow::Result<(String, Setup)> {
     setup.physics.trace_keep = args.tail;
     setup.state_transfer = !(seed / 7).is_multiple_of(3);
     setup.workload.casts_per_second = CASTS[usize::try_from(seed / 42 % CASTS.len() as u64)?];
-    setup.faults = Faults { corruption: args.corrupt || setup.keys.is_some(), ..Faults::all() };
+    let (roles, forces) = (args.roles || seed % 11 == 4, args.forces || seed % 11 == 8);
+    let corruption = args.corrupt || setup.keys.is_some();
+    setup.faults = Faults { corruption, roles, forces, ..Faults::all() };
     Ok((stack.to_owned(), setup))
 }
 
@@ -121,7 +129,10 @@ fn say(args: &Args, stack: &str, report: &Report, failed: &Mutex<Vec<(u64, Strin
         if failed.is_empty() {
             println!("{report}");
             let corrupt = if args.corrupt { " --corrupt" } else { "" };
-            println!("repeat with: sim-soak --seeds 1 --from {} --stack {stack}{corrupt}", report.seed);
+            let roles = if args.roles { " --roles" } else { "" };
+            let forces = if args.forces { " --forces" } else { "" };
+            let from = report.seed;
+            println!("repeat with: sim-soak --seeds 1 --from {from} --stack {stack}{corrupt}{roles}{forces}");
         }
         failed.push((report.seed, format!("{stack}: {}", what.lines().next().unwrap_or(""))));
     }

@@ -2,10 +2,13 @@
 
 use crate::{contacts::Contacts, keys::KeyFiles};
 use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser, error::ErrorKind};
-use gcs_stacks::explain::{explain, list_layers, list_stacks};
+use gcs_stacks::{
+    SlowReceiver,
+    explain::{explain, list_layers, list_stacks},
+};
 use std::{
     ffi::OsString,
-    io::Read as _,
+    io::{Read as _, Write as _},
     net::{SocketAddr, SocketAddrV4},
     os::unix::net::UnixStream,
     path::{Path, PathBuf},
@@ -34,6 +37,7 @@ Output with --json, one object a line:
   {\"event\":\"message\",\"view\":ID,\"from\":NAME,\"seq\":N,\"text\":LINE}      seq counts from 0 for each sender and view
   {\"event\":\"blocked\"}                      no majority in reach: nothing is delivered
   {\"event\":\"resumed\"}                      in reach again, same view
+  {\"event\":\"forced\"}                       the operator's word: what follows is a history of its own
   {\"event\":\"left\",\"reason\":WHY}           the last line
 
 At the end of its input it waits until all lines have been delivered, leaves, and exits. SIGINT or SIGTERM end its input,
@@ -70,9 +74,22 @@ pub struct Args {
     /// Found the group together with others, as soon as N have met; more than half of all that will ever be started.
     #[arg(long, value_name = "N")]
     pub expect: Option<usize>,
+    /// How many votes this member has when the group decides who goes on.
+    #[arg(long, value_name = "VOTES", default_value_t = 1)]
+    pub weight: u16,
+    /// Vote only: keep messages for others, deliver none, send none.
+    #[arg(long, conflicts_with = "learner")]
+    pub witness: bool,
+    /// Do not vote: receive and deliver everything; the group goes on without asking this member.
+    #[arg(long, conflicts_with = "weight")]
+    pub learner: bool,
     /// What the group promises, a name of --list-stacks; the same at all members.
     #[arg(long, value_name = "NAME", default_value = "total+uniform")]
     pub stack: String,
+    /// What happens to a member that takes messages so slowly that others have to wait for it, after so many seconds: it is
+    /// excluded and comes back, or goes on as a learner, for which nobody waits; the same at all members.
+    #[arg(long, value_name = "wait|exclude:SECONDS|demote:SECONDS", default_value = "wait", value_parser = slow)]
+    pub slow_receiver: SlowReceiver,
     /// This member's name, unique in the group; its address if not given.
     #[arg(long)]
     pub name: Option<String>,
@@ -85,6 +102,10 @@ pub struct Args {
     /// Show what the process with this control socket says of itself, and exit.
     #[arg(long, value_name = "PATH", exclusive = true)]
     pub probe: Option<PathBuf>,
+    /// Tell the process with this control socket to go on without a quorum, as a new primary, and exit. For when the others
+    /// will not come back: what they have and it has not is lost, and they would come back with its state.
+    #[arg(long, value_name = "PATH", exclusive = true)]
+    pub force_primary: Option<PathBuf>,
     /// Show the layers that stacks are made of, with what each needs from below and gives above, and exit.
     #[arg(long, exclusive = true)]
     pub list_layers: bool,
@@ -103,6 +124,23 @@ fn seconds(text: &str) -> Result<f64, String> {
     match text.parse::<f64>() {
         Ok(s) if s.is_finite() && (0.0..1e9).contains(&s) => Ok(s),
         _ => Err("a number of seconds is wanted, 0 or more".to_owned()),
+    }
+}
+
+fn slow(text: &str) -> Result<SlowReceiver, String> {
+    let after = |text: &str| {
+        let s = seconds(text)?;
+        if s > 0.0 {
+            Ok((s * 1000.0).ceil() as u64)
+        } else {
+            Err("a time of more than 0 is wanted".to_owned())
+        }
+    };
+    match text.split_once(':') {
+        None if text == "wait" => Ok(SlowReceiver::Wait),
+        Some(("exclude", time)) => Ok(SlowReceiver::Exclude { after_ms: after(time)? }),
+        Some(("demote", time)) => Ok(SlowReceiver::Demote { after_ms: after(time)? }),
+        _ => Err("one can say wait, exclude:SECONDS or demote:SECONDS".to_owned()),
     }
 }
 
@@ -138,16 +176,25 @@ fn explanation(matches: &ArgMatches) -> Option<Result<String, String>> {
         return Some(Ok(list_stacks()));
     }
     if let Some(path) = matches.get_one::<PathBuf>("probe") {
-        return Some(probe(path));
+        return Some(tell(path, "report"));
+    }
+    if let Some(path) = matches.get_one::<PathBuf>("force_primary") {
+        return Some(tell(path, "force-primary").and_then(|said| match said.strip_prefix("refused: ") {
+            Some(why) => Err(format!("not made primary: {}", why.trim_end())),
+            None => Ok("it goes on as a new primary, in a new epoch\n".to_owned()),
+        }));
     }
     let wanted: &String = matches.get_one("explain")?;
     Some(explain(wanted).map_err(|e| e.to_string()))
 }
 
-/// What a process says of itself.
-fn probe(path: &Path) -> Result<String, String> {
+/// What a process answers at its control socket.
+fn tell(path: &Path, line: &str) -> Result<String, String> {
     let mut text = String::new();
-    let read = UnixStream::connect(path).and_then(|mut s| s.read_to_string(&mut text));
+    let read = UnixStream::connect(path).and_then(|mut s| {
+        s.write_all(format!("{line}\n").as_bytes())?;
+        s.read_to_string(&mut text)
+    });
     read.map(|_| text).map_err(|e| format!("nobody answers at {}: {e}", path.display()))
 }
 
@@ -174,6 +221,10 @@ mod tests {
         assert_eq!(args.contacts.contact.len(), 2);
         assert_eq!(args.join_timeout_ms(), Some(500));
         assert_eq!(args.stack, "total+uniform");
+        assert_eq!((args.weight, args.witness, args.learner), (1, false, false));
+        assert_eq!(args.slow_receiver, SlowReceiver::Wait);
+        let args = read("gcs-cat --group g --bind 127.0.0.1:1 --learner --slow-receiver demote:2.5").unwrap();
+        assert_eq!(args.slow_receiver, SlowReceiver::Demote { after_ms: 2500 });
     }
 
     #[test]
@@ -193,6 +244,9 @@ mod tests {
             "gcs-cat --group g --bind here",
             "gcs-cat --group g --bind 127.0.0.1:1 --found --expect 3",
             "gcs-cat --group g --bind 127.0.0.1:1 --join-timeout never",
+            "gcs-cat --group g --bind 127.0.0.1:1 --witness --learner",
+            "gcs-cat --group g --bind 127.0.0.1:1 --slow-receiver demote",
+            "gcs-cat --group g --bind 127.0.0.1:1 --slow-receiver exclude:0",
         ] {
             let text = read(line).unwrap_err().unwrap_err();
             assert!(!text.contains('\n') && !text.starts_with("error"), "{text}");

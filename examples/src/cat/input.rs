@@ -18,6 +18,9 @@ pub enum InputError {
     /// Not a message.
     #[error("line {0} of the input is too long: a message has at most {MAX_MESSAGE} bytes")]
     TooLong(u64),
+    /// There is nobody who could send it.
+    #[error("a witness sends nothing, and there is input")]
+    Witness,
 }
 
 /// Whole lines, each with its newline; the last one of the input may be without.

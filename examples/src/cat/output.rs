@@ -10,6 +10,7 @@ enum Line<'a> {
     View { id: &'a str, members: &'a [String], came_with: Vec<&'a str> },
     Message { view: &'a str, from: &'a str, seq: u64, text: &'a str },
     Blocked,
+    Forced,
     Resumed,
     Left { reason: &'a str },
 }
@@ -38,6 +39,7 @@ impl<W: Write> Printer<W> {
             Event::View(change) => self.view(change),
             Event::Messages(messages) => self.messages(messages),
             Event::Blocked => self.line(&Line::Blocked),
+            Event::Forced(Ok(())) => self.line(&Line::Forced),
             Event::Resumed => self.line(&Line::Resumed),
             Event::Left(reason) => self.left(reason),
             _ => Ok(()),
@@ -97,6 +99,7 @@ impl<W: Write> Printer<W> {
             }
             Line::Message { from, text, .. } => writeln!(self.out, "{from}: {text}"),
             Line::Blocked => writeln!(self.out, "-- blocked: no majority of the members is in reach"),
+            Line::Forced => writeln!(self.out, "-- forced by the operator: goes on alone, in a new epoch"),
             Line::Resumed => writeln!(self.out, "-- resumed"),
             Line::Left { reason } => writeln!(self.out, "-- left: {reason}"),
         }
@@ -114,9 +117,9 @@ mod tests {
     use std::sync::Arc;
 
     fn printed(json: bool) -> String {
-        let member = |port: u16, name: &str| Member {
-            id: MemberId { addr: ([127, 0, 0, 1], port).into(), incarnation: Incarnation(1) },
-            name: name.into(),
+        let member = |port: u16, name: &str| {
+            let addr = ([127, 0, 0, 1], port).into();
+            Member::new(MemberId { addr, incarnation: Incarnation(1) }, name)
         };
         let members: Arc<[Member]> = [member(1, "ann"), member(2, "bob")].into();
         let came_with = vec![members[1].id];

@@ -10,7 +10,7 @@ use gcs::{
     group::{Events, Group, StartError},
     id::{MemberId, Rank},
 };
-use gcs_stacks::CatalogueError;
+use gcs_stacks::{CatalogueError, Flow};
 use std::{
     future::pending,
     io::{self, BufWriter, Write as _},
@@ -97,13 +97,19 @@ fn complain(sentence: &str, code: u8) -> ExitCode {
 
 async fn run(args: Args) -> Result<(), Failure> {
     let timeout_ms = args.join_timeout_ms();
+    let flow = Arc::new(Flow { slow: args.slow_receiver });
+    let stack =
+        gcs_stacks::named(&args.keys.stack(&args.stack))?.with(flow).map_err(CatalogueError::Stack)?;
     let mut builder = Group::builder(&args.group)
         .bind(args.bind)
         .multicast(args.multicast)
         .mtu(args.mtu)
         .control(args.control)
         .keys(args.keys.read().map_err(Failure::Keys)?)
-        .stack(gcs_stacks::named(&args.keys.stack(&args.stack))?)
+        .stack(stack)
+        .weight(args.weight)
+        .witness(args.witness)
+        .learner(args.learner)
         .tune(move |c| c.join_timeout_ms = timeout_ms);
     builder = args.contacts.tell(builder);
     if let Some(name) = &args.name {
@@ -119,7 +125,7 @@ async fn run(args: Args) -> Result<(), Failure> {
     let (group, events) = builder.start().await?;
     let batches = input::spawn(io::stdin()).map_err(Failure::System)?;
     let cast = Arc::new(AtomicU64::new(0));
-    let sender = tokio::spawn(send(group.clone(), batches, Arc::clone(&cast)));
+    let sender = tokio::spawn(send(group.clone(), batches, Arc::clone(&cast), args.witness));
     tokio::spawn(mind_signals(group.clone(), sender.abort_handle(), interrupt, terminate));
     let printer = Printer::new(BufWriter::with_capacity(OUTPUT, io::stdout()), args.json);
     Session { group, cast, delivered: 0, rank: None, me: None, reborn: false, left: None }
@@ -132,12 +138,16 @@ async fn send(
     group: Group,
     mut batches: mpsc::Receiver<Result<Batch, InputError>>,
     cast: Arc<AtomicU64>,
+    witness: bool,
 ) -> Result<(), InputError> {
     // What is cast before the first view would be lost if the input ended before it, too.
     let mut status = group.status();
     let _ = status.wait_for(|s| s.view.is_some() || s.stopped).await;
     while let Some(batch) = batches.recv().await.transpose()? {
         let lines = batch.lines();
+        if witness {
+            return Err(InputError::Witness);
+        }
         if group.cast_batch(&lines).await.is_err() {
             break;
         }

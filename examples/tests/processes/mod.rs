@@ -26,6 +26,7 @@ pub(crate) enum Line {
     View { id: String, members: Vec<String>, came_with: Vec<String> },
     Message { view: String, from: String, seq: u64, text: String },
     Blocked,
+    Forced,
     Resumed,
     Left { reason: String },
 }
@@ -323,7 +324,7 @@ pub(crate) fn check_output(lines: &[Line]) {
                 assert_eq!(seq, next, "{line:?}");
                 *next += 1;
             }
-            Line::Blocked | Line::Resumed | Line::Left { .. } => {}
+            Line::Blocked | Line::Forced | Line::Resumed | Line::Left { .. } => {}
         }
     }
 }

@@ -27,7 +27,7 @@ const IN_FLIGHT: usize = 1024;
 pub enum Replies {
     /// One.
     First,
-    /// More than half of the members of the view in which the request was delivered.
+    /// More than half of the members of the view in which the request was delivered, witnesses not counted.
     Majority,
     /// One of every member of that view that has not left since.
     All,

@@ -17,12 +17,12 @@
 
 use super::{core::Core, decision::Decision, io::Effects, member::Member, seeking::Step};
 use crate::{
-    id::{MemberId, Rank},
+    id::Rank,
     layer::Down,
-    membership::{Acceptor, Ballot, choose, is_quorum},
+    membership::{Acceptor, Ballot},
     time::Time,
-    view::{Cut, ViewId},
-    wire::{self, Accept, Accepted, Body, Decide, Entry, Malformed, Prepare, Promise, Reject, Value},
+    view::Cut,
+    wire::{self, Accept, Accepted, Body, Decide, Malformed, Prepare, Promise, Reject, Value},
 };
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -80,10 +80,13 @@ enum Stage {
     Accepting { value: Value, accepted: u64 },
 }
 
-struct Promised {
-    accepted: Option<(Ballot, Value)>,
-    frontier: Vec<u64>,
-    complete: bool,
+/// What a member has promised with.
+pub(super) struct Promised {
+    pub(super) accepted: Option<(Ballot, Value)>,
+    pub(super) frontier: Vec<u64>,
+    pub(super) complete: bool,
+    /// It knows that members count for different things.
+    pub(super) weighs: bool,
 }
 
 impl From<wire::Ballot> for Ballot {
@@ -149,9 +152,14 @@ impl Member {
             self.change.backoff_until = None;
         }
         self.drive_proposal(now, core, excluded, fx);
-        let first = (0..self.view.len()).find(|r| excluded >> r & 1 == 0);
+        // Learners decide nothing, so they need not try.
+        let votes = |r: usize| self.view.members[r].role.weight > 0;
+        let first = (0..self.view.len()).find(|r| excluded >> r & 1 == 0 && votes(*r));
         let mine = first == Some(usize::from(self.rank));
-        let wanted = self.change.is_wedged() || excluded != 0 || self.joins.wants_change(now, self, excluded);
+        let wanted = self.change.is_wedged()
+            || excluded != 0
+            || self.joins.wants_change(now, self, excluded)
+            || self.slow(excluded).all() != 0;
         if wanted && mine && self.change.proposal.is_none() && self.change.backoff_until.is_none() {
             self.propose(now, core, fx);
         }
@@ -207,7 +215,10 @@ impl Member {
             let everyone = u64::MAX >> (64 - members);
             let unresponsive = if now >= p.silence_at { everyone & !answered } else { 0 };
             let complete = (answered | excluded | unresponsive) & everyone == everyone;
-            if is_quorum(answered, members)
+            if complete && promises.values().any(|p| !p.weighs) {
+                self.joins.refuse_weighted(core, fx);
+            }
+            if self.view.is_quorum(answered)
                 && complete
                 && let Some(value) = self.value(core, promises, excluded | unresponsive, now)
             {
@@ -245,60 +256,6 @@ impl Member {
         for r in (0..self.view.len()).filter(|r| answered >> r & 1 == 0) {
             self.send_rank(core, Rank::try_from(r).unwrap_or(0), body.clone(), fx);
         }
-    }
-
-    /// The value to propose: one accepted earlier, or what the promises say. None while nobody would be left.
-    fn value(
-        &self,
-        core: &mut Core,
-        promises: &BTreeMap<Rank, Promised>,
-        excluded: u64,
-        now: Time,
-    ) -> Option<Value> {
-        if let Some(value) = choose(promises.values().filter_map(|p| p.accepted.clone())) {
-            return Some(value);
-        }
-        let alive = |r: Rank| excluded >> r & 1 == 0;
-        // When everybody leaves, the proposer does so last, alone.
-        let last = promises.keys().all(|r| !alive(*r) || self.joins.leavers >> r & 1 == 1);
-        let leaves = |r: Rank| self.joins.leavers >> r & 1 == 1 && !(last && r == self.rank);
-        let stays = |r: Rank| alive(r) && !leaves(r);
-        let mut next = Vec::new();
-        for (r, p) in promises.iter().filter(|(r, _)| stays(**r)) {
-            let m = self.view.member(*r)?;
-            next.push(Entry { id: Some(m.id.into()), name: m.name.to_string(), complete: p.complete });
-        }
-        if next.is_empty() {
-            return None;
-        }
-        let dead_or_leaving = |id: MemberId| self.view.rank_of(id).is_none_or(|r| !stays(r));
-        for joiner in self.joins.ready(now, self, excluded) {
-            let taken = |m: &crate::view::Member| *m.name == joiner.name && !dead_or_leaving(m.id);
-            let same_addr = |m: &crate::view::Member| m.id.addr == joiner.id.addr && !dead_or_leaving(m.id);
-            let twice = next.iter().any(|e| e.name == joiner.name);
-            if next.len() < crate::id::MAX_MEMBERS
-                && !twice
-                && !self.view.members.iter().any(|m| taken(m) || same_addr(m))
-            {
-                let complete = !core.config.state_transfer;
-                next.push(Entry { id: Some(joiner.id.into()), name: joiner.name.clone(), complete });
-            }
-        }
-        let mut frontier = vec![0; self.view.len()];
-        let mut holder = vec![0; self.view.len()];
-        // Those that stay first: of several holders, one that is there to be asked.
-        let (stay, go): (Vec<_>, Vec<_>) = promises.iter().partition(|(r, _)| stays(**r));
-        for (r, p) in stay.into_iter().chain(go) {
-            for (s, held) in p.frontier.iter().enumerate().take(frontier.len()) {
-                if *held > frontier[s] {
-                    (frontier[s], holder[s]) = (*held, u32::from(*r));
-                }
-            }
-        }
-        let view = ViewId { number: self.view.id.number + 1, ..self.view.id };
-        let ids = next.iter().filter_map(|e| MemberId::try_from(e.id.as_ref()?).ok());
-        let secret = core.envelopes(now, view, ids)?;
-        Some(Value { next, frontier, holder, secret })
     }
 
     /// Handles a message of the consensus for this view.
@@ -344,7 +301,8 @@ impl Member {
             accepted_ballot: accepted.map(|(b, _)| (*b).into()),
             accepted: accepted.map(|(_, v)| v.clone()),
             frontier: self.change.frontier.clone().unwrap_or_default(),
-            complete: core.state.is_complete(),
+            complete: core.state.is_complete() && !core.config.role.witness,
+            weighs: true,
         };
         self.send_rank(core, from, Body::Promise(promise), fx);
     }
@@ -365,7 +323,9 @@ impl Member {
         if m.ballot.map(Ballot::from) == Some(p.ballot)
             && let Stage::Preparing(promises) = &mut p.stage
         {
-            promises.insert(from, Promised { accepted, frontier: m.frontier, complete: m.complete });
+            let promised =
+                Promised { accepted, frontier: m.frontier, complete: m.complete, weighs: m.weighs };
+            promises.insert(from, promised);
         }
         Ok(())
     }
@@ -476,11 +436,10 @@ impl Member {
         ballot: Ballot,
         fx: &mut Effects,
     ) -> Result<(), Malformed> {
-        let members = self.view.len();
         let Some(p) = self.change.proposal.as_mut().filter(|p| p.ballot == ballot) else { return Ok(()) };
         let Stage::Accepting { value, accepted } = &mut p.stage else { return Ok(()) };
         *accepted |= 1 << from;
-        if !is_quorum(*accepted, members) {
+        if !self.view.is_quorum(*accepted) {
             return Ok(());
         }
         let decision = Decision::new(self.view.id, value.clone())?;

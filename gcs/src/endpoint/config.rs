@@ -1,6 +1,8 @@
 //! What an endpoint is told at its start.
 
-use crate::{guard::Keys, id::MAX_MEMBERS, layer::Watch, properties::Properties, stack::Blueprint};
+use crate::{
+    guard::Keys, id::MAX_MEMBERS, layer::Watch, properties::Properties, stack::Blueprint, view::Role,
+};
 use std::{net::SocketAddr, sync::Arc};
 
 /// How the group comes into being.
@@ -10,8 +12,9 @@ pub enum Bootstrap {
     Join,
     /// Join a group that the contacts know of; if none answers within the silence time-out, found it alone.
     Found,
-    /// Join a group that the contacts know of, or found it together as soon as this many processes have met. The number
-    /// must be more than two thirds of all processes that are ever started for this group.
+    /// Join a group that the contacts know of, or found it together as soon as processes with this many votes have met. The
+    /// number must be more than two thirds of the votes of all processes that are ever started for this group. A process
+    /// has one vote, unless [`Config::role`] says something else. Witnesses help others to found the group; learners join it.
     Expect(usize),
 }
 
@@ -28,6 +31,8 @@ pub struct Config {
     pub discovers: bool,
     /// How the group comes into being.
     pub bootstrap: Bootstrap,
+    /// What this process counts for when the group decides.
+    pub role: Role,
     /// The stack; the same at all members.
     pub stack: Blueprint,
     /// Whether joiners receive the group's state before their first message ([`crate::endpoint::Event::StateRequested`]).
@@ -62,6 +67,7 @@ impl Config {
             contacts: Vec::new(),
             discovers: false,
             bootstrap: Bootstrap::Join,
+            role: Role::default(),
             stack,
             state_transfer: false,
             keys: None,
@@ -91,10 +97,18 @@ impl Config {
         if self.name.is_empty() || self.name.len() > 64 {
             return Err(ConfigError::Name);
         }
-        if self.contacts.is_empty() && !self.discovers && self.bootstrap == Bootstrap::Join {
+        if self.role.witness && self.role.weight == 0 {
+            return Err(ConfigError::Witness);
+        }
+        let founds = match self.role.class() {
+            0 => self.bootstrap != Bootstrap::Join,
+            1 => matches!(self.bootstrap, Bootstrap::Expect(2..)),
+            _ => false,
+        };
+        if self.contacts.is_empty() && !self.discovers && !founds {
             return Err(ConfigError::NoContacts);
         }
-        if matches!(self.bootstrap, Bootstrap::Expect(n) if n == 0 || n > MAX_MEMBERS) {
+        if matches!(self.bootstrap, Bootstrap::Expect(n) if n == 0 || n > MAX_VOTES) {
             return Err(ConfigError::Expect);
         }
         match (&self.keys, self.stack.gives().contains(Properties::ENCRYPTED)) {
@@ -114,6 +128,9 @@ impl Config {
     }
 }
 
+/// The most votes that all members together can have.
+const MAX_VOTES: usize = MAX_MEMBERS * u16::MAX as usize;
+
 /// Room for the largest frame, and for others while it is on its way.
 const SMALLEST_WINDOW: usize = 96 << 10;
 
@@ -129,8 +146,11 @@ pub enum ConfigError {
     /// Nobody to ask.
     #[error("there is no contact to join through: name at least one, or found the group")]
     NoContacts,
+    /// A witness that is a learner.
+    #[error("a witness that does not vote would do nothing: give it a weight of 1 or more")]
+    Witness,
     /// The number of founders.
-    #[error("a group can be expected to have 1 to {MAX_MEMBERS} founders")]
+    #[error("a group can be expected to have founders with 1 to {MAX_VOTES} votes")]
     Expect,
     /// No keys.
     #[error(

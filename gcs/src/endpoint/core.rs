@@ -49,6 +49,8 @@ pub(super) struct Core {
     pub(super) lease_until: Time,
     pub(super) watched: BTreeSet<MemberId>,
     pub(super) history: History,
+    /// Who may live in an epoch that was replaced by a forced one.
+    pub(super) left_behind: BTreeSet<SocketAddr>,
 }
 
 impl Core {
@@ -76,6 +78,7 @@ impl Core {
             lease_until: Time::ZERO,
             watched: BTreeSet::new(),
             history: History::default(),
+            left_behind: BTreeSet::new(),
             config,
         }
     }

@@ -46,6 +46,12 @@ pub enum Input {
     },
     /// These are the contacts from now on.
     Contacts(Vec<SocketAddr>),
+    /// The operator's word: go on without a quorum. Answered by [`Event::Forced`]. `wall_ns` is the time of day, nanoseconds
+    /// since the Unix epoch; it names the epoch that begins.
+    ForcePrimary {
+        /// Time of day.
+        wall_ns: u64,
+    },
     /// The application does not keep up with what is delivered (true), or does again (false).
     Congested(bool),
     /// A timer is due, or nothing in particular.
@@ -86,6 +92,27 @@ pub enum LeaveReason {
     StateLost,
 }
 
+/// Why a process was not made a new primary by force. Nothing has changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ForceError {
+    /// Nothing to go on from.
+    #[error(
+        "this process is in no view: start it so that it founds the group, there is nothing that it could go on from"
+    )]
+    NoView,
+    /// Nothing to force.
+    #[error(
+        "this process is in contact with a quorum, or was a moment ago: the group goes on, nothing has to be forced"
+    )]
+    Quorum,
+    /// Others could not get the state.
+    #[error("this process does not have the group's state: force one that has it")]
+    NoState,
+    /// It is on its way out.
+    #[error("this process leaves the group")]
+    Leaving,
+}
+
 /// What an endpoint tells the application.
 #[derive(Debug)]
 pub enum Event {
@@ -110,6 +137,10 @@ pub enum Event {
         /// The chunk, as [`Snapshot::chunk`] gave it at the donor.
         data: Bytes,
     },
+    /// The answer to [`Input::ForcePrimary`]. Ok: the group's history ends here for this process, and another one begins. What
+    /// it still holds of the old view follows, then a view of a new epoch, in which it is alone. Whoever of the old epoch
+    /// hears of the new one comes over as a new incarnation, and receives the state.
+    Forced(Result<(), ForceError>),
     /// No contact with a quorum: nothing is agreed until [`Event::Resumed`] or the next view.
     Blocked,
     /// Contact with a quorum again, in the same view.
@@ -169,6 +200,7 @@ impl fmt::Debug for Input {
             Self::Leave => f.write_str("Leave"),
             Self::State { view, .. } => write!(f, "State({view})"),
             Self::Contacts(c) => write!(f, "Contacts({c:?})"),
+            Self::ForcePrimary { .. } => f.write_str("ForcePrimary"),
             Self::Congested(c) => write!(f, "Congested({c})"),
             Self::Tick => f.write_str("Tick"),
         }

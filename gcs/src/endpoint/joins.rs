@@ -9,6 +9,7 @@ use super::{
 use crate::{
     id::{MAX_MEMBERS, MemberId, Rank},
     time::Time,
+    view::Role,
     wire::{Body, Join, Leave, MemberJoined, Refuse},
 };
 use std::{
@@ -24,6 +25,10 @@ const BATCH: Duration = Duration::from_millis(5);
 /// A member that leaves says so this often.
 const LEAVE_EVERY: Duration = Duration::from_millis(50);
 
+/// Why a joiner of an earlier version is not let in.
+const EARLIER: &str =
+    "members count for different things, or a primary was forced; the joiner's version does not know of that";
+
 #[derive(Default)]
 pub(super) struct Joins {
     pending: BTreeMap<SocketAddr, Joiner>,
@@ -37,6 +42,9 @@ pub(super) struct Joins {
 pub(super) struct Joiner {
     pub(super) id: MemberId,
     pub(super) name: String,
+    pub(super) role: Role,
+    /// Whether it knows that members count for different things.
+    pub(super) weighs: bool,
     heard: BTreeSet<MemberId>,
     heard_at: Time,
     /// When it had heard every member.
@@ -71,6 +79,18 @@ impl Joins {
         }
     }
 
+    /// Joiners that cannot come in as what they want to be, because some member does not know of it, are told so.
+    pub(super) fn refuse_weighted(&mut self, core: &Core, fx: &mut Effects) {
+        let reason = "a member speaks an earlier version, in which all members count the same";
+        self.pending.retain(|addr, j| {
+            let fits = j.role == Role::default();
+            if !fits {
+                core.send(*addr, Body::Refuse(Refuse { reason: reason.to_owned() }), fx);
+            }
+            fits
+        });
+    }
+
     pub(super) fn deadline(&self) -> Time {
         let unripe = self.pending.values().filter(|j| !j.ripe).filter_map(|j| j.since);
         unripe.min().map_or(Time::NEVER, |s| s + BATCH)
@@ -102,7 +122,10 @@ impl Member {
         let name_taken = self.view.members.iter().enumerate().any(|(r, m)| {
             *m.name == *join.name && m.id.addr != from.addr && (excluded | self.joins.leavers) >> r & 1 == 0
         });
+        let role = join.role().unwrap_or_default();
+        let weighs = join.weight.is_some();
         let reason = difference(core, &join)
+            .or_else(|| (self.asks_for_more() && !weighs).then(|| EARLIER.to_owned()))
             .or_else(|| name_taken.then(|| format!("the name `{}` is taken; choose another one", join.name)));
         if let Some(reason) = reason {
             core.send(from.addr, Body::Refuse(Refuse { reason }), fx);
@@ -125,7 +148,8 @@ impl Member {
             .enumerate()
             .all(|(r, m)| excluded >> r & 1 == 1 || heard.contains(&m.id));
         let since = all.then(|| known.and_then(|j| j.since).unwrap_or(now));
-        let joiner = Joiner { id: from, name: join.name, heard, heard_at: now, since, ripe: false };
+        let joiner =
+            Joiner { id: from, name: join.name, role, weighs, heard, heard_at: now, since, ripe: false };
         self.joins.pending.insert(from.addr, joiner);
         core.send(from.addr, self.member_list(), fx);
     }

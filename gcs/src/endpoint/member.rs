@@ -8,6 +8,7 @@ use super::{
     joins::Joins,
     seeking::{Step, others},
     settling::Settling,
+    slow::Complaints,
 };
 use crate::{
     frame::{Dest, FixedHeader, Frames},
@@ -43,6 +44,8 @@ pub(super) struct Member {
     installed: u64,
     announce_at: Time,
     ask_abroad_at: Time,
+    /// When to tell again of an epoch that was forced.
+    pub(super) tell_at: Time,
     noticed_at: Time,
     early: VecDeque<Datagram>,
     pub(super) suspicions: Suspicions,
@@ -52,6 +55,7 @@ pub(super) struct Member {
     contact_at: Time,
     pub(super) change: Change,
     pub(super) joins: Joins,
+    pub(super) complaints: Complaints,
     /// Messages of the control protocol from this process to itself.
     pub(super) loopback: VecDeque<Body>,
     scratch: Output,
@@ -77,9 +81,10 @@ impl Member {
         let gone = previous.as_ref().map(|p| p.gone()).unwrap_or_default();
         let leavers = previous.as_ref().map(|p| p.leavers(&view)).unwrap_or_default();
         let early = previous.as_ref().map(|p| p.early.clone()).unwrap_or_default();
+        let witness = core.config.role.witness;
         let fresh = previous.is_none() && decision.ends.number != 0;
         let old = previous.map(|p| p.close(now, core, &decision, fx));
-        if decision.ends.number == 0 {
+        if decision.ends.number == 0 && !witness {
             core.state.set_complete();
         }
         let ids: Vec<_> = view.members.iter().map(|m| m.id).collect();
@@ -87,7 +92,7 @@ impl Member {
         let complete: Vec<_> =
             ids.iter().zip(&decision.complete).filter(|(_, c)| **c).map(|(m, _)| *m).collect();
         if complete.is_empty() {
-            return Err(LeaveReason::StateLost);
+            return Err(if core.leaving { LeaveReason::Asked } else { LeaveReason::StateLost });
         }
         let scope = Scope {
             view: view.clone(),
@@ -108,6 +113,7 @@ impl Member {
             installed: 1 << rank,
             announce_at: now + ANNOUNCE,
             ask_abroad_at: Time::ZERO,
+            tell_at: now,
             noticed_at: Time::ZERO,
             early: VecDeque::new(),
             suspicions: Suspicions::default(),
@@ -116,6 +122,7 @@ impl Member {
             contact_at: now,
             change: Change::default(),
             joins: Joins::default(),
+            complaints: Complaints::default(),
             loopback: VecDeque::new(),
             scratch: Output::default(),
             congested: false,
@@ -125,14 +132,14 @@ impl Member {
         core.stats.views += 1;
         core.blocked = false;
         core.watch(ids.iter().copied().filter(|m| *m != core.me).collect(), fx);
-        let joined = fresh && !core.state.is_complete();
+        let joined = fresh && !core.state.is_complete() && !witness;
         member.announce_view(now, core, came_with, joined, &complete, fx);
         member.announce(core, fx);
         core.send_all(leavers, member.member_list(), fx);
         let mut out = std::mem::take(&mut member.scratch);
         member.stack.start(now, &mut out);
         member.absorb(core, out, fx);
-        core.set_writable(!core.departs(), fx);
+        core.set_writable(!core.departs() && !witness, fx);
         // Whoever watches says so once: what is known of the dead goes with the view that still has them.
         for id in gone {
             member.on_gone(now, core, id, fx);
@@ -162,7 +169,8 @@ impl Member {
         if joined {
             core.state.receive_from(id, complete.to_vec(), now);
         }
-        let joiners = self.view.members.iter().map(|m| m.id).filter(|m| !complete.contains(m));
+        let replicas = self.view.members.iter().filter(|m| !m.role.witness);
+        let joiners = replicas.map(|m| m.id).filter(|m| !complete.contains(m));
         // Those that are still receiving an earlier state go on with that one.
         let known = &self.old_view_members();
         let joiners: Vec<_> = joiners.filter(|m| !known.contains(m)).collect();
@@ -200,7 +208,8 @@ impl Member {
 
     /// The members that evidence and all suspicions together would exclude.
     fn suspected(&self) -> u64 {
-        select_excluded(self.view.len(), self.rank.into(), &self.suspicions.silent, self.suspicions.gone)
+        let weights: SmallVec<[u16; 8]> = self.view.weights().collect();
+        select_excluded(&weights, self.rank.into(), &self.suspicions.silent, self.suspicions.gone)
     }
 
     /// Takes the time into account; the members that this one would exclude now.
@@ -276,9 +285,13 @@ impl Member {
                 if m.from == self.rank {
                     core.delivered += u64::from(m.count);
                 }
-                core.state.deliver(Event::Messages(m), fx);
+                if !core.config.role.witness {
+                    core.state.deliver(Event::Messages(m), fx);
+                }
             }
-            Up::Credit(credit) => core.set_writable(credit && !core.departs(), fx),
+            Up::Credit(credit) => {
+                core.set_writable(credit && !core.departs() && !core.config.role.witness, fx)
+            }
             Up::Wedged(frontier) => self.change.frontier = Some(frontier),
             Up::CutHeld(cut) => self.change.on_cut_held(&cut),
             Up::Suspicions(s) => {
@@ -295,6 +308,7 @@ impl Member {
                     self.contact = c;
                 }
             }
+            Up::Slow(slow) => self.on_slow(slow),
             Up::Unsent(messages) => core.unsent.push(messages),
             Up::Closed | Up::Stable(_) | Up::Frames(_) => {}
         }
@@ -405,7 +419,8 @@ impl Member {
 
     pub(super) fn member_list(&self) -> Body {
         let members = self.view.members.iter().map(|m| m.id.into()).collect();
-        Body::MemberList(MemberList { view: Some(self.view.id.into()), members })
+        let origin = if self.decision.is_forced() { self.decision.origin } else { 0 };
+        Body::MemberList(MemberList { view: Some(self.view.id.into()), members, origin })
     }
 
     /// Sends the decision to those that are not known to have installed the view.
@@ -448,7 +463,10 @@ impl Member {
     }
 
     /// A member list from another process: of a later view that does not have this one?
-    pub(super) fn on_member_list(&self, core: &Core, list: &MemberList) -> Step {
+    pub(super) fn on_member_list(&self, core: &mut Core, from: MemberId, list: &MemberList) -> Step {
+        if self.is_superseded(from, list) {
+            return self.give_way(core, list);
+        }
         let view = ViewId::from(list.view.unwrap_or_default());
         let later = view.epoch == self.view.id.epoch && view.number > self.view.id.number;
         let includes = |id: MemberId| list.members.iter().any(|m| MemberId::try_from(m) == Ok(id));
@@ -470,7 +488,11 @@ impl Member {
         if core.departs() {
             at = at.min(self.joins.leave_at);
         }
-        at.min(self.change.deadline()).min(self.joins.deadline()).min(self.settling.deadline())
+        at.min(self.tell_deadline())
+            .min(self.complaints.deadline())
+            .min(self.change.deadline())
+            .min(self.joins.deadline())
+            .min(self.settling.deadline())
     }
 
     pub(super) fn tick(&mut self, now: Time, core: &mut Core, fx: &mut Effects) {
@@ -487,13 +509,19 @@ impl Member {
             self.old = None;
         }
         self.joins.tick(now);
-        core.set_blocked(now >= self.contact_at + core.lease(), fx);
+        self.tell_of_epoch(now, core, fx);
+        self.complain(now, core, fx);
+        core.set_blocked(self.is_out_of_contact(now, core), fx);
         if core.blocked && self.ask_abroad_at <= now {
             self.ask_abroad_at = now + ASK_ABROAD;
             self.ask_abroad(core, fx);
         }
         core.state.tick(now, core.tag, core.me, core.app_congested, fx);
         self.update_congestion(now, core, fx);
+    }
+
+    pub(super) fn is_out_of_contact(&self, now: Time, core: &Core) -> bool {
+        now >= self.contact_at + core.lease()
     }
 
     pub(super) fn update_congestion(&mut self, now: Time, core: &mut Core, fx: &mut Effects) {

@@ -12,16 +12,19 @@ mod closed;
 mod config;
 mod core;
 mod decision;
+mod forced;
 mod io;
 mod joins;
 mod member;
+mod proposal;
 mod report;
 mod seeking;
 mod settling;
+mod slow;
 mod state;
 
 pub use config::{Bootstrap, Config, ConfigError};
-pub use io::{Datagram, Effects, Event, Input, LeaveReason, Stats, Transmit};
+pub use io::{Datagram, Effects, Event, ForceError, Input, LeaveReason, Stats, Transmit};
 
 use self::{change::Say, core::Core, member::Member, seeking::Seeking, seeking::Step};
 use crate::{
@@ -70,6 +73,8 @@ impl Endpoint {
         match input {
             Input::Start { wall_ns } => self.start(now, wall_ns, fx),
             Input::Datagrams(datagrams) => self.on_datagrams(now, datagrams, fx),
+            // A witness has no application.
+            Input::Cast(_) if self.core.config.role.witness => {}
             Input::Cast(messages) => {
                 self.core.cast += messages.count() as u64;
                 match &mut self.phase {
@@ -95,6 +100,7 @@ impl Endpoint {
                 }
                 self.core.config.contacts = all;
             }
+            Input::ForcePrimary { wall_ns } => self.force_primary(now, wall_ns, fx),
             Input::Congested(congested) => {
                 self.core.app_congested = congested;
                 if let Phase::Member(m) = &mut self.phase {
@@ -245,6 +251,10 @@ impl Endpoint {
         tracing::info!(me = %core.me, "excluded from the group; comes back as a new incarnation");
         core.set_blocked(true, fx);
         core.set_writable(false, fx);
+        // Others take the end of this incarnation for evidence, and wait no longer for its lease.
+        if core.lease_until > now {
+            core.give_up_lease(fx);
+        }
         core.watch(std::collections::BTreeSet::new(), fx);
         core.me.incarnation = Incarnation(core.me.incarnation.0 + 1);
         if core.config.state_transfer {
@@ -392,7 +402,7 @@ impl Endpoint {
                 m.on_join(now, core, from, j, fx);
                 return Ok(Step::Stay);
             }
-            Body::MemberList(l) => return Ok(m.on_member_list(core, &l)),
+            Body::MemberList(l) => return Ok(m.on_member_list(core, from, &l)),
             Body::MemberJoined(j) if rank.is_some() => {
                 let joiner = MemberId::try_from(j.joiner.as_ref().ok_or(Malformed)?)?;
                 m.on_member_joined(core, joiner, fx);
@@ -423,6 +433,12 @@ impl Endpoint {
                         Step::Stay
                     }
                 });
+            }
+            Body::Slow(s) => {
+                if let (Some(r), Ok(())) = (rank, in_view(m, s.view)) {
+                    m.on_complaint(r, &s);
+                }
+                return Ok(Step::Stay);
             }
             Body::Decide(d) => {
                 if in_view(m, d.view).is_ok() {
@@ -456,6 +472,8 @@ fn in_view(m: &Member, view: Option<Vid>) -> Result<(), bool> {
     if view == m.view.id {
         Ok(())
     } else {
-        Err(view.epoch == m.view.id.epoch && view.number < m.view.id.number)
+        let earlier = view.epoch == m.view.id.epoch && view.number < m.view.id.number;
+        // Perhaps of an epoch that this one has replaced: who is told of it can see.
+        Err(earlier || m.decision.is_forced() && view.epoch < m.view.id.epoch)
     }
 }

@@ -4,7 +4,7 @@ use super::{Endpoint, Phase, core::Core, decision::Decision, member::Member};
 use crate::{
     report::Report,
     time::Time,
-    view::{View, ViewId},
+    view::{Role, View, ViewId},
 };
 use std::{collections::VecDeque, time::Duration};
 
@@ -60,11 +60,16 @@ impl Member {
     /// What is different in `next`, and why.
     fn cause(&self, next: &View) -> String {
         let mut words = Vec::new();
+        if next.id.epoch != self.view.id.epoch {
+            words.push("forced by the operator".to_owned());
+        }
         for (r, m) in self.view.members.iter().enumerate().filter(|(_, m)| next.rank_of(m.id).is_none()) {
             let why = if self.suspicions.gone >> r & 1 == 1 {
                 "its process is gone"
             } else if self.joins.leavers >> r & 1 == 1 {
                 "it left"
+            } else if self.slow(0).exclude >> r & 1 == 1 {
+                "too slow"
             } else {
                 "silent"
             };
@@ -80,12 +85,19 @@ impl Member {
         to.say("id", self.view.id);
         for (r, m) in self.view.members.iter().enumerate() {
             let me = if r == usize::from(self.rank) { " (this one)" } else { "" };
-            to.say(&format!("rank {r}"), format!("{} at {}{me}", m.name, m.id));
+            let role = match m.role {
+                Role { weight: 0, .. } => ", a learner".to_owned(),
+                Role { weight, witness: true } => format!(", a witness with {weight} votes"),
+                Role { weight: 1, .. } => String::new(),
+                Role { weight, .. } => format!(", {weight} votes"),
+            };
+            to.say(&format!("rank {r}"), format!("{} at {}{role}{me}", m.name, m.id));
         }
         let silent = self.suspicions.silent[usize::from(self.rank)];
         to.say("hears nothing from", Report::names(&self.view, silent));
         to.say("whose process is gone", Report::names(&self.view, self.suspicions.gone));
         to.say("would exclude", Report::names(&self.view, self.excluded()));
+        to.say("too slow", Report::names(&self.view, self.slow(0).all()));
         to.say("wants to leave", Report::names(&self.view, self.joins.leavers));
         to.say("last contact with a quorum", format!("{:.1?} ago", now.since(self.contact.quorum_at)));
         to.say("blocked, without a quorum", core.blocked);

@@ -13,7 +13,8 @@
 //! again.
 //!
 //! Founding with `expect(n)`: every process pledges itself to one candidate, the lowest address that it hears. Who has
-//! `n` pledges, its own included, founds. A pledge is taken back when that one says that it has not used it; when it
+//! pledges of processes with `n` votes, itself included, founds. A witness pledges itself, and is no candidate; a learner
+//! waits until there is a group. (In what follows, count votes for processes.) A pledge is taken back when that one says that it has not used it; when it
 //! falls silent, the process takes a new incarnation, which the silent one can do nothing with, and is free again. Of
 //! `N` processes, at most `N - n` can install a founding that has lost its founders to another one, and that must be
 //! less than half of the `n` it was made of: so `n` must be more than two thirds of all processes (see ADR 005).
@@ -27,7 +28,7 @@ use super::{
 use crate::{
     id::{Incarnation, MAX_MEMBERS, MemberId},
     time::Time,
-    view::ViewId,
+    view::{Role, ViewId},
     wire::{Body, Decide, Id, Join, MemberList, Refuse, Release},
 };
 use smallvec::SmallVec;
@@ -60,6 +61,8 @@ pub(super) struct Seeking {
     /// Members of the group, as last told, and when.
     members: Vec<MemberId>,
     told_at: Time,
+    /// The founding and the epoch of their group.
+    told_of: (u64, u64),
     heard: BTreeSet<MemberId>,
     candidates: BTreeMap<SocketAddr, Candidate>,
     pledge: Option<MemberId>,
@@ -77,6 +80,9 @@ struct Candidate {
     pledged_to_me: bool,
     founds_alone: bool,
     founds_together: bool,
+    role: Role,
+    /// Whether it knows that members count for different things.
+    weighs: bool,
 }
 
 impl Seeking {
@@ -90,7 +96,12 @@ impl Seeking {
         let known = known.iter().map(|m| m.addr);
         let mut contacts: BTreeSet<_> = core.config.contacts.iter().copied().chain(known).collect();
         contacts.remove(&core.me.addr);
-        let bootstrap = if bootstrap == Bootstrap::Expect(1) { Bootstrap::Found } else { bootstrap };
+        let bootstrap = match (core.config.role.class(), bootstrap) {
+            (0, Bootstrap::Expect(1)) => Bootstrap::Found,
+            (1, Bootstrap::Expect(n)) if n > 1 => Bootstrap::Expect(n),
+            (1.., _) => Bootstrap::Join,
+            (_, other) => other,
+        };
         Self {
             bootstrap,
             since: now,
@@ -99,6 +110,7 @@ impl Seeking {
             contacts,
             members: Vec::new(),
             told_at: Time::ZERO,
+            told_of: (0, 0),
             heard: BTreeSet::new(),
             candidates: BTreeMap::new(),
             pledge: None,
@@ -146,7 +158,7 @@ impl Seeking {
         if !self.members.is_empty() {
             return None;
         }
-        let me = (core.me, core.config.name.clone());
+        let me = (core.me, core.config.name.clone(), core.config.role);
         match self.bootstrap {
             Bootstrap::Join => None,
             Bootstrap::Found => {
@@ -161,10 +173,15 @@ impl Seeking {
                     return None;
                 }
                 let mut founders = vec![me];
-                let pledged = self.candidates.values().filter(|c| c.pledged_to_me);
-                founders.extend(pledged.map(|c| (c.id, c.name.clone())));
+                let pledged = || self.candidates.values().filter(|c| c.pledged_to_me);
+                let weighted =
+                    pledged().map(|c| c.role).chain([core.config.role]).any(|r| r != Role::default());
+                let fit = pledged().filter(|c| c.weighs || !weighted);
+                founders.extend(fit.map(|c| (c.id, c.name.clone(), c.role)));
                 founders.truncate(MAX_MEMBERS);
-                (founders.len() >= n).then(|| Decision::founding(now, core, founders)).flatten()
+                founders.sort_by_key(|f| f.2.class());
+                let votes: usize = founders.iter().map(|f| usize::from(f.2.weight)).sum();
+                (votes >= n).then(|| Decision::founding(now, core, founders)).flatten()
             }
         }
     }
@@ -172,7 +189,8 @@ impl Seeking {
     /// Pledges this process to the lowest candidate, or asks for the pledge back if it is with another one.
     fn choose_pledge(&mut self, core: &Core) {
         let founders = self.candidates.values().filter(|c| c.founds_together).map(|c| c.id);
-        let lowest = founders.chain([core.me]).min_by_key(|id| id.addr);
+        let mine = (core.config.role.class() == 0).then_some(core.me);
+        let lowest = founders.chain(mine).min_by_key(|id| id.addr);
         match self.pledge {
             None => {
                 self.pledge = lowest;
@@ -222,6 +240,8 @@ impl Seeking {
             pledge: self.pledge.map(Id::from),
             watch: vec![w.heartbeat_ms, w.silence_ms, w.lease_ms],
             withdraw,
+            weight: Some(u32::from(core.config.role.weight)),
+            witness: core.config.role.witness,
         }
     }
 
@@ -256,13 +276,16 @@ impl Seeking {
             return Step::Stay;
         }
         let fresh = known != Some(from);
+        let role = join.role().unwrap_or_default();
         let candidate = Candidate {
             id: from,
             name: join.name,
             heard_at: now,
             pledged_to_me: pledged == Some(core.me) && !join.withdraw,
             founds_alone: join.expect == 1,
-            founds_together: join.expect > 1,
+            founds_together: join.expect > 1 && role.class() == 0,
+            role,
+            weighs: join.weight.is_some(),
         };
         self.candidates.insert(from.addr, candidate);
         if join.withdraw && pledged == Some(core.me) {
@@ -297,6 +320,12 @@ impl Seeking {
             return;
         }
         let view = ViewId::from(list.view.unwrap_or_default());
+        let (origin, epoch) = self.told_of;
+        if !self.members.is_empty() && list.origin() == origin && view.epoch < epoch {
+            // Those do not know yet that a primary was forced.
+            return;
+        }
+        self.told_of = (list.origin(), view.epoch);
         self.news = self.news.take().filter(|n| view < n.view.id);
         self.told_at = now;
         self.heard.retain(|m| members.contains(m));
@@ -315,6 +344,10 @@ impl Seeking {
         let founder = decision.view.members[0].id;
         if decision.ends.number == 0 && self.pledge != Some(founder) {
             return Ok(Step::Stay);
+        }
+        if decision.view.members.iter().any(|m| m.id == core.me && m.role != core.config.role) {
+            let reason = "a member speaks an earlier version, in which all members count the same".to_owned();
+            return Ok(Step::Leave(LeaveReason::Refused { by: founder.addr, reason }));
         }
         Ok(Step::Install(decision))
     }

@@ -52,6 +52,7 @@ pub struct Builder {
     control: Option<PathBuf>,
     busy_poll: bool,
     own_thread: bool,
+    casts: bool,
     seed: Option<u64>,
 }
 
@@ -110,6 +111,7 @@ impl Builder {
             control: None,
             busy_poll: false,
             own_thread: true,
+            casts: true,
             seed: None,
         }
     }
@@ -164,7 +166,7 @@ impl Builder {
         self
     }
 
-    /// Found the group as soon as `n` processes have met: see [`Bootstrap::Expect`].
+    /// Found the group as soon as processes with `n` votes have met: see [`Bootstrap::Expect`].
     pub fn expect(mut self, n: usize) -> Self {
         self.bootstrap = Bootstrap::Expect(n);
         self
@@ -179,6 +181,26 @@ impl Builder {
     /// Whether joiners receive the group's state before their first message. Default: no.
     pub fn state_transfer(self, on: bool) -> Self {
         self.tune(move |c| c.state_transfer = on)
+    }
+
+    /// How many votes this process has when the group decides who goes on without whom. Default: 1. A group goes on where
+    /// more than half of all votes are, or half with the lowest-ranked member: give more to a process that is to win against
+    /// several others. 0 makes a [learner](Self::learner).
+    pub fn weight(self, votes: u16) -> Self {
+        self.tune(move |c| c.role.weight = votes)
+    }
+
+    /// Whether this process is a witness: it votes, and keeps messages for others as long as these may need them, but has
+    /// no application. Nothing but views is delivered to it, it has no state, and casts nothing ([`super::CastError::Witness`]).
+    /// For the third site of two replicas: with it, either of them goes on without the other. Default: no.
+    pub fn witness(self, on: bool) -> Self {
+        self.tune(move |c| c.role.witness = on)
+    }
+
+    /// Whether this process is a learner: it receives and delivers everything, may cast, and does not vote. The group
+    /// needs no learner to go on, and no learner goes on alone. Default: no.
+    pub fn learner(self, on: bool) -> Self {
+        if on { self.weight(0) } else { self }
     }
 
     /// How members watch each other.
@@ -215,8 +237,8 @@ impl Builder {
         self
     }
 
-    /// A local socket to be made at this path: who connects to it gets [`Group::report`] as text. Only this process's user
-    /// may. Not on systems without such sockets.
+    /// A local socket to be made at this path: who connects to it gets [`Group::report`] as text, or can say
+    /// `force-primary` ([`Group::force_primary`]). Only this process's user may. Not on systems without such sockets.
     pub fn control(mut self, path: impl Into<Option<PathBuf>>) -> Self {
         self.control = path.into();
         self
@@ -299,6 +321,7 @@ impl Builder {
         for change in self.tune.drain(..) {
             change(&mut config);
         }
+        self.casts = !config.role.witness;
         let me = MemberId { addr, incarnation: clock::incarnation() };
         let seed = self.seed.unwrap_or_else(clock::random);
         let engine = Endpoint::new(config, me, transport.mtu(), seed)?;
@@ -312,7 +335,9 @@ impl Builder {
         mut transport: Box<dyn Transport>,
         listener: Option<TcpListener>,
     ) -> Result<(Group, Events), StartError> {
-        let shared = Arc::new(Shared::new(Clock::start(), self.queue_bytes));
+        let mut shared = Shared::new(Clock::start(), self.queue_bytes);
+        shared.witness = !self.casts;
+        let shared = Arc::new(shared);
         let keep = Arc::new(Keep(Arc::clone(&shared)));
         let group = Group::new(Arc::clone(&keep), transport.local_addr());
         let tag = GroupTag::of(&self.group);

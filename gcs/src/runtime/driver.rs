@@ -3,7 +3,7 @@
 
 use super::shared::{Command, GroupStats, Shared};
 use crate::{
-    endpoint::{Datagram, Effects, Endpoint, Event, Input, Stats},
+    endpoint::{Datagram, Effects, Endpoint, Event, ForceError, Input, Stats},
     id::MemberId,
     net::{Transport, liveness::Liveness},
     report::Report,
@@ -17,7 +17,7 @@ use std::{
     sync::{Arc, atomic::Ordering},
 };
 use tokio::{
-    sync::mpsc,
+    sync::{mpsc, oneshot},
     time::{Instant, Sleep, sleep_until},
 };
 
@@ -88,6 +88,8 @@ pub(crate) struct State {
     has_view: bool,
     unwritable: bool,
     left: bool,
+    /// Who waits for the outcome of a forced primary.
+    forced: Vec<oneshot::Sender<Result<(), ForceError>>>,
 }
 
 /// Closes the shared state when the driver ends, whatever the reason.
@@ -183,6 +185,10 @@ impl<E: Engine> Driver<E> {
                 Command::State { view, snapshot } => self.input(Input::State { view, snapshot }),
                 Command::Contacts(all) => self.input(Input::Contacts(all)),
                 Command::Report(to) => drop(to.send(self.report())),
+                Command::ForcePrimary(to) => {
+                    self.state.forced.push(to);
+                    self.input(Input::ForcePrimary { wall_ns: clock::wall_ns() });
+                }
             }
         }
         if let Some(congested) = self.shared.congestion_changed() {
@@ -275,6 +281,11 @@ impl<E: Engine> Driver<E> {
                 self.state.left = true;
                 self.shared.close_inbox();
                 status.send_modify(|s| s.left = Some(reason.clone()));
+            }
+            Event::Forced(outcome) => {
+                for to in self.state.forced.drain(..) {
+                    let _ = to.send(*outcome);
+                }
             }
             Event::Messages(_) | Event::StateRequested { .. } | Event::StateChunk { .. } => {}
         }

@@ -51,7 +51,7 @@ impl Loopback {
     fn install(&mut self, now: Time, effects: &mut Effects) {
         self.number += 1;
         self.sent = 0;
-        let members = vec![Member { id: self.me, name: "one".into() }];
+        let members = vec![Member::new(self.me, "one")];
         let view = View { id: ViewId { epoch: 1, number: self.number }, members: Arc::from(members) };
         let change = ViewChange { view, rank: 0, came_with: vec![self.me], awaits_state: false };
         effects.events.push(Event::View(change));
@@ -92,7 +92,11 @@ impl Engine for Loopback {
                 self.deadline = now + Duration::from_millis(100);
             }
             Input::Leave => effects.events.push(Event::Left(LeaveReason::Asked)),
-            Input::Datagrams(_) | Input::Gone(_) | Input::State { .. } | Input::Contacts(_) => {}
+            Input::Datagrams(_)
+            | Input::Gone(_)
+            | Input::State { .. }
+            | Input::Contacts(_)
+            | Input::ForcePrimary { .. } => {}
         }
     }
 

@@ -7,7 +7,7 @@
 use super::clock::Clock;
 use crate::{
     blocks::Snapshot,
-    endpoint::{Event, LeaveReason, Stats},
+    endpoint::{Event, ForceError, LeaveReason, Stats},
     id::MemberId,
     message::Outgoing,
     net::TransportStats,
@@ -65,6 +65,7 @@ pub(crate) enum Command {
     State { view: ViewId, snapshot: Arc<dyn Snapshot> },
     Contacts(Vec<SocketAddr>),
     Report(oneshot::Sender<Report>),
+    ForcePrimary(oneshot::Sender<Result<(), ForceError>>),
 }
 
 #[derive(Default)]
@@ -91,11 +92,14 @@ pub(crate) struct Taken {
 pub(crate) enum Refused {
     Full,
     Closed,
+    Witness,
 }
 
 pub(crate) struct Shared {
     pub(crate) clock: Clock,
     queue_bytes: usize,
+    /// Whether this process only votes.
+    pub(crate) witness: bool,
     inbox: Mutex<Inbox>,
     /// Set when there is something new in the inbox: a polling driver looks here first.
     pub(crate) news: AtomicBool,
@@ -116,6 +120,7 @@ impl Shared {
         Self {
             clock,
             queue_bytes,
+            witness: false,
             inbox: Mutex::default(),
             news: AtomicBool::new(false),
             wake: Notify::new(),
@@ -139,6 +144,9 @@ impl Shared {
         let mut inbox = self.inbox.lock();
         if inbox.closed {
             return Err(Refused::Closed);
+        }
+        if self.witness {
+            return Err(Refused::Witness);
         }
         // What is larger than the bound goes alone.
         if !inbox.casts.is_empty() && inbox.casts.byte_len() + bytes > PENDING_BYTES {

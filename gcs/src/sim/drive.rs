@@ -76,7 +76,7 @@ impl<N: Node, A: App> World<N, A> {
             let said = self.read_along(process, &t.to, &payload);
             let kind = if self.triggers || traced { (self.physics.classify)(&said) } else { "" };
             if let Some((view, members)) = (self.physics.decided)(&said) {
-                self.roster.decided(view, members);
+                self.roster.decided(view, &members);
             }
             if self.overheard.len() < OVERHEARD || self.network.sent.is_multiple_of(16) {
                 self.overheard.push_back(payload.clone());

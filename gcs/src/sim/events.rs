@@ -54,6 +54,8 @@ impl<N: Node, A: App> World<N, A> {
                         self.record(process, me, What::StateRestored { view, digest });
                     }
                 }
+                Event::Forced(Ok(())) => self.record(process, me, What::Forced),
+                Event::Forced(Err(_)) => {}
                 Event::Blocked => {
                     self.processes[process].blocked = true;
                     self.record(process, me, What::Blocked);
@@ -89,7 +91,9 @@ impl<N: Node, A: App> World<N, A> {
         let me = installer(&change.view, self.me(process));
         let p = &mut self.processes[process];
         let previous = p.view.as_ref().filter(|_| p.view_of == Some(me)).map(|v| v.id);
-        let digest = p.app.as_ref().and_then(App::digest).filter(|_| previous.is_some() && !p.awaits_state);
+        let witness = change.view.member(change.rank).is_some_and(|m| m.role.witness);
+        let digest = p.app.as_ref().and_then(App::digest);
+        let digest = digest.filter(|_| previous.is_some() && !p.awaits_state && !witness);
         p.previous = previous;
         p.view = Some(change.view.clone());
         p.view_of = Some(me);
@@ -100,6 +104,7 @@ impl<N: Node, A: App> World<N, A> {
         let installed = Installed {
             id: change.view.id,
             members: change.view.members.iter().map(|m| m.id).collect(),
+            roles: change.view.members.iter().map(|m| m.role).collect(),
             rank: change.rank,
             previous,
             came_with: change.came_with.as_slice().into(),
@@ -167,7 +172,7 @@ impl<N: Node, A: App> World<N, A> {
             process,
             view: p.view.as_ref().filter(|_| p.view_of == Some(me)).map(|v| v.id),
             writable: p.writable,
-            quiet: self.quiet || p.leaving,
+            quiet: self.quiet || p.leaving || p.role.witness,
             rng: &mut p.rng,
             life: p.life,
             count: &mut p.count,
@@ -198,7 +203,7 @@ impl<N: Node, A: App> World<N, A> {
     pub(super) fn cast_probe(&mut self, process: usize) -> Option<MessageId> {
         let me = self.me(process);
         let p = &mut self.processes[process];
-        if p.status != Status::Up || p.leaving {
+        if p.status != Status::Up || p.leaving || p.role.witness {
             return None;
         }
         p.count += 1;

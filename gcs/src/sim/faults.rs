@@ -7,7 +7,7 @@ use super::{
     plan::Fault,
     process::{Status, index_of, life_of},
     trace::What,
-    world::{Fate, Happening, World},
+    world::{Fate, Happening, WALL_START, World},
 };
 use crate::{endpoint::Input, id::MemberId};
 use bytes::Bytes;
@@ -39,6 +39,7 @@ impl<N: Node, A: App> World<N, A> {
             }
             Fault::Pause { process, lasts } => return self.pause(*process, *lasts),
             Fault::Leave { process } => return self.leave(*process),
+            Fault::Force { process } => return self.force(*process),
             Fault::Cast { process } => return self.cast(*process),
             Fault::Congest { process, lasts } => {
                 let p = &self.processes[*process];
@@ -95,7 +96,7 @@ impl<N: Node, A: App> World<N, A> {
         if self.roster.latest().is_some() {
             self.founding = true;
             // More than two thirds, as `Bootstrap::Expect` asks for.
-            self.found_with(self.processes.len() * 2 / 3 + 1, self.processes.len());
+            self.found_with(self.votes(self.processes.len()) * 2 / 3 + 1, self.processes.len());
         }
     }
 
@@ -122,6 +123,17 @@ impl<N: Node, A: App> World<N, A> {
         self.record(process, self.me(process), What::LeaveAsked);
         self.input(process, Input::Leave);
         true
+    }
+
+    /// Done if the process agrees that it has no quorum.
+    fn force(&mut self, process: usize) -> bool {
+        if self.processes[process].status != Status::Up {
+            return false;
+        }
+        let epoch = |w: &Self| w.processes[process].view.as_ref().map(|v| v.id.epoch);
+        let before = epoch(self);
+        self.input(process, Input::ForcePrimary { wall_ns: WALL_START + self.now });
+        before != epoch(self)
     }
 
     fn cast(&mut self, process: usize) -> bool {

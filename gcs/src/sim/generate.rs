@@ -4,7 +4,8 @@ use super::{
     network::Disturbance,
     plan::{Fault, Plan, Step, When},
 };
-use crate::rng::Rng;
+use crate::{rng::Rng, view::Role};
+use std::collections::BTreeMap;
 
 /// Which kinds of faults plans contain, and how many.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,6 +31,11 @@ pub struct Faults {
     pub strangers: bool,
     /// Faults that happen in the middle of a view change.
     pub triggers: bool,
+    /// No fault: some members have several votes, some are witnesses, some learners. What else the plan says does not
+    /// depend on it.
+    pub roles: bool,
+    /// Besides all that, the quorum is lost or cut off, and the operator forces somebody to go on, or several.
+    pub forces: bool,
 }
 
 impl Faults {
@@ -47,10 +53,12 @@ impl Faults {
             congestion: false,
             strangers: false,
             triggers: false,
+            roles: false,
+            forces: false,
         }
     }
 
-    /// Every kind except corruption.
+    /// Every kind except corruption, among members that are all the same.
     #[must_use]
     pub const fn all() -> Self {
         Self {
@@ -64,6 +72,8 @@ impl Faults {
             congestion: true,
             strangers: true,
             triggers: true,
+            roles: false,
+            forces: false,
         }
     }
 }
@@ -112,7 +122,31 @@ pub fn generate(seed: u64, members: (usize, usize), faults: &Faults, safety_ms: 
         let kind = kinds[small(&mut g.rng, kinds.len() as u64)];
         kind(&mut g);
     }
-    Plan { processes, founders, steps: g.steps }
+    if faults.forces {
+        g.rng = Rng::new(seed ^ 0xf04c_ed00_0000_0006);
+        (0..1 + g.rng.below(2)).for_each(|_| g.force());
+    }
+    let roles = if faults.roles { roles(seed, processes) } else { BTreeMap::new() };
+    Plan { processes, founders, roles, steps: g.steps }
+}
+
+/// Half of the processes, and the first two of all, have an application, mostly with one vote.
+fn roles(seed: u64, processes: usize) -> BTreeMap<usize, Role> {
+    let mut rng = Rng::new(seed ^ 0x4013_5eed_0000_0005);
+    let mut roles = BTreeMap::new();
+    for process in 0..processes {
+        let weight = 1 + u16::try_from(rng.below(3)).unwrap_or(0);
+        let role = match rng.below(8) {
+            0 | 1 if process > 1 => Role { weight: weight.min(2), witness: true },
+            2 | 3 if process > 1 => Role::LEARNER,
+            4 | 5 => Role { weight, witness: false },
+            _ => Role::default(),
+        };
+        if role != Role::default() {
+            roles.insert(process, role);
+        }
+    }
+    roles
 }
 
 fn small(rng: &mut Rng, bound: u64) -> usize {
@@ -295,6 +329,33 @@ impl Generator {
         }
     }
 
+    /// The operator says that somebody is to go on alone, who is cut off with or without others, or survives them.
+    fn force(&mut self) {
+        let at = self.rng.below(self.safety / 2);
+        let survivor = self.process();
+        let others: Vec<_> = (0..self.processes).filter(|p| *p != survivor).collect();
+        let side: Vec<_> = others.iter().copied().filter(|_| self.rng.chance(250)).collect();
+        if self.rng.chance(400) {
+            for process in others.iter().copied().filter(|p| !side.contains(p)) {
+                self.at(at, Fault::Kill { process, evidence: false });
+                if self.rng.chance(600) {
+                    let later = at + 500 + self.rng.below(1_000);
+                    self.at(later, Fault::Start { process });
+                }
+            }
+        } else {
+            let lasts = (700 + self.rng.below(1_500)) * MS;
+            let side = side.iter().copied().chain([survivor]).collect();
+            self.at(at, Fault::Partition { side, lasts: Some(lasts) });
+        }
+        let told = at + 450 + self.rng.below(600);
+        self.at(told, Fault::Force { process: survivor });
+        if let Some(other) = side.first().copied().filter(|_| self.rng.chance(300)) {
+            let told = at + 450 + self.rng.below(900);
+            self.at(told, Fault::Force { process: other });
+        }
+    }
+
     fn congest(&mut self) {
         let (at, process, lasts) = (self.time(), self.process(), self.lasts());
         self.at(at, Fault::Congest { process, lasts });
@@ -340,6 +401,17 @@ mod tests {
             assert_eq!(plan, generate(seed, (3, 7), &Faults { corruption: true, ..Faults::all() }, 1_500));
             assert_eq!(Plan::parse(&plan.to_string()).as_ref(), Ok(&plan), "{plan}");
             assert!((3..=7).contains(&plan.founders) && plan.processes <= 9);
+        }
+    }
+
+    #[test]
+    fn roles_change_nothing_else() {
+        for seed in 0..200 {
+            let same = generate(seed, (3, 7), &Faults::all(), 1_500);
+            let plan = generate(seed, (3, 7), &Faults { roles: true, ..Faults::all() }, 1_500);
+            assert_eq!(Plan::parse(&plan.to_string()).as_ref(), Ok(&plan), "{plan}");
+            assert!((0..2).all(|p| plan.role(p).class() == 0), "{plan}");
+            assert_eq!(Plan { roles: BTreeMap::new(), ..plan }, same);
         }
     }
 

@@ -1,10 +1,10 @@
 //! How the simulated world behaves when nothing goes wrong in particular.
 
-use crate::{id::MemberId, view::ViewId};
+use crate::view::{Member, ViewId};
 use bytes::Bytes;
 
 /// A view that was decided, and its members.
-pub type Decided = (ViewId, Vec<MemberId>);
+pub type Decided = (ViewId, Vec<Member>);
 
 /// The world's physics.
 #[derive(Clone, Debug)]

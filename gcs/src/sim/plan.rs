@@ -1,6 +1,8 @@
 //! What goes wrong in a simulation, and when: a list of steps. [`super::plan_text`] reads and writes it as text.
 
 use super::network::Disturbance;
+use crate::view::Role;
+use std::collections::BTreeMap;
 
 /// Something that goes wrong, or is done to the group. Processes are numbered from 0; durations are nanoseconds.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,6 +30,11 @@ pub enum Fault {
     },
     /// Ask a process to leave the group.
     Leave {
+        /// Who.
+        process: usize,
+    },
+    /// The operator tells a process to go on without a quorum.
+    Force {
         /// Who.
         process: usize,
     },
@@ -114,6 +121,8 @@ pub struct Plan {
     pub processes: usize,
     /// The first so many are started at the beginning.
     pub founders: usize,
+    /// What processes count for; those that are not listed have one vote and an application.
+    pub roles: BTreeMap<usize, Role>,
     /// The steps, in any order.
     pub steps: Vec<Step>,
 }
@@ -122,7 +131,13 @@ impl Plan {
     /// A plan in which nothing goes wrong with `processes` processes.
     #[must_use]
     pub fn calm(processes: usize) -> Self {
-        Self { processes, founders: processes, steps: Vec::new() }
+        Self { processes, founders: processes, ..Self::default() }
+    }
+
+    /// What a process counts for.
+    #[must_use]
+    pub fn role(&self, process: usize) -> Role {
+        self.roles.get(&process).copied().unwrap_or_default()
     }
 
     /// The plan with one more step at a time.
@@ -149,6 +164,7 @@ impl Fault {
             | Self::Start { process }
             | Self::Pause { process, .. }
             | Self::Leave { process }
+            | Self::Force { process }
             | Self::Cast { process }
             | Self::Congest { process, .. } => Some(*process),
             Self::Cut { from, to, .. } => Some(*from.max(to)),

@@ -2,12 +2,16 @@
 //!
 //! ```text
 //! processes 5 founders 3                 # p0, p1, p2 are started at the beginning
+//! role p0 weight 3                       # it has three votes; others have one
+//! role p1 witness 2                      # a witness with two votes
+//! role p4 learner                        # it does not vote
 //! at 120ms kill p1                       # its kernel tells those who watch it
 //! at 120ms kill p1 silently              # the host is dead
 //! at 900ms stop all                      # whoever starts then founds the group anew
 //! at 300ms start p1
 //! at 10ms pause p2 for 300ms
 //! at 10ms leave p2
+//! at 900ms force p2                      # its operator tells it to go on without a quorum
 //! at 10ms cast p2                        # its application casts one message
 //! at 10ms congest p1 for 200ms
 //! at 5ms cut p0->p2                      # until `heal`
@@ -26,6 +30,7 @@ use super::{
     network::Disturbance,
     plan::{Fault, Plan, Step, When},
 };
+use crate::view::Role;
 use std::fmt;
 
 const DISTURBANCES: [(&str, Disturbance); 6] = [
@@ -52,6 +57,13 @@ pub struct PlanError {
 impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "processes {} founders {}", self.processes, self.founders)?;
+        for (process, role) in &self.roles {
+            match role {
+                Role { weight: 0, .. } => writeln!(f, "role p{process} learner")?,
+                Role { weight, witness: true } => writeln!(f, "role p{process} witness {weight}")?,
+                Role { weight, witness: false } => writeln!(f, "role p{process} weight {weight}")?,
+            }
+        }
         self.steps.iter().try_for_each(|s| writeln!(f, "{s}"))
     }
 }
@@ -82,6 +94,7 @@ impl fmt::Display for Fault {
             Self::Start { process } => write!(f, "start p{process}"),
             Self::Pause { process, lasts } => write!(f, "pause p{process} for {}", Span(*lasts)),
             Self::Leave { process } => write!(f, "leave p{process}"),
+            Self::Force { process } => write!(f, "force p{process}"),
             Self::Cast { process } => write!(f, "cast p{process}"),
             Self::Congest { process, lasts } => write!(f, "congest p{process} for {}", Span(*lasts)),
             Self::Cut { from, to, both, lasts } => {
@@ -155,6 +168,7 @@ fn fault(words: &[&str]) -> Result<Fault, &'static str> {
         ["start", p] => Fault::Start { process: process(p)? },
         ["pause", p] => Fault::Pause { process: process(p)?, lasts: required? },
         ["leave", p] => Fault::Leave { process: process(p)? },
+        ["force", p] => Fault::Force { process: process(p)? },
         ["cast", p] => Fault::Cast { process: process(p)? },
         ["congest", p] => Fault::Congest { process: process(p)?, lasts: required? },
         ["cut", link] => {
@@ -233,6 +247,21 @@ impl Plan {
                     return Err("more founders than processes");
                 }
             }
+            ["role", p, role @ ..] => {
+                let process = process(p)?;
+                if process >= self.processes {
+                    return Err("there is no such process; `processes` comes first");
+                }
+                let votes = |n: &str| n.parse().ok().filter(|n| *n > 0).ok_or("not a number of votes");
+                let role = match role {
+                    ["learner"] => Role::LEARNER,
+                    ["weight", n] => Role { weight: votes(n)?, witness: false },
+                    ["witness"] => Role { weight: 1, witness: true },
+                    ["witness", n] => Role { weight: votes(n)?, witness: true },
+                    _ => return Err("a role is `learner`, `weight N` or `witness N`"),
+                };
+                self.roles.insert(process, role);
+            }
             _ => {
                 let step = step(words)?;
                 if step.highest().is_some_and(|p| p >= self.processes) {
@@ -255,12 +284,16 @@ mod tests {
 
     const ALL: &str = "\
 processes 5 founders 3
+role p0 weight 3
+role p1 witness 2
+role p4 learner
 at 120ms kill p1
 at 120ms kill p1 silently
 at 300ms start p4
 at 900ms stop all
 at 10ms pause p2 for 300ms
 at 10ms leave p2
+at 900ms force p2
 at 10ms cast p2
 at 10ms congest p1 for 1500us
 at 5ms cut p0->p2

@@ -5,7 +5,7 @@ use crate::{
     endpoint::{Datagram, Input},
     id::{Incarnation, MemberId},
     rng::Rng,
-    view::{View, ViewId},
+    view::{Role, View, ViewId},
 };
 use std::{
     collections::{BTreeSet, VecDeque},
@@ -93,6 +93,8 @@ pub(super) struct Process<N, A> {
     pub(super) leaving: bool,
     /// Whether it founds the group in this life.
     pub(super) founds: bool,
+    /// What it counts for, in every life.
+    pub(super) role: Role,
 }
 
 impl<N, A> Process<N, A> {
@@ -119,6 +121,7 @@ impl<N, A> Process<N, A> {
             awaits_state: false,
             leaving: false,
             founds: false,
+            role: Role::default(),
         }
     }
 
@@ -128,6 +131,7 @@ impl<N, A> Process<N, A> {
         *self = Self {
             status: Status::Up,
             life: self.life + 1,
+            role: self.role,
             node: Some(node),
             app: Some(app),
             clock,

@@ -2,14 +2,18 @@
 //! progress can be expected.
 
 use super::trace::{Observation, What};
-use crate::{id::MemberId, membership::is_quorum, view::ViewId};
+use crate::{
+    id::MemberId,
+    membership::is_quorum,
+    view::{Member, ViewId},
+};
 use std::{collections::BTreeMap, sync::Arc};
 
 /// Views by process, as applications saw them.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Roster {
     /// The views that anybody has installed, or said to be decided.
-    views: BTreeMap<ViewId, Arc<[MemberId]>>,
+    views: BTreeMap<ViewId, Arc<[(MemberId, u16)]>>,
     /// By process: what it is in.
     at: BTreeMap<usize, Standing>,
 }
@@ -25,10 +29,11 @@ impl Roster {
     pub(super) fn observe(&mut self, o: &Observation) {
         match &o.what {
             What::View(v) => {
-                self.views.insert(v.id, v.members.clone());
+                let weights = v.roles.iter().map(|r| r.weight);
+                self.views.insert(v.id, v.members.iter().copied().zip(weights).collect());
                 let had = self.at.get(&o.process).is_some_and(|s| s.member == o.member && s.has_state);
                 // Later views of a process that still awaits its state do not say so again.
-                let has_state = if v.previous.is_some() { had } else { !v.awaits_state };
+                let has_state = if v.previous.is_some() { had } else { !v.awaits_state && !v.at_witness() };
                 self.at.insert(o.process, Standing { member: o.member, view: v.id, has_state });
             }
             What::StateRestored { .. } => {
@@ -45,8 +50,9 @@ impl Roster {
 
     /// A view that there will be, though perhaps nobody who knows of it lives: whoever is left of the view before must
     /// agree to the same one.
-    pub(super) fn decided(&mut self, view: ViewId, members: Vec<MemberId>) {
-        self.views.entry(view).or_insert_with(|| members.into());
+    pub(super) fn decided(&mut self, view: ViewId, members: &[Member]) {
+        let voters = || members.iter().map(|m| (m.id, m.role.weight)).collect();
+        self.views.entry(view).or_insert_with(voters);
     }
 
     /// The newest view that anybody has installed, or said to be decided.
@@ -71,21 +77,23 @@ impl Roster {
         let lives = |m: &MemberId| living().any(|(_, s)| s.member == *m);
         let went_on = |from: ViewId, m: &MemberId| living().any(|(_, s)| s.member == *m && s.view > from);
         let can_leave = |view: &ViewId| {
-            self.views.get(view).is_some_and(|m| m.iter().any(|m| went_on(*view, m)) || quorum_of(m, lives))
+            self.views
+                .get(view)
+                .is_some_and(|m| m.iter().any(|(m, _)| went_on(*view, m)) || quorum_of(m, lives))
         };
         let counts = |id: ViewId, m: &MemberId| {
             living().any(|(_, s)| s.member == *m && (s.view >= id || can_leave(&s.view)))
         };
         let with_state = |m: &MemberId| living().any(|(_, s)| s.member == *m && s.has_state);
         self.views.range(known..).all(|(id, members)| quorum_of(members, |m| counts(*id, m)))
-            && self.views[&latest].iter().any(with_state)
+            && self.views[&latest].iter().any(|(m, _)| with_state(m))
     }
 }
 
 /// Whether those of `members` that `count` are a quorum of them.
-fn quorum_of(members: &[MemberId], count: impl Fn(&MemberId) -> bool) -> bool {
-    let ranks = members.iter().enumerate().filter(|(_, m)| count(m));
-    is_quorum(ranks.fold(0, |s, (rank, _)| s | 1_u64 << rank), members.len())
+fn quorum_of(members: &[(MemberId, u16)], count: impl Fn(&MemberId) -> bool) -> bool {
+    let ranks = members.iter().enumerate().filter(|(_, (m, _))| count(m));
+    is_quorum(ranks.fold(0, |s, (rank, _)| s | 1_u64 << rank), members.iter().map(|m| m.1))
 }
 
 #[cfg(test)]
@@ -134,7 +142,8 @@ mod tests {
     fn a_decided_view_counts_although_nobody_has_installed_it() {
         let mut three = roster(Script::new().install(1, &[0, 1, 2]));
         assert!(three.has_quorum(Some(1)));
-        three.decided(ViewId { number: 2, ..three.latest().unwrap() }, vec![member(1), member(2)]);
+        let two = [1, 2].map(|p| Member::new(member(p), "m"));
+        three.decided(ViewId { number: 2, ..three.latest().unwrap() }, &two);
         assert!(!three.has_quorum(Some(1)), "it will be a pair, and 1 its older");
         assert!(three.has_quorum(Some(2)));
     }

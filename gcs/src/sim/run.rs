@@ -120,14 +120,18 @@ pub(super) fn build<N: Node, A: App>(
     let physics = Physics { forgers: sealed || setup.physics.forgers, ..setup.physics.clone() };
     let mut world = World::new(seed, plan.processes, physics, all, make);
     let mut rng = Rng::new(seed ^ 0x0b00_0000_0000_0003);
-    let least = plan.founders * 2 / 3 + 1;
-    let more = rng.below((plan.founders - least) as u64 + 1);
+    plan.roles.iter().for_each(|(process, role)| world.set_role(*process, *role));
+    let votes = world.votes(plan.founders);
+    let least = votes * 2 / 3 + 1;
+    let more = rng.below((votes - least) as u64 + 1);
     world.found_with(least + usize::try_from(more).unwrap_or(0), plan.founders);
     for process in 0..plan.founders {
         let at = if rng.chance(700) { rng.below(20 * MS) } else { rng.below(300 * MS) };
         world.start_at(at, process);
     }
     world.schedule(&plan.steps);
+    // Only who has lost the quorum can be forced to go on.
+    world.physics.keep_quorum &= !plan.steps.iter().any(|s| matches!(s.fault, Fault::Force { .. }));
     world
 }
 
@@ -166,7 +170,8 @@ pub(super) fn conclude<N: Node, A: App>(world: &mut World<N, A>, limit: u64) -> 
         // What the applications have cast so far comes before the probes.
         let wanted: Vec<_> = (0..world.processes.len()).filter(|p| world.wants_in(*p)).collect();
         probes = wanted.iter().filter_map(|p| world.cast_probe(*p)).collect();
-        while world.probes_delivered < probes.len() * wanted.len() && world.now() < end {
+        let readers = wanted.iter().filter(|p| !world.processes[**p].role.witness).count();
+        while world.probes_delivered < probes.len() * readers && world.now() < end {
             if world.violation().is_some() {
                 break;
             }
@@ -216,8 +221,9 @@ impl<N: Node, A: App> World<N, A> {
     /// Whether the group can go on: a quorum lives, or there is none yet and enough processes are there to found one.
     pub(super) fn can_progress(&self) -> bool {
         if self.founding {
-            let founders = self.processes.iter().filter(|p| p.is_alive() && p.founds && !p.leaving).count();
-            return founders >= self.expect;
+            let there = || self.processes.iter().filter(|p| p.is_alive() && p.founds && !p.leaving);
+            let votes: usize = there().map(|p| usize::from(p.role.weight)).sum();
+            return votes >= self.expect && there().any(|p| p.role.class() == 0);
         }
         self.roster.has_quorum(None)
     }
@@ -232,6 +238,7 @@ impl<N: Node, A: App> World<N, A> {
                 member: me,
                 alive: p.is_alive(),
                 leaving: p.leaving,
+                witness: p.role.witness,
                 gave_up: p.status == Status::Gone && !p.leaving,
                 view: view.map(|v| (v.id, v.members.iter().map(|m| m.id).collect())),
                 blocked: p.blocked,

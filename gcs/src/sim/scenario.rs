@@ -138,7 +138,7 @@ impl Scenario {
         let settings = setup.clone();
         let make = move |birth: &Birth| (settings.endpoint(birth), Workload::new(options));
         let mut world = build(self.seed, setup, &self.plan, Vec::new(), make);
-        world.found_with(self.plan.founders, self.plan.founders);
+        world.found_with(world.votes(self.plan.founders), self.plan.founders);
         world.physics.keep_quorum = false;
         let outcome = catch_unwind(AssertUnwindSafe(|| {
             self.expectations.iter().try_for_each(|e| meet(&mut world, e))?;

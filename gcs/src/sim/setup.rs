@@ -78,6 +78,7 @@ impl Setup {
             window_bytes: self.window_bytes,
             contacts: (0..birth.processes).map(addr_of).collect(),
             bootstrap: birth.expect.map_or(Bootstrap::Join, Bootstrap::Expect),
+            role: birth.role,
             ..Config::new("simulated", &format!("p{}", birth.process), self.blueprint.clone())
         };
         match Endpoint::new(config, birth.me, self.mtu, birth.seed) {

@@ -53,7 +53,7 @@ impl Node for Toy {
     fn handle(&mut self, now: Time, input: Input, fx: &mut Effects) {
         match input {
             Input::Start { .. } => {
-                let members = self.all.iter().map(|m| Member { id: *m, name: "toy".into() }).collect();
+                let members = self.all.iter().map(|m| Member::new(*m, "toy")).collect();
                 let view = View { id: ViewId { epoch: 1, number: 1 }, members };
                 let (rank, came_with) = (self.rank(self.me), vec![self.me]);
                 fx.events.push(Event::View(ViewChange { view, rank, came_with, awaits_state: false }));

@@ -3,7 +3,8 @@
 use super::{envelope::MessageId, kv::Op};
 use crate::{
     id::{FNV_OFFSET, MemberId, Rank, fnv1a},
-    view::ViewId,
+    membership::is_quorum,
+    view::{Role, ViewId},
 };
 use std::{
     collections::VecDeque,
@@ -74,6 +75,9 @@ pub enum What {
         /// Digest of the state, if the application computes one.
         digest: Option<u64>,
     },
+    /// Told to go on without a quorum, and does: what is delivered until the next view is another history than that of
+    /// the others in the same view.
+    Forced,
     /// No contact with a quorum.
     Blocked,
     /// Contact again.
@@ -126,6 +130,8 @@ pub struct Installed {
     pub id: ViewId,
     /// Its members, in rank order.
     pub members: Arc<[MemberId]>,
+    /// What they count for, by rank.
+    pub roles: Arc<[Role]>,
     /// The process's rank.
     pub rank: Rank,
     /// The view before, of the same incarnation; None if it has just joined.
@@ -136,6 +142,20 @@ pub struct Installed {
     pub awaits_state: bool,
     /// Digest of the application's state at the view's beginning; None if it has none or computes none.
     pub digest: Option<u64>,
+}
+
+impl Installed {
+    /// Whether these members (a mask of ranks) can decide for the view.
+    #[must_use]
+    pub fn is_quorum(&self, set: u64) -> bool {
+        is_quorum(set, self.roles.iter().map(|r| r.weight))
+    }
+
+    /// Whether the process is a witness.
+    #[must_use]
+    pub fn at_witness(&self) -> bool {
+        self.roles.get(usize::from(self.rank)).is_some_and(|r| r.witness)
+    }
 }
 
 /// The last observations, and a hash over all of them.

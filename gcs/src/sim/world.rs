@@ -26,13 +26,13 @@ use crate::{
     id::MemberId,
     rng::Rng,
     time::Time,
-    view::ViewId,
+    view::{Role, ViewId},
 };
 use bytes::Bytes;
 use std::{collections::VecDeque, net::SocketAddr, sync::Arc, time::Duration};
 
 /// The simulated time of day at the start, nanoseconds since the Unix epoch.
-const WALL_START: u64 = 1_700_000_000_000_000_000;
+pub(super) const WALL_START: u64 = 1_700_000_000_000_000_000;
 
 /// What a process's next life is made from.
 #[derive(Clone, Copy, Debug)]
@@ -45,8 +45,10 @@ pub struct Birth {
     pub life: u32,
     /// How many processes there are.
     pub processes: usize,
-    /// How many must meet to found the group, if it is one of those; others join.
+    /// How many votes must meet to found the group, if it is one of those; others join.
     pub expect: Option<usize>,
+    /// What it counts for.
+    pub role: Role,
     /// A seed.
     pub seed: u64,
 }
@@ -96,7 +98,7 @@ pub struct World<N, A> {
     pub(super) quiet: bool,
     /// Whether there is no group yet, or none any more: who starts now founds one.
     pub(super) founding: bool,
-    /// So many found it, out of the first `founders`.
+    /// So many votes found it, out of the first `founders`.
     pub(super) expect: usize,
     pub(super) founders: usize,
     pub(super) probes_delivered: usize,
@@ -178,7 +180,18 @@ impl<N: Node, A: App> World<N, A> {
         self.processes.get(process).and_then(|p| p.app.as_ref())
     }
 
-    /// The group comes into being as soon as `expect` of the first `founders` processes have met.
+    /// What a process counts for, from its next life on.
+    pub fn set_role(&mut self, process: usize, role: Role) {
+        self.processes[process].role = role;
+    }
+
+    /// How many votes the first so many processes have.
+    #[must_use]
+    pub fn votes(&self, first: usize) -> usize {
+        self.processes[..first].iter().map(|p| usize::from(p.role.weight)).sum()
+    }
+
+    /// The group comes into being as soon as `expect` votes of the first `founders` processes have met.
     pub fn found_with(&mut self, expect: usize, founders: usize) {
         self.expect = expect;
         self.founders = founders;
@@ -309,7 +322,8 @@ impl<N: Node, A: App> World<N, A> {
         let founds =
             self.founding && life_founds(life, process < self.founders, self.roster.latest().is_some());
         let expect = founds.then_some(self.expect);
-        let birth = Birth { process, me, life, processes, expect, seed };
+        let role = self.processes[process].role;
+        let birth = Birth { process, me, life, processes, expect, role, seed };
         let (node, app) = (self.make)(&birth);
         self.processes[process].begin(node, app, clock);
         self.processes[process].founds = founds;

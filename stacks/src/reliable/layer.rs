@@ -90,7 +90,7 @@ impl ReliableLayer {
             state: State::Open,
             streams: (0..members).map(|_| Stream::new()).collect(),
             repairs: (0..members).map(|_| Repair::new()).collect(),
-            rows: Rows::new(me, members),
+            rows: Rows::new(me, scope.view.weights()),
             gone: 0,
             unacked_frames: 0,
             unacked_bytes: 0,

@@ -210,8 +210,7 @@ mod tests {
     }
 
     fn view(ports: &[u16]) -> View {
-        let members: Vec<_> =
-            ports.iter().map(|n| Member { id: owner(*n, 0).member, name: "m".into() }).collect();
+        let members: Vec<_> = ports.iter().map(|n| Member::new(owner(*n, 0).member, "m")).collect();
         View { id: ViewId { epoch: 1, number: 1 }, members: members.into() }
     }
 

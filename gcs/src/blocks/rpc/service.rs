@@ -53,8 +53,9 @@ impl Tally {
     }
 
     fn delivered(&mut self, view: &View) {
-        self.members = view.len();
-        self.open = view.members.iter().map(|m| m.id).collect();
+        // A witness has nobody who could answer.
+        self.open = view.members.iter().filter(|m| !m.role.witness).map(|m| m.id).collect();
+        self.members = self.open.len();
     }
 
     fn replied(&mut self, member: &Member, body: Bytes) {
@@ -232,7 +233,7 @@ impl Service {
                 Err(CastError::TooLarge(_)) => {
                     tracing::error!(bytes = message.len(), "a reply is too large to be sent");
                 }
-                Err(CastError::Left) => self.stopped = true,
+                Err(CastError::Left | CastError::Witness) => self.stopped = true,
             }
         }
     }
@@ -256,7 +257,7 @@ mod tests {
     fn view(ports: &[u16]) -> View {
         let member = |n: &u16| {
             let id = MemberId { addr: ([127, 0, 0, 1], *n).into(), incarnation: Incarnation(1) };
-            Member { id, name: "m".into() }
+            Member::new(id, "m")
         };
         View { id: ViewId::default(), members: ports.iter().map(member).collect() }
     }

@@ -173,7 +173,7 @@ impl<M: StateMachine> Service<M> {
                     self.waiting.push_front(counter);
                     return;
                 }
-                Err(CastError::Left | CastError::TooLarge(_)) => self.stopped = true,
+                Err(CastError::Left | CastError::TooLarge(_) | CastError::Witness) => self.stopped = true,
             }
         }
     }
@@ -192,7 +192,7 @@ impl<M: StateMachine> Service<M> {
             Event::Blocked => self.blocked = true,
             Event::Resumed => self.blocked = false,
             Event::Left(_) => self.stopped = true,
-            Event::Lease(_) | Event::Writable(_) | Event::Watch(..) => {}
+            Event::Lease(_) | Event::Writable(_) | Event::Watch(..) | Event::Forced(_) => {}
         }
     }
 

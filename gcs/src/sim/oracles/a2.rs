@@ -1,7 +1,8 @@
 //! A2, single owner: at most one owner at any moment of true time, and owners' fencing tokens increase.
 //!
 //! The member of rank 0 acts as owner while it holds a valid lease, by its own clock (whose drift the simulation bounds),
-//! and until it asks to leave. Its fencing token is its view's identifier. A stopped process does not act.
+//! and until it asks to leave. Its fencing token is its view's identifier. A stopped process does not act. When a process was
+//! forced to go on, epochs are judged each for itself: the operator's word is that nobody acts in the old one.
 
 use super::{Oracle, Violation, hold};
 use crate::sim::trace::{Observation, What};
@@ -12,7 +13,9 @@ use std::collections::BTreeMap;
 #[derive(Clone, Debug, Default)]
 pub struct A2 {
     at: BTreeMap<usize, Standing>,
-    token: Option<(ViewId, MemberId)>,
+    /// By epoch, or 0 for all.
+    token: BTreeMap<u64, (ViewId, MemberId)>,
+    forced: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -34,14 +37,15 @@ impl A2 {
     fn check(&mut self, now: u64, process: usize) -> Result<(), Violation> {
         let Some(me) = self.at.get(&process).filter(|s| s.owns(now)) else { return Ok(()) };
         let (member, view) = (me.member, me.view);
-        for (_, other) in self.at.iter().filter(|(p, s)| **p != process && s.owns(now)) {
+        let compared = |s: &Standing| !self.forced || s.view.epoch == view.epoch;
+        for (_, other) in self.at.iter().filter(|(p, s)| **p != process && s.owns(now) && compared(s)) {
             let (who, its) = (other.member, other.view);
             hold!(self, false, "{member} owns in view {view} while {who} still owns in view {its}");
         }
-        if let Some((token, by)) = self.token {
-            hold!(self, token <= view, "{member} owns with token {view} after {by} had {token}");
-        }
-        self.token = Some((view, member));
+        let epoch = if self.forced { view.epoch } else { 0 };
+        let (token, by) = *self.token.entry(epoch).or_insert((view, member));
+        hold!(self, token <= view, "{member} owns with token {view} after {by} had {token}");
+        self.token.insert(epoch, (view, member));
         Ok(())
     }
 }
@@ -64,9 +68,14 @@ impl Oracle for A2 {
             }
             What::Lease { until } => {
                 if let Some(s) = self.at.get_mut(&o.process) {
-                    s.lease_until = s.lease_until.max(*until);
+                    // A lease that ends in the past is given up.
+                    s.lease_until = if *until <= o.at { 0 } else { s.lease_until.max(*until) };
                 }
                 self.check(o.at, o.process)
+            }
+            What::Forced => {
+                self.forced = true;
+                Ok(())
             }
             What::LeaveAsked => {
                 if let Some(s) = self.at.get_mut(&o.process) {
@@ -99,7 +108,16 @@ mod tests {
         later.push(1, lease(100)).passes(A2::default());
         owned.clone().view(1, 2, &[1]).push(1, lease(100)).fails(A2::default());
         owned.clone().crash(0).view(1, 2, &[1]).push(1, lease(100)).passes(A2::default());
+        owned.clone().push(0, lease(0)).view(1, 2, &[1]).push(1, lease(100)).passes(A2::default());
         owned.push(0, What::LeaveAsked).view(1, 2, &[1]).push(1, lease(100)).passes(A2::default());
+    }
+
+    #[test]
+    fn forced_epochs_are_judged_each_for_itself() {
+        let forced = Script::new().install(1, &[0, 1, 2]).push(0, lease(50)).push(2, What::Forced).epoch(2);
+        let forced = forced.view(2, 1, &[2]).push(2, lease(60));
+        forced.passes(A2::default());
+        forced.view(1, 2, &[1]).push(1, lease(70)).fails(A2::default());
     }
 
     #[test]

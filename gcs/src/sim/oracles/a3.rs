@@ -1,7 +1,7 @@
 //! A3, linearizable replicated operations: the history of every register passes a linearizability checker.
 //!
 //! An operation whose client was never answered may have taken effect at any time after its invocation, or never. When
-//! the group is founded anew after a total stop, its state is gone, and the history ends there.
+//! the group is founded anew after a total stop, or forced to go on, its state may be gone, and the history ends there.
 
 use super::{Oracle, Violation, hold};
 use crate::sim::trace::Short;
@@ -58,6 +58,8 @@ impl Oracle for A3 {
                 self.refounded |= self.epoch.is_some_and(|e| e != v.id.epoch);
                 self.epoch.get_or_insert(v.id.epoch);
             }
+            // By the operator's word, what only others have delivered may be lost.
+            What::Forced => self.refounded = true,
             What::Invoked { id, op } => self.invoked(*id, *op),
             What::Returned { id, value } if !self.refounded => {
                 let call = self.calls.get_mut(id);

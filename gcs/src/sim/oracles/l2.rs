@@ -30,7 +30,7 @@ impl Oracle for L2 {
         if !summary.expect_progress {
             return Ok(());
         }
-        for p in summary.wanted() {
+        for p in summary.wanted().filter(|p| !p.witness) {
             let process = crate::sim::process::index_of(p.member.addr).unwrap_or(usize::MAX);
             let mine = self.delivered.get(&process);
             let missing = summary.probes.iter().find(|m| mine.is_none_or(|d| !d.contains(m)));

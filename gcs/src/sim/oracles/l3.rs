@@ -24,7 +24,7 @@ impl Oracle for L3 {
         }
         for p in summary.wanted() {
             hold!(self, !p.blocked, "{} stays blocked", Short(p.member));
-            hold!(self, p.writable, "{} takes no messages", Short(p.member));
+            hold!(self, p.writable || p.witness, "{} takes no messages", Short(p.member));
             hold!(self, !p.awaits_state, "{} never receives the state", Short(p.member));
         }
         Ok(())

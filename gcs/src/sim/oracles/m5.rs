@@ -2,24 +2,24 @@
 //! before, and no second primary comes up beside a living one. (Two views of one name with different members: M3.)
 //!
 //! A view's successor is decided by a quorum of members that have installed it. Applications that still receive the
-//! state learn of views late, so the oracle asks for one member that knows the predecessor, not for a quorum.
+//! state learn of views late, so the oracle asks for one member that knows the predecessor, not for a quorum. A process that
+//! the operator forces to go on begins an epoch beside whatever lives: that is what the operator's word is for.
 
 use super::{Oracle, Violation, hold};
-use crate::sim::trace::{Observation, What};
-use crate::{id::MemberId, membership::is_quorum, sim::trace::names, view::ViewId};
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::Arc,
-};
+use crate::sim::trace::{Installed, Observation, What};
+use crate::{id::MemberId, sim::trace::names, view::ViewId};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Oracle M5, primary component.
 #[derive(Clone, Debug, Default)]
 pub struct M5 {
-    views: BTreeMap<ViewId, Arc<[MemberId]>>,
+    views: BTreeMap<ViewId, Installed>,
     /// Who has installed a view.
     installed: BTreeMap<ViewId, BTreeSet<MemberId>>,
     /// Where the living are.
     at: BTreeMap<MemberId, ViewId>,
+    /// Who was forced to go on, and is about to install the view in which it does.
+    forced: BTreeSet<MemberId>,
 }
 
 impl M5 {
@@ -30,14 +30,15 @@ impl M5 {
             newest.insert(id.epoch, *id);
         }
         for id in newest.into_values().filter(|id| id.epoch != founded.epoch) {
-            let members = &self.views[&id];
+            let view = &self.views[&id];
+            let members = &view.members;
             let alive = |m: &MemberId| self.at.get(m).is_some_and(|v| v.epoch == id.epoch);
             let set =
                 members.iter().enumerate().filter(|(_, m)| alive(m)).fold(0_u64, |s, (r, _)| s | 1 << r);
             let names = names(members);
             hold!(
                 self,
-                !is_quorum(set, members.len()),
+                !view.is_quorum(set),
                 "view {founded} founds a group while a quorum of view {id} [{names}] lives"
             );
         }
@@ -54,7 +55,14 @@ impl Oracle for M5 {
         match &o.what {
             What::View(v) => {
                 if !self.views.contains_key(&v.id) {
-                    if v.id.number == 1 {
+                    if v.id.number == 1 && self.forced.remove(&o.member) {
+                        hold!(
+                            self,
+                            *v.members == [o.member],
+                            "view {} was forced, and not by one alone",
+                            v.id
+                        );
+                    } else if v.id.number == 1 {
                         self.on_founding(v.id)?;
                     } else {
                         let before = ViewId { number: v.id.number - 1, ..v.id };
@@ -63,10 +71,13 @@ impl Oracle for M5 {
                         let shares = installed.is_some_and(|i| i.iter().any(|m| v.members.contains(m)));
                         hold!(self, shares, "no member of view {} has installed its predecessor", v.id);
                     }
-                    self.views.insert(v.id, v.members.clone());
+                    self.views.insert(v.id, (**v).clone());
                 }
                 self.installed.entry(v.id).or_default().insert(o.member);
                 self.at.insert(o.member, v.id);
+            }
+            What::Forced => {
+                self.forced.insert(o.member);
             }
             What::Crashed | What::Left(_) => {
                 self.at.remove(&o.member);
@@ -91,10 +102,24 @@ mod tests {
     }
 
     #[test]
+    fn the_operator_may_begin_an_epoch() {
+        let one = Script::new().install(1, &[0, 1, 2]).push(2, What::Forced).epoch(2);
+        one.clone().view(2, 1, &[2]).view(2, 2, &[2, 3]).passes(M5::default());
+        one.clone().view(1, 1, &[1]).fails(M5::default());
+        one.view(2, 1, &[1, 2]).fails(M5::default());
+    }
+
+    #[test]
     fn one_primary_at_a_time() {
         let one = Script::new().install(1, &[0, 1, 2]);
         one.clone().epoch(2).view(3, 1, &[3, 4]).fails(M5::default());
         let dead = one.crash(0).crash(1);
         dead.epoch(2).view(3, 1, &[3, 4]).passes(M5::default());
+        // Votes count, not members.
+        let weighted = |script: Script| script.install_weighted(1, &[0, 1, 2], &[3, 1, 1]);
+        let one_left = weighted(Script::new()).crash(1).crash(2);
+        one_left.epoch(2).view(3, 1, &[3, 4]).fails(M5::default());
+        let two_left = weighted(Script::new()).crash(0);
+        two_left.epoch(2).view(3, 1, &[3, 4]).passes(M5::default());
     }
 }

@@ -25,7 +25,9 @@ impl Oracle for O4 {
 
     fn observe(&mut self, o: &Observation) -> Result<(), Violation> {
         let passage = self.current.observe(o);
-        if let What::Delivered { id, view: Some(view), .. } = &o.what {
+        if let What::Delivered { id, view: Some(view), .. } = &o.what
+            && self.current.of(o.process).is_some()
+        {
             self.delivered.entry(*view).or_default().entry(*id).or_insert(o.member);
             let missed = self.survived.get(view).is_some_and(|s| !s.contains(id));
             let me = Short(o.member);
@@ -59,6 +61,15 @@ mod tests {
         let crashed = script.clone().crash(0);
         crashed.clone().deliver_all(&[1, 2], 0, 1).install(2, &[1, 2]).passes(O4::default());
         crashed.view(1, 2, &[1, 2]).fails(O4::default());
+    }
+
+    #[test]
+    fn who_is_forced_has_a_history_of_its_own() {
+        let script = Script::new().install(1, &[0, 1, 2]).sent(0, 1).deliver(0, 0, 1).sent(1, 1);
+        let forced = script.push(2, What::Forced).deliver(2, 1, 1).epoch(2).view(2, 1, &[2]);
+        let others = forced.clone().epoch(1).deliver(1, 0, 1);
+        others.view(0, 2, &[0, 1]).view(1, 2, &[0, 1]).passes(O4::default());
+        forced.epoch(1).view(1, 2, &[0, 1]).fails(O4::default());
     }
 
     #[test]

@@ -9,17 +9,13 @@
 use super::sets::Current;
 use super::{Oracle, Violation, hold};
 use crate::sim::trace::Short;
-use crate::sim::trace::{Observation, What};
+use crate::sim::trace::{Installed, Observation, What};
 use crate::{
     id::MemberId,
-    membership::is_quorum,
     sim::{envelope::MessageId, oracles::Summary},
     view::ViewId,
 };
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::Arc,
-};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Oracle O5, safe prefix.
 #[derive(Debug)]
@@ -29,7 +25,7 @@ pub struct O5 {
     /// By view: what anybody delivered there, in the order of first delivery, and who did.
     delivered: BTreeMap<ViewId, Vec<(MessageId, MemberId)>>,
     known: BTreeSet<(ViewId, MessageId)>,
-    views: BTreeMap<ViewId, Arc<[MemberId]>>,
+    views: BTreeMap<ViewId, Installed>,
     /// When each process cast last, and that message's number.
     cast: BTreeMap<usize, (u64, u32)>,
 }
@@ -50,9 +46,8 @@ impl O5 {
 
     /// Whether the sender of this message, which it delivers now, is the only one that can hold it, and no quorum.
     fn is_held_by_its_sender_only(&self, o: &Observation, id: MessageId, view: ViewId) -> bool {
-        let members = self.views.get(&view).map_or(&[][..], |m| m);
-        let alone =
-            members.iter().position(|m| *m == o.member).is_some_and(|r| is_quorum(1 << r, members.len()));
+        let rank = |v: &Installed| v.members.iter().position(|m| *m == o.member);
+        let alone = self.views.get(&view).is_some_and(|v| rank(v).is_some_and(|r| v.is_quorum(1 << r)));
         let just_cast = id.process() == o.process && self.cast.get(&o.process) == Some(&(o.at, id.count()));
         just_cast && !alone
     }
@@ -67,18 +62,19 @@ impl Oracle for O5 {
         self.current.observe(o);
         match &o.what {
             What::View(v) => {
-                self.views.insert(v.id, v.members.clone());
+                self.views.insert(v.id, (**v).clone());
             }
             What::Sent { id, .. } => {
                 self.cast.insert(o.process, (o.at, id.count()));
             }
-            What::Delivered { id, view: Some(view), .. } => {
+            What::Delivered { id, view: Some(view), .. } if self.current.of(o.process).is_some() => {
                 let early = self.is_held_by_its_sender_only(o, *id, *view);
                 hold!(self, !early, "{} delivers {id} in view {view} as it casts it", Short(o.member));
             }
             _ => {}
         }
         if let What::Delivered { id, view: Some(view), .. } = &o.what
+            && self.current.of(o.process).is_some()
             && self.known.insert((*view, *id))
         {
             let sequence = self.delivered.entry(*view).or_default();
@@ -130,6 +126,18 @@ mod tests {
         script.clone().deliver_all(&[1, 2], 0, 1).deliver_all(&[1, 2], 1, 1).passes(O5::new(true));
         script.clone().deliver(1, 0, 1).fails(O5::new(true));
         script.deliver(1, 1, 1).fails(O5::new(true));
+    }
+
+    #[test]
+    fn votes_make_the_quorum() {
+        for (weights, ok) in [(&[2, 1][..], true), (&[1, 2], false)] {
+            let script = Script::new().install_weighted(1, &[0, 1], weights).sent(0, 1).deliver(0, 0, 1);
+            let mut trace = script.observations().to_vec();
+            let [.., sent, delivered] = &mut trace[..] else { unreachable!("two observations at least") };
+            delivered.at = sent.at;
+            let mut oracle = O5::new(true);
+            assert_eq!(trace.iter().try_for_each(|o| oracle.observe(o)).is_ok(), ok);
+        }
     }
 
     #[test]

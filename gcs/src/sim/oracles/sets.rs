@@ -34,6 +34,11 @@ impl Current {
     /// Follows an observation. A passage is returned when a process goes from a view to the next one.
     pub(super) fn observe(&mut self, o: &Observation) -> Option<Passage> {
         match &o.what {
+            // A witness has nothing delivered to it.
+            What::View(v) if v.at_witness() => {
+                self.by_process.remove(&o.process);
+                None
+            }
             What::View(v) => {
                 let new = Deliveries { member: o.member, view: v.id, messages: Vec::new() };
                 let old = self.by_process.insert(o.process, new)?;
@@ -45,7 +50,8 @@ impl Current {
                 }
                 None
             }
-            What::Crashed | What::Started | What::Left(_) => {
+            // Who is forced to go on ends the view's history for itself: the others' is not compared with it.
+            What::Crashed | What::Started | What::Left(_) | What::Forced => {
                 self.by_process.remove(&o.process);
                 None
             }

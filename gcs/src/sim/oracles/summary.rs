@@ -24,6 +24,8 @@ pub struct ProcessSummary {
     pub alive: bool,
     /// Whether it was asked to leave.
     pub leaving: bool,
+    /// Whether it votes only: it takes and delivers no messages.
+    pub witness: bool,
     /// Whether it has left the group without having been asked to.
     pub gave_up: bool,
     /// The view it is in.

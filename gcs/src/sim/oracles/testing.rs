@@ -8,7 +8,7 @@ use crate::{
         process::member_of,
         trace::{Installed, Observation, What},
     },
-    view::ViewId,
+    view::{Role, ViewId},
 };
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -85,6 +85,7 @@ impl Script {
         let installed = Installed {
             id: ViewId { epoch: self.epoch, number },
             rank: members.iter().position(|m| *m == me).and_then(|r| u16::try_from(r).ok()).unwrap_or(0),
+            roles: vec![Role::default(); members.len()].into(),
             members: members.into(),
             previous: before.map(|(n, _)| ViewId { epoch: self.epoch, number: n }),
             came_with: came_with.into(),
@@ -100,6 +101,13 @@ impl Script {
             f(v);
         }
         self
+    }
+
+    /// All of them install it, and count for these weights, by rank.
+    pub(crate) fn install_weighted(self, number: u64, members: &[usize], weights: &[u16]) -> Self {
+        let roles: Vec<_> = weights.iter().map(|w| Role { weight: *w, witness: false }).collect();
+        let weigh = |v: &mut Installed| v.roles = roles.as_slice().into();
+        members.iter().fold(self, |s, m| s.view(*m, number, members).alter(weigh))
     }
 
     /// All of them install it.
@@ -139,6 +147,7 @@ impl Script {
                 member: self.me(*p),
                 alive: true,
                 leaving: false,
+                witness: false,
                 gave_up: false,
                 view: self
                     .views

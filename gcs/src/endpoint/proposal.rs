@@ -1,0 +1,107 @@
+//! What a view change proposes: who is in the next view and what each counts for, and which frames of this one count.
+
+use super::{change::Promised, core::Core, joins::Joiner, member::Member};
+use crate::{
+    id::{MAX_MEMBERS, MemberId, Rank},
+    membership::choose,
+    time::Time,
+    view::{self, Role, ViewId},
+    wire::{Entry, Value},
+};
+use std::collections::BTreeMap;
+
+impl Member {
+    /// The value to propose: one accepted earlier, or what the promises say. None while nobody would be left, or nobody
+    /// who has the application: then whoever is away may come back.
+    pub(super) fn value(
+        &self,
+        core: &mut Core,
+        promises: &BTreeMap<Rank, Promised>,
+        excluded: u64,
+        now: Time,
+    ) -> Option<Value> {
+        if let Some(value) = choose(promises.values().filter_map(|p| p.accepted.clone())) {
+            return Some(value);
+        }
+        let role = |r: Rank| self.view.member(r).map_or(Role::LEARNER, |m| m.role);
+        let alive = |r: Rank| excluded >> r & 1 == 0;
+        let slow = self.slow(excluded);
+        let leaver = |r: Rank| self.joins.leavers >> r & 1 == 1;
+        // When everybody leaves whom the others could go on with, the proposer does so last, alone.
+        let carries_on = |r: Rank| alive(r) && !leaver(r) && role(r).class() == 0;
+        let last = leaver(self.rank) && alive(self.rank) && !promises.keys().any(|r| carries_on(*r));
+        let goes = |r: Rank| leaver(r) || slow.exclude >> r & 1 == 1;
+        let stays = |r: Rank| if last { r == self.rank } else { alive(r) && !goes(r) };
+        let mut next = Vec::new();
+        for (r, p) in promises.iter().filter(|(r, _)| stays(**r)) {
+            let m = self.view.member(*r)?;
+            let role = if slow.demote >> r & 1 == 1 { Role::LEARNER } else { m.role };
+            next.push(Entry::new(m.id, &m.name, role, p.complete));
+        }
+        if next.is_empty() {
+            return None;
+        }
+        let dead_or_leaving = |id: MemberId| self.view.rank_of(id).is_none_or(|r| !stays(r));
+        let taken = |joiner: &Joiner| {
+            let same = |m: &view::Member| *m.name == joiner.name || m.id.addr == joiner.id.addr;
+            self.view.members.iter().any(|m| same(m) && !dead_or_leaving(m.id))
+        };
+        let mut weighing = Weighing::new(self, promises, slow.demote != 0);
+        for joiner in self.joins.ready(now, self, excluded) {
+            let twice = next.iter().any(|e| e.name == joiner.name);
+            if next.len() < MAX_MEMBERS && !twice && !taken(joiner) && weighing.admits(joiner) {
+                let complete = !core.config.state_transfer && !joiner.role.witness;
+                next.push(Entry::new(joiner.id, &joiner.name, joiner.role, complete));
+            }
+        }
+        let class = |e: &Entry| e.role().map_or(u8::MAX, Role::class);
+        next.sort_by_key(class);
+        if !last && class(&next[0]) != 0 {
+            return None;
+        }
+        let mut frontier = vec![0; self.view.len()];
+        let mut holder = vec![0; self.view.len()];
+        // Those that stay first: of several holders, one that is there to be asked.
+        let (stay, go): (Vec<_>, Vec<_>) = promises.iter().partition(|(r, _)| stays(**r));
+        for (r, p) in stay.into_iter().chain(go) {
+            for (s, held) in p.frontier.iter().enumerate().take(frontier.len()) {
+                if *held > frontier[s] {
+                    (frontier[s], holder[s]) = (*held, u32::from(*r));
+                }
+            }
+        }
+        let origin = if self.decision.is_forced() { self.decision.origin } else { 0 };
+        let view = ViewId { number: self.view.id.number + 1, ..self.view.id };
+        let ids = next.iter().filter_map(|e| MemberId::try_from(e.id.as_ref()?).ok());
+        let secret = core.envelopes(now, view, ids)?;
+        Some(Value { next, frontier, holder, origin, secret })
+    }
+}
+
+/// Whether members can count for different things. A process that does not know of it would lose what it does not know
+/// from a value that it passes on. So in a view in which somebody counts for something else than one vote, everybody knows:
+/// the first such view follows one in which all have said so.
+struct Weighing {
+    all_know: bool,
+    weighted: bool,
+}
+
+impl Weighing {
+    fn new(member: &Member, promises: &BTreeMap<Rank, Promised>, demotes: bool) -> Self {
+        let everybody = promises.len() == member.view.len();
+        // After a primary was forced, values say so; the rest is the same.
+        // Who has a stack with a policy for slow members knows, too.
+        let weighted = member.asks_for_more() || demotes;
+        Self { all_know: weighted || everybody && promises.values().all(|p| p.weighs), weighted }
+    }
+
+    fn admits(&mut self, joiner: &Joiner) -> bool {
+        let differs = joiner.role != Role::default();
+        let fits = if self.weighted { joiner.weighs } else { !differs || self.all_know };
+        if fits {
+            self.all_know &= joiner.weighs;
+            self.weighted |= differs;
+        }
+        fits
+    }
+}
