@@ -33,8 +33,12 @@ impl Properties {
     pub const ENCRYPTED: Self = Self(1 << 10);
     /// Compressed.
     pub const COMPRESSED: Self = Self(1 << 11);
+    /// Losses are repaired from redundant frames of the sender, before anybody asks for it.
+    pub const FORWARD_CORRECTION: Self = Self(1 << 12);
+    /// Losses are repaired from redundant frames of other receivers, before anybody asks for it.
+    pub const LATERAL_CORRECTION: Self = Self(1 << 13);
 
-    const NAMES: [&'static str; 12] = [
+    const NAMES: [&'static str; 14] = [
         "suspicion",
         "reliable",
         "fifo",
@@ -47,6 +51,8 @@ impl Properties {
         "causal",
         "encrypted",
         "compressed",
+        "fec",
+        "lateral",
     ];
 
     /// Whether all of `other` are in this set.

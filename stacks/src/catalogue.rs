@@ -1,7 +1,7 @@
 //! Stacks with names.
 
 use crate::{
-    causal::Causal, check::Check, compress::Compress, flow::Flow, heartbeat::Heartbeat, pack::Pack,
+    causal::Causal, check::Check, compress::Compress, fec::Fec, flow::Flow, heartbeat::Heartbeat, pack::Pack,
     reliable::Reliable, sequencer::Sequencer, slots::Slots, uniform::Uniform,
 };
 use gcs::{
@@ -11,8 +11,9 @@ use gcs::{
 use std::sync::Arc;
 
 /// The names, and what orders the frames of all senders. The words of a name say what else there is.
-const STACKS: [(&str, Order); 16] = [
+const STACKS: [(&str, Order); 18] = [
     ("fifo", Order::None),
+    ("fifo+fec", Order::None),
     ("causal", Order::Causal),
     ("causal+uniform", Order::Causal),
     ("total", Order::Sequencer),
@@ -21,6 +22,7 @@ const STACKS: [(&str, Order); 16] = [
     ("total-slots", Order::Slots),
     ("total-slots+uniform", Order::Slots),
     ("fifo+check", Order::None),
+    ("fifo+fec+check", Order::None),
     ("causal+check", Order::Causal),
     ("causal+uniform+check", Order::Causal),
     ("total+check", Order::Sequencer),
@@ -56,6 +58,8 @@ pub enum CatalogueError {
 /// The stack with this name:
 ///
 /// * `fifo`: reliable, in each sender's order, virtually synchronous.
+/// * `fifo+fec`: and frames that get lost are restored from parity, without being asked for. For senders that must not
+///   wait for repair, and networks that lose much.
 /// * `causal`, `causal+uniform`: and what answers a message is delivered after it.
 /// * `total`: and in one order for all.
 /// * `total+uniform`, also called `uniform`: and what one delivers, all survivors deliver.
@@ -81,8 +85,13 @@ pub fn named(name: &str) -> Result<Blueprint, CatalogueError> {
         return Err(CatalogueError::Unknown { name: name.to_owned() });
     };
     let has = |word| name.split('+').any(|w| w == word);
-    let recipe =
-        Recipe { order, uniform: has("uniform"), compressed: has("compressed"), check: has("check") };
+    let recipe = Recipe {
+        fec: has("fec"),
+        order,
+        uniform: has("uniform"),
+        compressed: has("compressed"),
+        check: has("check"),
+    };
     Ok(Blueprint::new(name, recipe.layers())?)
 }
 
@@ -94,6 +103,7 @@ pub fn names() -> impl Iterator<Item = &'static str> {
 /// What a stack of the catalogue has.
 #[derive(Clone, Copy, Debug)]
 struct Recipe {
+    fec: bool,
     order: Order,
     uniform: bool,
     compressed: bool,
@@ -103,9 +113,12 @@ struct Recipe {
 
 impl Recipe {
     fn layers(self) -> Vec<Arc<dyn Protocol>> {
-        let Self { order, uniform, compressed, check } = self;
-        let mut layers: Vec<Arc<dyn Protocol>> =
-            vec![Arc::new(Heartbeat), Arc::new(Reliable { prompt: uniform })];
+        let Self { fec, order, uniform, compressed, check } = self;
+        let mut layers: Vec<Arc<dyn Protocol>> = vec![Arc::new(Heartbeat)];
+        if fec {
+            layers.push(Arc::new(Fec::default()));
+        }
+        layers.push(Arc::new(Reliable { prompt: uniform }));
         if check {
             layers.push(Arc::new(Check::stream()));
         }
@@ -152,6 +165,7 @@ mod tests {
                 ("total", Properties::TOTAL_ORDER),
                 ("uniform", Properties::UNIFORM),
                 ("compressed", Properties::COMPRESSED),
+                ("fec", Properties::FORWARD_CORRECTION),
             ] {
                 assert_eq!(stack.gives().contains(property), name.contains(word), "{name}: {word}");
             }
@@ -168,8 +182,8 @@ mod tests {
         let error = named("totl").unwrap_err().to_string();
         assert_eq!(
             error,
-            "there is no stack `totl`; choose one of: fifo, causal, causal+uniform, total, total+uniform, \
-             total+uniform+compressed, total-slots, total-slots+uniform, fifo+check, causal+check, causal+uniform+check, \
+            "there is no stack `totl`; choose one of: fifo, fifo+fec, causal, causal+uniform, total, total+uniform, \
+             total+uniform+compressed, total-slots, total-slots+uniform, fifo+check, fifo+fec+check, causal+check, causal+uniform+check, \
              total+check, total+uniform+check, total+uniform+compressed+check, total-slots+check, \
              total-slots+uniform+check"
         );
@@ -183,7 +197,7 @@ mod tests {
         ) {
             let order = [Order::None, Order::Causal, Order::Sequencer, Order::Slots][order];
             let total = matches!(order, Order::Sequencer | Order::Slots);
-            let above = Recipe { order, uniform, compressed, check: true }.layers().split_off(2);
+            let above = Recipe { fec: false, order, uniform, compressed, check: true }.layers().split_off(2);
             let (mut rig, mut rng) = (Rig::new(above, n, 600, 10_000, seed), Rng::new(seed));
             let mut cast: Vec<Vec<Vec<u8>>> = vec![Vec::new(); n];
             for i in 0..200_u8 {

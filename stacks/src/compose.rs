@@ -6,8 +6,8 @@
 //! of the ways that lead to the same properties only the cheapest goes on.
 
 use crate::{
-    causal::Causal, compress::Compress, flow::Flow, heartbeat::Heartbeat, pack::Pack, reliable::Reliable,
-    sequencer::Sequencer, uniform::Uniform,
+    causal::Causal, compress::Compress, fec::Fec, flow::Flow, heartbeat::Heartbeat, pack::Pack,
+    reliable::Reliable, sequencer::Sequencer, uniform::Uniform,
 };
 use gcs::{
     layer::Protocol,
@@ -28,6 +28,8 @@ impl Dish {
     /// Above everything that orders or holds back frames, and below flow control: the place of most protocols that
     /// are added.
     pub const BELOW_FLOW: u16 = 600;
+    /// Directly below the layer that repairs what was lost: the place of those that repair sooner.
+    pub const BELOW_RELIABLE: u16 = 150;
     /// Directly above the transport, where frames are repaired already.
     pub const ABOVE_RELIABLE: u16 = 250;
     /// The place of the layer that orders, below `uniform`.
@@ -41,8 +43,8 @@ impl Dish {
         Self { protocol: Arc::new(protocol), height: Self::BELOW_FLOW, cost: 20 }
     }
 
-    /// Sets its place: layers stand in the order of their heights. Those on the menu are at 100 (heartbeat), 200
-    /// (reliable), 400 (sequencer), 500 (uniform), 550 (causal), 650 (compress), 700 (flow) and 900 (pack).
+    /// Sets its place: layers stand in the order of their heights. Those on the menu are at 100 (heartbeat), 150 (fec),
+    /// 200 (reliable), 400 (sequencer), 500 (uniform), 550 (causal), 650 (compress), 700 (flow) and 900 (pack).
     #[must_use]
     pub fn at(mut self, height: u16) -> Self {
         self.height = height;
@@ -129,6 +131,7 @@ pub fn compose_with(wanted: Properties, extra: &[Dish]) -> Result<Blueprint, Com
 fn menu(prompt: bool, extra: &[Dish]) -> Vec<Dish> {
     let mut menu = vec![
         Dish::new(Heartbeat).at(100).cost(1),
+        Dish::new(Fec::default()).at(Dish::BELOW_RELIABLE).cost(10),
         Dish::new(Reliable { prompt }).at(200).cost(10),
         Dish::new(Sequencer).at(Dish::ORDER).cost(20),
         Dish::new(Uniform).at(500).cost(40),
@@ -253,7 +256,7 @@ mod tests {
         let error = compose(Properties::ENCRYPTED | Properties::TOTAL_ORDER).unwrap_err().to_string();
         assert_eq!(
             error,
-            "nothing on the menu gives encrypted; on it are: heartbeat, reliable, sequencer, uniform, causal, compress, \
+            "nothing on the menu gives encrypted; on it are: heartbeat, fec, reliable, sequencer, uniform, causal, compress, \
               flow, pack. \
              Add a protocol with `compose_with`"
         );

@@ -6,6 +6,7 @@
 //! | Layer, from the bottom | Needs | Gives |
 //! |---|---|---|
 //! | [`Heartbeat`] | | suspicion |
+//! | [`Fec`] | | forward correction |
 //! | [`Reliable`] | | reliable, FIFO, stability, virtual synchrony |
 //! | [`Sequencer`] | reliable, FIFO, virtual synchrony | total order |
 //! | [`Slots`], instead of it | the same | total order |
@@ -23,6 +24,7 @@
 //! | Name | Layers |
 //! |---|---|
 //! | `fifo` | heartbeat, reliable, flow, pack |
+//! | `fifo+fec` | heartbeat, fec, reliable, flow, pack |
 //! | `causal`, `causal+uniform` | heartbeat, reliable, (uniform,) causal, flow, pack |
 //! | `total` | heartbeat, reliable, sequencer, flow, pack |
 //! | `total+uniform`, `uniform` | heartbeat, reliable, sequencer, uniform, flow, pack |
@@ -38,6 +40,7 @@ pub mod check;
 pub mod compose;
 pub mod compress;
 pub mod explain;
+pub mod fec;
 pub mod flow;
 pub mod heartbeat;
 pub mod inject;
@@ -56,6 +59,7 @@ mod order_tests;
 mod phase;
 #[cfg(test)]
 mod rig;
+mod shard;
 #[cfg(test)]
 mod testkit;
 
@@ -65,6 +69,7 @@ pub use check::Check;
 pub use compose::{ComposeError, Dish, compose, compose_with};
 pub use compress::Compress;
 pub use explain::{ExplainError, explain};
+pub use fec::Fec;
 pub use flow::{Flow, SlowReceiver};
 pub use heartbeat::Heartbeat;
 pub use inject::Inject;

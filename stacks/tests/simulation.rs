@@ -5,7 +5,9 @@ use gcs::{
     sim::{Setup, run, soak},
     stack::Blueprint,
 };
-use gcs_stacks::{Check, Compress, Flow, Heartbeat, Inject, Pace, Pack, Reliable, Sequencer, Trace, Uniform};
+use gcs_stacks::{
+    Check, Compress, Fec, Flow, Heartbeat, Inject, Pace, Pack, Reliable, Sequencer, Trace, Uniform,
+};
 use std::sync::Arc;
 
 /// Executions of each stack.
@@ -32,6 +34,11 @@ fn keeps_its_promises(stack: &str, from: u64) {
 #[test]
 fn fifo_keeps_its_promises() {
     keeps_its_promises("fifo+check", 1_000_000);
+}
+
+#[test]
+fn fifo_fec_keeps_its_promises() {
+    keeps_its_promises("fifo+fec+check", 9_000_000);
 }
 
 #[test]
@@ -85,6 +92,7 @@ fn all_promises_are_kept_with_every_layer_at_once() {
     let layers: Vec<Arc<dyn Protocol>> = vec![
         Arc::new(inject),
         Arc::new(Heartbeat),
+        Arc::new(Fec::default()),
         Arc::new(Reliable { prompt: true }),
         Arc::new(Check::stream()),
         Arc::new(Trace::default()),
