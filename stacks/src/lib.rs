@@ -6,15 +6,19 @@
 //! | Layer, from the bottom | Needs | Gives |
 //! |---|---|---|
 //! | [`Heartbeat`] | | suspicion |
-//! | [`Fec`] | | forward correction |
-//! | [`Reliable`] | | reliable, FIFO, stability, virtual synchrony |
+//! | [`Fec`] | | forward correction (`fec`) |
+//! | [`Lateral`] | | lateral correction (`lateral`) |
+//! | [`Reliable`] | | reliable, FIFO, stability, virtual synchrony, view-end |
+//! | [`Bimodal`], instead of it | | in-order, probabilistic, bounded, view-end |
+//! | [`BestEffort`], instead of it | | in-order, best-effort, bounded, view-end |
 //! | [`Sequencer`] | reliable, FIFO, virtual synchrony | total order |
 //! | [`Slots`], instead of it | the same | total order |
 //! | [`Uniform`] | reliable, FIFO, stability, virtual synchrony | uniform |
 //! | [`Causal`] | reliable, FIFO, virtual synchrony | causal order |
 //! | [`Compress`] | reliable | compressed |
-//! | [`Flow`] | reliable, FIFO | flow control |
+//! | [`Flow`] | reliable, FIFO | flow control, bounded |
 //! | [`Pack`] | reliable, FIFO | messages |
+//! | [`PackWithGaps`], instead of it | in-order | messages |
 //! | [`Inject`], at the very bottom: faults for tests | | |
 //! | [`Pace`], directly below flow or compress | reliable | |
 //! | [`Trace`], anywhere | | |
@@ -24,16 +28,19 @@
 //! | Name | Layers |
 //! |---|---|
 //! | `fifo` | heartbeat, reliable, flow, pack |
-//! | `fifo+fec` | heartbeat, fec, reliable, flow, pack |
+//! | `fifo+fec`, `fifo+lateral` | heartbeat, fec or lateral, reliable, flow, pack |
 //! | `causal`, `causal+uniform` | heartbeat, reliable, (uniform,) causal, flow, pack |
 //! | `total` | heartbeat, reliable, sequencer, flow, pack |
 //! | `total+uniform`, `uniform` | heartbeat, reliable, sequencer, uniform, flow, pack |
 //! | `total+uniform+compressed` | heartbeat, reliable, sequencer, uniform, compress, flow, pack |
 //! | `total-slots`, `total-slots+uniform` | the same with slots for sequencer: for groups in which several members send much |
+//! | `bimodal`, `best-effort` | heartbeat, bimodal or besteffort, pack-gaps |
 //! | each with `+check` | and oracles that panic when a promise is broken |
 //!
 //! To write a layer, copy `template.rs`. To have [`compose_with`] use it, put it on the menu as a [`Dish`].
 
+pub mod besteffort;
+pub mod bimodal;
 pub mod catalogue;
 pub mod causal;
 pub mod check;
@@ -44,6 +51,7 @@ pub mod fec;
 pub mod flow;
 pub mod heartbeat;
 pub mod inject;
+pub mod lateral;
 pub mod pace;
 pub mod pack;
 pub mod reliable;
@@ -63,6 +71,8 @@ mod shard;
 #[cfg(test)]
 mod testkit;
 
+pub use besteffort::BestEffort;
+pub use bimodal::Bimodal;
 pub use catalogue::{CatalogueError, named, names};
 pub use causal::Causal;
 pub use check::Check;
@@ -73,8 +83,9 @@ pub use fec::Fec;
 pub use flow::{Flow, SlowReceiver};
 pub use heartbeat::Heartbeat;
 pub use inject::Inject;
+pub use lateral::Lateral;
 pub use pace::Pace;
-pub use pack::Pack;
+pub use pack::{Pack, PackWithGaps};
 pub use reliable::Reliable;
 pub use sequencer::Sequencer;
 pub use slots::Slots;

@@ -6,7 +6,7 @@ use gcs::{
     stack::Blueprint,
 };
 use gcs_stacks::{
-    Check, Compress, Fec, Flow, Heartbeat, Inject, Pace, Pack, Reliable, Sequencer, Trace, Uniform,
+    Check, Compress, Fec, Flow, Heartbeat, Inject, Lateral, Pace, Pack, Reliable, Sequencer, Trace, Uniform,
 };
 use std::sync::Arc;
 
@@ -39,6 +39,21 @@ fn fifo_keeps_its_promises() {
 #[test]
 fn fifo_fec_keeps_its_promises() {
     keeps_its_promises("fifo+fec+check", 9_000_000);
+}
+
+#[test]
+fn fifo_lateral_keeps_its_promises() {
+    keeps_its_promises("fifo+lateral+check", 10_000_000);
+}
+
+#[test]
+fn bimodal_keeps_its_promises() {
+    keeps_its_promises("bimodal+check", 11_000_000);
+}
+
+#[test]
+fn best_effort_keeps_its_promises() {
+    keeps_its_promises("best-effort+check", 12_000_000);
 }
 
 #[test]
@@ -93,6 +108,7 @@ fn all_promises_are_kept_with_every_layer_at_once() {
         Arc::new(inject),
         Arc::new(Heartbeat),
         Arc::new(Fec::default()),
+        Arc::new(Lateral::default()),
         Arc::new(Reliable { prompt: true }),
         Arc::new(Check::stream()),
         Arc::new(Trace::default()),
