@@ -7,8 +7,8 @@
 //! repair frame   | fixed header | slots below | says of what | combined shards …                 |
 //! ```
 //! What a repair frame says of itself, and the shards' first four bytes, fit into the layer's slot. So a repair frame is no
-//! longer than the longest frame that it repairs (but for a byte, when shards are rounded up), and a combination of payloads
-//! lies where payloads lie: a transform below that seals payloads seals it, too.
+//! longer than the longest frame that it repairs, and a combination of payloads lies where payloads lie: a transform below
+//! that seals payloads seals it, too (`fec` has one byte of it in its slot when it rounds shards up).
 
 use gcs::{
     frame::{Dest, Frame},

@@ -177,10 +177,14 @@ fn the_same_seed_gives_the_same_execution() {
 
 #[test]
 fn damaged_datagrams_never_panic() {
-    let mut setup = setup("total+uniform", true);
-    setup.faults.corruption = true;
-    let soaked = soak(4_000_000..4_000_150, 2, 1, &setup);
-    if let Some(report) = soaked.failures.first() {
-        panic!("{report}");
+    for (stack, seeds) in
+        [("total+uniform", 150), ("fifo+fec", 40), ("fifo+lateral", 40), ("bimodal", 40), ("best-effort", 20)]
+    {
+        let mut setup = setup(stack, true);
+        setup.faults.corruption = true;
+        let soaked = soak(4_000_000..4_000_000 + seeds, 2, 1, &setup);
+        if let Some(report) = soaked.failures.first() {
+            panic!("{stack}: {report}");
+        }
     }
 }

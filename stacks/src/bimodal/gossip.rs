@@ -116,7 +116,7 @@ pub struct Settings {
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { rounds_kept: 25, fanout: 1, digests: 4, asks: 64, answers: 64, ahead: 4096, bytes: 8 << 20 }
+        Self { rounds_kept: 25, fanout: 2, digests: 4, asks: 64, answers: 64, ahead: 4096, bytes: 8 << 20 }
     }
 }
 

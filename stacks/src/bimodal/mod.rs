@@ -7,7 +7,7 @@
 //!
 //! ```text
 //! A  ── f7 ──▶ everybody        x C                     each member, in each round:
-//! B  ── DIGEST: A's f1 to f7, of round 12 ──▶ C         tells one other, by chance, what it holds
+//! B  ── DIGEST: A's f1 to f7, of round 12 ──▶ C         tells two others, by chance, what it holds
 //! B  ◀── ASK: A's f7, of round 12 ── C                  asks for what it lacks of what others hold
 //! B  ── f7 ──▶ C                                        sends again what it is asked for; forgets what is old
 //! ```
@@ -25,7 +25,7 @@
 //! * **Invariants**, in `check`: (B1) what is held is counted and within its bounds; (B2) so is what is asked for; (B3) streams
 //!   are delivered without overtaking; (B4) nothing is held too far ahead; (B5) nothing is held after `Close`.
 //! * **Bounds**: frames are held for `rounds_kept` rounds, and eight windows of bytes at most: then the oldest go first. In a
-//!   round a member sends one digest of 40 runs, looks at 4, asks for 64 frames and sends 64 again.
+//!   round a member sends two digests of 40 runs, looks at 4, asks for 64 frames and sends 64 again.
 //! * **Leaves** to the sender to keep to a rate that the group can take: there is no flow control.
 
 mod codec;

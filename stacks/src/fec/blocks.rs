@@ -40,21 +40,23 @@ pub(super) struct About {
     pub(super) k: u8,
     pub(super) m: u8,
     pub(super) index: u8,
+    /// The combination's last byte, if it has been rounded up to an even length; else 0.
+    pub(super) tail: u8,
 }
 
 impl About {
     pub(super) fn encode(self) -> [u8; ABOUT] {
         let mut out = [0; ABOUT];
         out[..8].copy_from_slice(&self.first.to_le_bytes());
-        (out[8], out[9], out[10]) = (self.k, self.m, self.index);
+        out[8..].copy_from_slice(&[self.k, self.m, self.index, self.tail]);
         out
     }
 
     /// None if it makes no sense.
     pub(super) fn decode(slot: &[u8], fec: Fec) -> Option<Self> {
         let (first, rest) = slot.split_first_chunk::<8>()?;
-        let [k, m, index, 0, ..] = *rest else { return None };
-        let about = Self { first: u64::from_le_bytes(*first), k, m, index };
+        let [k, m, index, tail, ..] = *rest else { return None };
+        let about = Self { first: u64::from_le_bytes(*first), k, m, index, tail };
         let fits = (1..=fec.block).contains(&k) && usize::from(m) == fec.parity_for(k.into()) && index < m;
         (fits && about.first > 0 && about.first.checked_add(k.into()).is_some()).then_some(about)
     }

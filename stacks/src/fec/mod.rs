@@ -16,7 +16,7 @@
 //!   frames for everybody; repeated ones, acknowledgements and the like pass.
 //! * **Header**: 16 bytes. In covered frames `seq: u64`, the frame's number among its sender's covered ones, from 1; 0 in
 //!   others. A parity frame is of this layer's kind, unreliable, and has in this slot `first: u64 | k: u8 | m: u8 | index:
-//!   u8 | 0` and the combined first 4 bytes of the shards, and the rest of the combination behind it, in place of slots and
+//!   u8 | tail: u8` and the combined first 4 bytes of the shards, and the rest of the combination behind it, in place of slots and
 //!   payload: see `shard.rs`. It is parity number `index` of `m` of the frames `first` to `first + k - 1`. Parity of a block
 //!   of one frame is that frame again.
 //! * **Timers**: `FLUSH`, `delay_us` after the first frame of a block: the block ends there.
@@ -237,14 +237,17 @@ impl FecLayer {
         if k == 0 {
             return;
         }
-        let len = block.iter().map(|f| shard::len_of(f, cx)).max().unwrap_or(0).next_multiple_of(2);
+        let longest = block.iter().map(|f| shard::len_of(f, cx)).max().unwrap_or(0);
+        let len = longest.next_multiple_of(2);
         let m = self.fec.parity_for(k);
         let shards = block.iter().map(|f| shard::of(f, len, cx));
-        let parity = if k == 1 { shards.collect() } else { encode(&mut self.encoder, shards, k, m, len) };
+        let mut parity: Vec<_> =
+            if k == 1 { shards.collect() } else { encode(&mut self.encoder, shards, k, m, len) };
         let byte = |n: usize| u8::try_from(n).unwrap_or(u8::MAX);
         let first = self.sent + 1 - k as u64;
-        for (index, parity) in parity.iter().enumerate() {
-            let about = About { first, k: byte(k), m: byte(m), index: byte(index) };
+        for (index, parity) in parity.iter_mut().enumerate() {
+            let tail = if longest < len { parity.pop() } else { None };
+            let about = About { first, k: byte(k), m: byte(m), index: byte(index), tail: tail.unwrap_or(0) };
             out.push(shard::repair(Dest::Others, &about.encode(), parity, cx));
             self.parity_sent += 1;
         }
@@ -288,9 +291,12 @@ impl FecLayer {
         let (Some(about), true, false) = (about, known && frame.via == from, frame.is_reliable()) else {
             return self.nonsense.note(NAME, frame.via, "not a parity frame");
         };
-        let parity = shard::carried(frame, cx);
-        if !self.open || parity.len() % 2 == 1 {
+        if !self.open {
             return;
+        }
+        let mut parity = shard::carried(frame, cx);
+        if parity.len() % 2 == 1 {
+            parity.push(about.tail);
         }
         let sender = &mut self.senders[usize::from(from)];
         if sender.is_done(about.first) {
