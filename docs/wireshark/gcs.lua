@@ -35,6 +35,19 @@ local f = {
   echo = ProtoField.uint64("gcs.heartbeat.echo", "Latest received"),
   order_rank = ProtoField.uint16("gcs.sequencer.rank", "Now comes rank"),
   order_upto = ProtoField.uint64("gcs.sequencer.upto", "Up to its frame"),
+  fec_seq = ProtoField.uint64("gcs.fec.seq", "Number among its sender's covered frames"),
+  fec_first = ProtoField.uint64("gcs.fec.first", "First frame of the block"),
+  fec_k = ProtoField.uint8("gcs.fec.k", "Frames of the block"),
+  fec_m = ProtoField.uint8("gcs.fec.m", "Parity frames"),
+  fec_index = ProtoField.uint8("gcs.fec.index", "This one"),
+  lateral_seq = ProtoField.uint64("gcs.lateral.seq", "Number among its sender's covered frames"),
+  lateral_of = ProtoField.uint8("gcs.lateral.of", "Combines a frame of rank"),
+  stream_seq = ProtoField.uint64("gcs.bimodal.seq", "Number in its sender's stream"),
+  bimodal = ProtoField.uint8("gcs.bimodal.what", "What", base.DEC, { [1] = "DIGEST", [2] = "ASK" }),
+  round = ProtoField.uint32("gcs.bimodal.round", "Round"),
+  run_from = ProtoField.uint16("gcs.bimodal.from", "Frames of rank"),
+  run_first = ProtoField.uint64("gcs.bimodal.first", "First"),
+  run_count = ProtoField.uint16("gcs.bimodal.count", "How many"),
   flow = ProtoField.uint8("gcs.flow.what", "What", base.DEC, { [0] = "ADVERT", [1] = "REQUEST" }),
   taken = ProtoField.uint64("gcs.flow.taken", "Bytes taken"),
   window = ProtoField.uint64("gcs.flow.window", "Window, bytes"),
@@ -64,8 +77,17 @@ gcs.prefs.stack = Pref.string("Stack", "total+uniform", "The stack's name in the
 local function layers()
   local words = {}
   for word in gcs.prefs.stack:gmatch("[^+]+") do words[word] = true end
-  local list = words.encrypted and { "seal", "heartbeat", "reliable" } or { "heartbeat", "reliable" }
+  local list = words.encrypted and { "seal", "heartbeat" } or { "heartbeat" }
   local function add(name, wanted) if wanted then list[#list + 1] = name end end
+  add("fec", words.fec)
+  add("lateral", words.lateral)
+  if words.bimodal or words["best-effort"] then
+    add(words.bimodal and "bimodal" or "besteffort", true)
+    add("pack-gaps", true)
+    add("check-messages", words.check)
+    return list
+  end
+  add("reliable", true)
   add("check-stream", words.check)
   add("sequencer", words.total)
   add("slots", words["total-slots"])
@@ -80,7 +102,10 @@ local function layers()
 end
 
 local function slot_len(layer, n)
-  local lens = { seal = 24, reliable = 8 * (n + 1), slots = 8, causal = 4 * n, compress = 1, pack = 1 }
+  local lens = {
+    seal = 24, fec = 16, lateral = 37, bimodal = 8, besteffort = 8, ["pack-gaps"] = 1,
+    reliable = 8 * (n + 1), slots = 8, causal = 4 * n, compress = 1, pack = 1,
+  }
   return lens[layer] or 0
 end
 
@@ -104,6 +129,26 @@ end
 
 local payloads = {}
 
+-- What fec and lateral say begins in their slot.
+local repairs = {}
+
+function repairs.fec(slot, tree)
+  tree:add_le(f.fec_first, slot(0, 8))
+  tree:add(f.fec_k, slot(8, 1))
+  tree:add(f.fec_m, slot(9, 1))
+  tree:add(f.fec_index, slot(10, 1))
+  return string.format("PARITY %d of %d", slot(10, 1):uint() + 1, slot(9, 1):uint())
+end
+
+function repairs.lateral(slot, tree)
+  local n = slot(0, 1):uint()
+  for i = 0, n - 1 do
+    local id = slot(1 + 4 * i, 4)
+    tree:add(f.lateral_of, id(3, 1)):append_text(", its frame " .. id(0, 3):le_uint())
+  end
+  return "REPAIR of " .. n
+end
+
 function payloads.heartbeat(tvb, tree, n)
   tree:add_le(f.sent_at, tvb(1, 8))
   tree:add_le(f.suspects, tvb(9, 8))
@@ -123,6 +168,18 @@ function payloads.reliable(tvb, tree)
     end
   end
   return ({ "ACK", "SYNC", "NACK" })[what] or "?"
+end
+
+function payloads.bimodal(tvb, tree)
+  tree:add(f.bimodal, tvb(0, 1))
+  tree:add_le(f.round, tvb(1, 4))
+  for i = 0, tvb(5, 1):uint() - 1 do
+    local run = tvb(6 + 12 * i, 12)
+    tree:add_le(f.run_from, run(0, 2))
+    tree:add_le(f.run_first, run(2, 8))
+    tree:add_le(f.run_count, run(10, 2))
+  end
+  return tvb(0, 1):uint() == 1 and "DIGEST" or "ASK"
 end
 
 function payloads.sequencer(tvb, tree)
@@ -175,7 +232,16 @@ local function frame(tvb, pinfo, tree)
     if layer == "reliable" then
       tree:add_le(f.seq, tvb(at, 8))
       for r = 0, n - 1 do tree:add_le(f.row, tvb(at + 8 + 8 * r, 8)):append_text(" of rank " .. r) end
-    elseif layer == "pack" and kind == 255 then
+    elseif repairs[layer] and layer == name then
+      local ok, what = pcall(repairs[layer], tvb(at, len):tvb(), tree)
+      pinfo.cols.info = info .. ": " .. (ok and what or "?")
+      if not ok then tree:add_proto_expert_info(e.short) end
+      return tree:add(f.payload, tvb(at + len))
+    elseif layer == "fec" or layer == "lateral" then
+      tree:add_le(f[layer .. "_seq"], tvb(at, 8))
+    elseif layer == "bimodal" or layer == "besteffort" then
+      tree:add_le(f.stream_seq, tvb(at, 8))
+    elseif (layer == "pack" or layer == "pack-gaps") and kind == 255 then
       tree:add(f.content, tvb(at, 1))
     end
     at = at + len

@@ -63,6 +63,7 @@ fn stack(algorithm: Algorithm) -> Option<Stack> {
         now: Time::ZERO,
         mtu: MTU,
         window_bytes: 1 << 20,
+        window_max: 1 << 20,
         watch: Watch::default(),
         secret: Some(Secret([7; 32])),
         seed: 1,

@@ -31,6 +31,7 @@ fuzz_target!(|data: &[u8]| {
         now: Time::ZERO,
         mtu: 1400,
         window_bytes: 1 << 20,
+        window_max: 1 << 20,
         watch: Watch::default(),
         secret: Some(Secret([7; 32])),
         seed: 1,

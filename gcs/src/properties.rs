@@ -33,8 +33,24 @@ impl Properties {
     pub const ENCRYPTED: Self = Self(1 << 10);
     /// Compressed.
     pub const COMPRESSED: Self = Self(1 << 11);
+    /// Losses are repaired from redundant frames of the sender, before anybody asks for it.
+    pub const FORWARD_CORRECTION: Self = Self(1 << 12);
+    /// Losses are repaired from redundant frames of other receivers, before anybody asks for it.
+    pub const LATERAL_CORRECTION: Self = Self(1 << 13);
 
-    const NAMES: [&'static str; 12] = [
+    /// The end of a view is answered: Wedged, `CutHeld`, Closed. Exactly one layer of a stack does that.
+    pub const VIEW_END: Self = Self(1 << 14);
+    /// Memory is bounded, however slow receivers are.
+    pub const BOUNDED: Self = Self(1 << 15);
+    /// Frames of one sender never overtake each other, but some may be missing; their numbers show the gaps.
+    pub const IN_ORDER: Self = Self(1 << 16);
+    /// What is lost stays lost. Views are agreed on, what is delivered in them is not.
+    pub const BEST_EFFORT: Self = Self(1 << 17);
+    /// What is lost is repaired with high probability, in bounded time, without waiting for anybody. Views are agreed on,
+    /// what is delivered in them is not.
+    pub const PROBABILISTIC: Self = Self(1 << 18);
+
+    const NAMES: [&'static str; 19] = [
         "suspicion",
         "reliable",
         "fifo",
@@ -47,6 +63,13 @@ impl Properties {
         "causal",
         "encrypted",
         "compressed",
+        "fec",
+        "lateral",
+        "view-end",
+        "bounded",
+        "in-order",
+        "best-effort",
+        "probabilistic",
     ];
 
     /// Whether all of `other` are in this set.

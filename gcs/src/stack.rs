@@ -12,11 +12,10 @@ use bytes::Bytes;
 use smallvec::{SmallVec, smallvec};
 use std::{collections::VecDeque, fmt, ops::Range, sync::Arc};
 
-/// What the group's core needs of every stack.
-pub const REQUIRED: Properties = Properties::MESSAGES
-    .and(Properties::VIRTUAL_SYNCHRONY)
-    .and(Properties::SUSPICION)
-    .and(Properties::FLOW_CONTROL);
+/// What the group's core needs of every stack. What it promises besides is for the application to choose: also whether
+/// members deliver the same.
+pub const REQUIRED: Properties =
+    Properties::MESSAGES.and(Properties::VIEW_END).and(Properties::SUSPICION).and(Properties::BOUNDED);
 
 /// The most layers a stack can have.
 pub const MAX_LAYERS: usize = 32;
@@ -58,6 +57,9 @@ pub enum StackError {
     /// Nothing to replace.
     #[error("there is no layer `{0}` in the stack that could be replaced")]
     Absent(&'static str),
+    /// Two layers want to end the view.
+    #[error("layers `{0}` and `{1}` both end the view; leave out one of them")]
+    TwoEnds(&'static str, &'static str),
     /// Too many layers.
     #[error("a stack has at most {MAX_LAYERS} layers")]
     TooMany,
@@ -83,6 +85,10 @@ impl Blueprint {
             }
             if protocols[..i].iter().any(|q| q.spec().name == spec.name) {
                 return Err(StackError::Twice(spec.name));
+            }
+            let ends = |p: &&Arc<dyn Protocol>| p.spec().gives.contains(Properties::VIEW_END);
+            if let (true, Some(other)) = (ends(&p), protocols[..i].iter().find(ends)) {
+                return Err(StackError::TwoEnds(other.spec().name, spec.name));
             }
             gives = (gives | spec.gives).with_consequences();
         }

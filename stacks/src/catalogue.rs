@@ -1,8 +1,20 @@
 //! Stacks with names.
 
 use crate::{
-    causal::Causal, check::Check, compress::Compress, flow::Flow, heartbeat::Heartbeat, pack::Pack,
-    reliable::Reliable, sequencer::Sequencer, slots::Slots, uniform::Uniform,
+    besteffort::BestEffort,
+    bimodal::Bimodal,
+    causal::Causal,
+    check::Check,
+    compress::Compress,
+    fec::Fec,
+    flow::Flow,
+    heartbeat::Heartbeat,
+    lateral::Lateral,
+    pack::{Pack, PackWithGaps},
+    reliable::Reliable,
+    sequencer::Sequencer,
+    slots::Slots,
+    uniform::Uniform,
 };
 use gcs::{
     layer::Protocol,
@@ -10,27 +22,50 @@ use gcs::{
 };
 use std::sync::Arc;
 
-/// The names, and what orders the frames of all senders. The words of a name say what else there is.
-const STACKS: [(&str, Order); 18] = [
-    ("fifo", Order::None),
-    ("causal", Order::Causal),
-    ("causal+uniform", Order::Causal),
-    ("total", Order::Sequencer),
-    ("total+uniform", Order::Sequencer),
-    ("total+uniform+compressed", Order::Sequencer),
-    ("total+uniform+encrypted", Order::Sequencer),
-    ("total-slots", Order::Slots),
-    ("total-slots+uniform", Order::Slots),
-    ("fifo+check", Order::None),
-    ("causal+check", Order::Causal),
-    ("causal+uniform+check", Order::Causal),
-    ("total+check", Order::Sequencer),
-    ("total+uniform+check", Order::Sequencer),
-    ("total+uniform+compressed+check", Order::Sequencer),
-    ("total+uniform+encrypted+check", Order::Sequencer),
-    ("total-slots+check", Order::Slots),
-    ("total-slots+uniform+check", Order::Slots),
+/// The names. Their words say what there is.
+const STACKS: [&str; 26] = [
+    "fifo",
+    "fifo+fec",
+    "fifo+lateral",
+    "causal",
+    "causal+uniform",
+    "total",
+    "total+uniform",
+    "total+uniform+compressed",
+    "total+uniform+encrypted",
+    "total-slots",
+    "total-slots+uniform",
+    "bimodal",
+    "best-effort",
+    "fifo+check",
+    "fifo+fec+check",
+    "fifo+lateral+check",
+    "causal+check",
+    "causal+uniform+check",
+    "total+check",
+    "total+uniform+check",
+    "total+uniform+compressed+check",
+    "total+uniform+encrypted+check",
+    "total-slots+check",
+    "total-slots+uniform+check",
+    "bimodal+check",
+    "best-effort+check",
 ];
+
+/// What becomes of frames that get lost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Repair {
+    /// Who lacks one asks for it.
+    Asked,
+    /// Parity of their sender restores them, otherwise the same.
+    Forward,
+    /// Combinations of other receivers restore them, otherwise the same.
+    Lateral,
+    /// Gossip, for a while.
+    Gossip,
+    /// They stay lost.
+    None,
+}
 
 /// What orders the frames of all senders.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,6 +93,10 @@ pub enum CatalogueError {
 /// The stack with this name:
 ///
 /// * `fifo`: reliable, in each sender's order, virtually synchronous.
+/// * `fifo+fec`: and frames that get lost are restored from parity, without being asked for. For senders that must not
+///   wait for repair, and networks that lose much.
+/// * `fifo+lateral`: and frames that get lost are restored from what other receivers send. For several senders of which
+///   each sends little.
 /// * `causal`, `causal+uniform`: and what answers a message is delivered after it.
 /// * `total`: and in one order for all.
 /// * `total+uniform`, also called `uniform`: and what one delivers, all survivors deliver.
@@ -65,6 +104,9 @@ pub enum CatalogueError {
 ///   now this member sends, now that one, or several send much.
 /// * `total+uniform+compressed`: frames are compressed with LZ4. Not with secrets where others choose what is cast:
 ///   see [`compress`](crate::compress).
+/// * `bimodal`: in each sender's order, repaired by gossip with high probability; slow members slow nobody down, and views
+///   end without a cut.
+/// * `best-effort`: in each sender's order, not repaired at all.
 /// * `total+uniform+encrypted`: everything is sealed, for groups with keys. The other names can have this word, too, at
 ///   their ends but before `+check`.
 /// * each of them with `+check`: with oracles that panic when a promise is broken.
@@ -82,29 +124,22 @@ pub fn named(name: &str) -> Result<Blueprint, CatalogueError> {
         other => other,
     };
     let plain = wanted.replacen("+encrypted", "", 1);
-    let listed = |name: &str| STACKS.iter().find(|s| s.0 == name);
-    let Some((_, order)) = listed(wanted).or_else(|| listed(&plain)) else {
+    if !STACKS.contains(&wanted) && !STACKS.contains(&&*plain) {
         return Err(CatalogueError::Unknown { name: name.to_owned() });
-    };
-    let has = |word| wanted.split('+').any(|w| w == word);
-    let recipe = Recipe {
-        order: *order,
-        uniform: has("uniform"),
-        compressed: has("compressed"),
-        encrypted: has("encrypted"),
-        check: has("check"),
-    };
+    }
+    let recipe = Recipe::of(wanted);
     Ok(Blueprint::new(wanted, recipe.layers())?)
 }
 
 /// The names that [`named`] knows, without aliases.
 pub fn names() -> impl Iterator<Item = &'static str> {
-    STACKS.iter().map(|s| s.0)
+    STACKS.into_iter()
 }
 
 /// What a stack of the catalogue has.
 #[derive(Clone, Copy, Debug)]
 struct Recipe {
+    repair: Repair,
     order: Order,
     uniform: bool,
     compressed: bool,
@@ -114,17 +149,64 @@ struct Recipe {
 }
 
 impl Recipe {
+    /// The one with this name.
+    fn of(name: &str) -> Self {
+        let has = |word| name.split('+').any(|w| w == word);
+        let repair = match () {
+            () if has("fec") => Repair::Forward,
+            () if has("lateral") => Repair::Lateral,
+            () if has("bimodal") => Repair::Gossip,
+            () if has("best-effort") => Repair::None,
+            () => Repair::Asked,
+        };
+        let order = match () {
+            () if has("causal") => Order::Causal,
+            () if has("total") => Order::Sequencer,
+            () if has("total-slots") => Order::Slots,
+            () => Order::None,
+        };
+        Self {
+            repair,
+            order,
+            uniform: has("uniform"),
+            compressed: has("compressed"),
+            encrypted: has("encrypted"),
+            check: has("check"),
+        }
+    }
+
     fn layers(self) -> Vec<Arc<dyn Protocol>> {
-        let Self { order, uniform, compressed, encrypted, check } = self;
         let mut layers: Vec<Arc<dyn Protocol>> = Vec::new();
         #[cfg(feature = "encrypted")]
-        if encrypted {
+        if self.encrypted {
             layers.push(Arc::new(crate::seal::Seal));
         }
         #[cfg(not(feature = "encrypted"))]
-        assert!(!encrypted, "names with `encrypted` need the feature of that name");
+        assert!(!self.encrypted, "names with `encrypted` need the feature of that name");
         layers.push(Arc::new(Heartbeat));
-        layers.push(Arc::new(Reliable { prompt: uniform }));
+        match self.repair {
+            Repair::Forward => layers.push(Arc::new(Fec::default())),
+            Repair::Lateral => layers.push(Arc::new(Lateral::default())),
+            Repair::Gossip => layers.push(Arc::new(Bimodal::default())),
+            Repair::None => layers.push(Arc::new(BestEffort::default())),
+            Repair::Asked => {}
+        }
+        if matches!(self.repair, Repair::Gossip | Repair::None) {
+            layers.push(Arc::new(PackWithGaps));
+        } else {
+            layers.push(Arc::new(Reliable { prompt: self.uniform }));
+            layers.append(&mut self.above_reliable());
+        }
+        if self.check {
+            layers.push(Arc::new(Check::messages()));
+        }
+        layers
+    }
+
+    /// The layers that need reliable frames.
+    fn above_reliable(self) -> Vec<Arc<dyn Protocol>> {
+        let Self { order, uniform, compressed, check, .. } = self;
+        let mut layers: Vec<Arc<dyn Protocol>> = Vec::new();
         if check {
             layers.push(Arc::new(Check::stream()));
         }
@@ -147,9 +229,6 @@ impl Recipe {
         }
         layers.push(Arc::new(Flow::default()));
         layers.push(Arc::new(Pack));
-        if check {
-            layers.push(Arc::new(Check::messages()));
-        }
         layers
     }
 }
@@ -172,6 +251,10 @@ mod tests {
                 ("uniform", Properties::UNIFORM),
                 ("compressed", Properties::COMPRESSED),
                 ("encrypted", Properties::ENCRYPTED),
+                ("fec", Properties::FORWARD_CORRECTION),
+                ("lateral", Properties::LATERAL_CORRECTION),
+                ("bimodal", Properties::PROBABILISTIC),
+                ("best-effort", Properties::BEST_EFFORT),
             ] {
                 assert_eq!(stack.gives().contains(property), name.contains(word), "{name}: {word}");
             }
@@ -191,14 +274,7 @@ mod tests {
     #[test]
     fn an_unknown_name_is_answered_with_the_list() {
         let error = named("totl").unwrap_err().to_string();
-        assert_eq!(
-            error,
-            "there is no stack `totl`; choose one of: fifo, causal, causal+uniform, total, total+uniform, \
-             total+uniform+compressed, total+uniform+encrypted, total-slots, total-slots+uniform, fifo+check, causal+check, causal+uniform+check, \
-             total+check, total+uniform+check, total+uniform+compressed+check, \
-             total+uniform+encrypted+check, total-slots+check, \
-             total-slots+uniform+check"
-        );
+        assert_eq!(error, format!("there is no stack `totl`; choose one of: {}", STACKS.join(", ")));
     }
 
     proptest! {
@@ -209,7 +285,9 @@ mod tests {
         ) {
             let order = [Order::None, Order::Causal, Order::Sequencer, Order::Slots][order];
             let total = matches!(order, Order::Sequencer | Order::Slots);
-            let above = Recipe { order, uniform, compressed, encrypted: false, check: true }.layers().split_off(2);
+            let repair = Repair::Asked;
+            let recipe = Recipe { repair, order, uniform, compressed, encrypted: false, check: true };
+            let above = recipe.layers().split_off(2);
             let (mut rig, mut rng) = (Rig::new(above, n, 600, 10_000, seed), Rng::new(seed));
             let mut cast: Vec<Vec<Vec<u8>>> = vec![Vec::new(); n];
             for i in 0..200_u8 {

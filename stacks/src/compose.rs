@@ -6,11 +6,21 @@
 //! of the ways that lead to the same properties only the cheapest goes on.
 
 use crate::{
-    causal::Causal, compress::Compress, flow::Flow, heartbeat::Heartbeat, pack::Pack, reliable::Reliable,
-    sequencer::Sequencer, uniform::Uniform,
+    besteffort::BestEffort,
+    bimodal::Bimodal,
+    causal::Causal,
+    compress::Compress,
+    fec::Fec,
+    flow::Flow,
+    heartbeat::Heartbeat,
+    lateral::Lateral,
+    pack::{Pack, PackWithGaps},
+    reliable::Reliable,
+    sequencer::Sequencer,
+    uniform::Uniform,
 };
 use gcs::{
-    layer::Protocol,
+    layer::{LayerSpec, Protocol},
     properties::Properties,
     stack::{Blueprint, REQUIRED, StackError},
 };
@@ -28,6 +38,8 @@ impl Dish {
     /// Above everything that orders or holds back frames, and below flow control: the place of most protocols that
     /// are added.
     pub const BELOW_FLOW: u16 = 600;
+    /// Directly below the layer that repairs what was lost: the place of those that repair sooner.
+    pub const BELOW_RELIABLE: u16 = 150;
     /// Directly above the transport, where frames are repaired already.
     pub const ABOVE_RELIABLE: u16 = 250;
     /// The place of the layer that orders, below `uniform`.
@@ -41,8 +53,9 @@ impl Dish {
         Self { protocol: Arc::new(protocol), height: Self::BELOW_FLOW, cost: 20 }
     }
 
-    /// Sets its place: layers stand in the order of their heights. Those on the menu are at 50 (seal), 100 (heartbeat), 200
-    /// (reliable), 400 (sequencer), 500 (uniform), 550 (causal), 650 (compress), 700 (flow) and 900 (pack).
+    /// Sets its place: layers stand in the order of their heights. Those on the menu are at 50 (seal), 100 (heartbeat), 150
+    /// (fec), 160 (lateral), 200 (reliable), 400 (sequencer), 500 (uniform), 550 (causal), 650 (compress), 700 (flow) and 900
+    /// (pack).
     #[must_use]
     pub fn at(mut self, height: u16) -> Self {
         self.height = height;
@@ -125,17 +138,26 @@ pub fn compose_with(wanted: Properties, extra: &[Dish]) -> Result<Blueprint, Com
     Ok(Blueprint::new(&format!("composed for {wanted}"), layers)?)
 }
 
+/// The cost of what promises less: more than any stack without it.
+const WEAKER: u32 = 1 << 20;
+
 /// The menu, from the bottom up.
 fn menu(prompt: bool, extra: &[Dish]) -> Vec<Dish> {
     let mut menu = vec![
         Dish::new(Heartbeat).at(100).cost(1),
+        Dish::new(Fec::default()).at(Dish::BELOW_RELIABLE).cost(10),
+        Dish::new(Lateral::default()).at(160).cost(10),
         Dish::new(Reliable { prompt }).at(200).cost(10),
+        // They promise less, and do not come into question unless somebody asks for them.
+        Dish::new(Bimodal::default()).at(200).cost(WEAKER),
+        Dish::new(BestEffort::default()).at(200).cost(WEAKER),
         Dish::new(Sequencer).at(Dish::ORDER).cost(20),
         Dish::new(Uniform).at(500).cost(40),
         Dish::new(Causal).at(550).cost(5),
         Dish::new(Compress::default()).at(650).cost(3),
         Dish::new(Flow::default()).at(700).cost(2),
         Dish::new(Pack).at(900).cost(2),
+        Dish::new(PackWithGaps).at(900).cost(3),
     ];
     #[cfg(feature = "encrypted")]
     menu.push(Dish::new(crate::seal::Seal).at(50).cost(15));
@@ -167,8 +189,7 @@ fn choose(all: Properties, menu: Vec<Dish>) -> Result<Vec<Arc<dyn Protocol>>, Co
     let mut ways = vec![Way::default()];
     for dish in menu {
         let spec = dish.protocol.spec();
-        let longer: Vec<_> =
-            ways.iter().filter(|w| w.gives.contains(spec.needs)).map(|w| w.with(&dish)).collect();
+        let longer: Vec<_> = ways.iter().filter(|w| w.can_have(&spec)).map(|w| w.with(&dish)).collect();
         for way in longer {
             add_cheapest(&mut ways, way);
         }
@@ -178,6 +199,12 @@ fn choose(all: Properties, menu: Vec<Dish>) -> Result<Vec<Arc<dyn Protocol>>, Co
 }
 
 impl Way {
+    /// Whether the layer can stand on these. Only one ends the view.
+    fn can_have(&self, spec: &LayerSpec) -> bool {
+        let ends = |p: Properties| p.contains(Properties::VIEW_END);
+        self.gives.contains(spec.needs) && !(ends(self.gives) && ends(spec.gives))
+    }
+
     fn with(&self, dish: &Dish) -> Self {
         let mut way = self.clone();
         way.gives = (way.gives | dish.protocol.spec().gives).with_consequences();
@@ -204,7 +231,7 @@ fn add_cheapest(ways: &mut Vec<Way>, way: Way) {
 mod tests {
     use super::*;
     use crate::{catalogue::named, template::Template};
-    use gcs::layer::{Layer, LayerSpec, Scope, Wants};
+    use gcs::layer::{Layer, Scope, Wants};
 
     struct Fake(&'static str, Properties, Properties);
 
@@ -231,6 +258,11 @@ mod tests {
             (Properties::CAUSAL_ORDER | Properties::UNIFORM, "causal+uniform"),
             (Properties::CAUSAL_ORDER | total | Properties::UNIFORM, "uniform"),
             (total, "total"),
+            (Properties::FORWARD_CORRECTION, "fifo+fec"),
+            (Properties::LATERAL_CORRECTION, "fifo+lateral"),
+            (Properties::BEST_EFFORT, "best-effort"),
+            (Properties::PROBABILISTIC, "bimodal"),
+            (Properties::IN_ORDER | Properties::PROBABILISTIC, "bimodal"),
             (total | Properties::UNIFORM, "uniform"),
         ] {
             let stack = compose(wanted).unwrap();
@@ -251,12 +283,38 @@ mod tests {
     }
 
     #[test]
+    fn what_promises_less_goes_with_nothing_that_promises_more() {
+        for weaker in [Properties::BEST_EFFORT, Properties::PROBABILISTIC] {
+            for more in [
+                Properties::RELIABLE,
+                Properties::TOTAL_ORDER,
+                Properties::UNIFORM,
+                Properties::VIRTUAL_SYNCHRONY,
+                Properties::CAUSAL_ORDER,
+                Properties::BEST_EFFORT | Properties::PROBABILISTIC,
+            ] {
+                let error = compose(weaker | more).map(|stack| stack.description()).unwrap_err();
+                assert!(matches!(error, ComposeError::Impossible { .. }), "{error}");
+            }
+        }
+        let stack = compose(Properties::PROBABILISTIC | Properties::FORWARD_CORRECTION).unwrap();
+        assert_eq!(layers(&stack), ["heartbeat", "fec", "bimodal", "pack-gaps"]);
+        let both: Vec<Arc<dyn Protocol>> =
+            vec![Arc::new(Reliable::default()), Arc::new(BestEffort::default())];
+        let error = Blueprint::new("both", both).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "layers `reliable` and `besteffort` both end the view; leave out one of them"
+        );
+    }
+
+    #[test]
     fn what_nobody_gives_is_named() {
         let few = menu(false, &[]).into_iter().filter(|d| d.height > 500).collect();
         let error = choose(Properties::TOTAL_ORDER, few).err().unwrap().to_string();
         assert_eq!(
             error,
-            "nothing on the menu gives total; on it are: causal, compress, flow, pack. Add a protocol with `compose_with`"
+            "nothing on the menu gives total; on it are: causal, compress, flow, pack, pack-gaps. Add a protocol with `compose_with`"
         );
     }
 

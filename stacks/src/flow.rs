@@ -10,7 +10,7 @@
 //!                            │◄── under way ──────────►│ at most 3/4 of the window: Credit(true)
 //! ```
 //!
-//! * **Needs** reliable, FIFO. **Gives** flow control. Its place is above everything that holds frames back (order,
+//! * **Needs** reliable, FIFO. **Gives** flow control, bounded. Its place is above everything that holds frames back (order,
 //!   uniform), so that what is held there counts as under way.
 //! * **Events in**: `Down::Frames`, `Down::Congested`, `Down::Wedge`, `Up::Frames`. **Out**: `Up::Credit`, `Up::Slow`.
 //! * **Header**: none. Two unreliable control frames: ADVERT, to all, is the byte 0 and for each rank the bytes of that
@@ -86,7 +86,7 @@ impl Protocol for Flow {
             name: NAME,
             version: 2,
             needs: Properties::RELIABLE | Properties::FIFO,
-            gives: Properties::FLOW_CONTROL,
+            gives: Properties::FLOW_CONTROL | Properties::BOUNDED,
             wants: Wants::ALL,
         }
     }

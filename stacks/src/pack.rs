@@ -5,7 +5,7 @@
 //! frames    [WHOLE m1 m2 m3] [FIRST m4444444] [MIDDLE 44444444] [LAST 4444444] [WHOLE m5]
 //! ```
 //!
-//! * **Needs** FIFO, reliable. **Gives** messages.
+//! * **Needs** FIFO, reliable; [`PackWithGaps`] in-order. **Gives** messages.
 //! * **Events in**: `Down::Cast`, `Down::Wedge`, `Up::Credit`, `Up::Frames`, `Up::Closed`. **Out**: `Down::Frames`,
 //!   `Up::Messages`, `Up::Credit` (whether to cast: there is credit and the queue is short), `Up::Unsent`.
 //! * **Header**: one byte, the kind of content. WHOLE (0): messages, each after its length (`u32`, little-endian). FIRST
@@ -63,15 +63,13 @@ const RESERVE: usize = 4 << 20;
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Pack;
 
+/// The same where frames may be missing: a message of which a part is missing is dropped, and the gap is no nonsense.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct PackWithGaps;
+
 impl Protocol for Pack {
     fn spec(&self) -> LayerSpec {
-        LayerSpec {
-            name: NAME,
-            version: 1,
-            needs: Properties::FIFO | Properties::RELIABLE,
-            gives: Properties::MESSAGES,
-            wants: Wants::ALL,
-        }
+        spec(NAME, Properties::FIFO | Properties::RELIABLE)
     }
 
     fn header_len(&self, _members: usize) -> usize {
@@ -79,8 +77,33 @@ impl Protocol for Pack {
     }
 
     fn build(&self, scope: &Scope) -> Box<dyn Layer> {
-        Box::new(PackLayer {
+        Box::new(PackLayer::new(scope, false))
+    }
+}
+
+impl Protocol for PackWithGaps {
+    fn spec(&self) -> LayerSpec {
+        spec("pack-gaps", Properties::IN_ORDER)
+    }
+
+    fn header_len(&self, _members: usize) -> usize {
+        1
+    }
+
+    fn build(&self, scope: &Scope) -> Box<dyn Layer> {
+        Box::new(PackLayer::new(scope, true))
+    }
+}
+
+fn spec(name: &'static str, needs: Properties) -> LayerSpec {
+    LayerSpec { name, version: 1, needs, gives: Properties::MESSAGES, wants: Wants::ALL }
+}
+
+impl PackLayer {
+    fn new(scope: &Scope, gaps: bool) -> Self {
+        Self {
             phase: Phase::Open,
+            gaps,
             burst: (scope.window_bytes / 8).max(1),
             queue_max: scope.window_bytes / 4,
             credit: true,
@@ -89,12 +112,14 @@ impl Protocol for Pack {
             senders: std::iter::repeat_with(Sender::default).take(scope.members()).collect(),
             split: VecDeque::new(),
             nonsense: Nonsense::default(),
-        })
+        }
     }
 }
 
 struct PackLayer {
     phase: Phase,
+    /// Whether frames may be missing.
+    gaps: bool,
     /// How many bytes of frames are made in one go.
     burst: usize,
     queue_max: usize,
@@ -228,6 +253,9 @@ impl PackLayer {
             }
             let Some(sender) = self.senders.get_mut(usize::from(frame.from)) else { continue };
             let content = frame.slot(&slot)[0];
+            if self.gaps && frame.from != cx.scope().me && !sender.is_whole(content, frame.seq) {
+                continue;
+            }
             let received = if frame.from == cx.scope().me && content != WHOLE {
                 let whole = (content == LAST).then(|| self.split.pop_front()).flatten();
                 Ok(whole.map(|m| sender.single(frame.from, m)))
@@ -388,6 +416,8 @@ fn message_len(batch: &[u8]) -> Option<usize> {
 struct Sender {
     /// How many of its messages were delivered in this view.
     messages: u64,
+    /// The number of its last frame, where frames may be missing.
+    last: u64,
     split: Option<Split>,
 }
 
@@ -398,6 +428,14 @@ struct Split {
 }
 
 impl Sender {
+    /// Takes note of the next frame, and of what is missing before it: false if it belongs to a message of which a part is.
+    fn is_whole(&mut self, content: u8, seq: u64) -> bool {
+        if std::mem::replace(&mut self.last, seq).checked_add(1) != Some(seq) {
+            self.split = None;
+        }
+        self.split.is_some() || !matches!(content, MIDDLE | LAST)
+    }
+
     fn receive(&mut self, content: u8, frame: &mut Frame) -> Result<Option<Messages>, &'static str> {
         let split = self.split.take();
         match (content, split) {

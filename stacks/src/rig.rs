@@ -29,7 +29,8 @@ struct WireLayer {
 
 impl Protocol for Wire {
     fn spec(&self) -> LayerSpec {
-        let gives = REQUIRED | Properties::RELIABLE | Properties::FIFO | Properties::STABILITY;
+        let delivery = Properties::RELIABLE | Properties::FIFO | Properties::STABILITY;
+        let gives = REQUIRED | delivery | Properties::VIRTUAL_SYNCHRONY;
         LayerSpec { name: "wire", version: 1, needs: Properties::NONE, gives, wants: Wants::ALL }
     }
     fn header_len(&self, _: usize) -> usize {

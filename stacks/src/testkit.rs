@@ -61,7 +61,7 @@ impl Protocol for Plain {
             name: "plain",
             version: 1,
             needs: Properties::RELIABLE,
-            gives: Properties::MESSAGES | Properties::FLOW_CONTROL,
+            gives: Properties::MESSAGES | Properties::BOUNDED,
             wants: Wants::SENT.and(Wants::RECEIVED),
         }
     }

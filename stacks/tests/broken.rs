@@ -11,7 +11,9 @@ use gcs::{
     },
     stack::Blueprint,
 };
-use gcs_stacks::{Causal, Flow, Heartbeat, Pack, Reliable, Sequencer, Slots, Uniform};
+use gcs_stacks::{
+    BestEffort, Bimodal, Causal, Flow, Heartbeat, Pack, PackWithGaps, Reliable, Sequencer, Slots, Uniform,
+};
 use std::{collections::BTreeSet, sync::Arc};
 
 /// What is broken.
@@ -68,6 +70,9 @@ const ROWS: &[Row] = &[
     row("D6", true, Node(1, Misbehaviour::CountsAllAsSurvivors, 1), BACK),
     row("D7", false, Node(1, Misbehaviour::IgnoresItself, 1), CALM),
     row("O1", false, Layer("pack", How::Drop, 20, None), ""),
+    row("O1", false, Layer("bimodal", How::Swap, 100, None), ""),
+    row("O1", false, Layer("besteffort", How::Swap, 100, None), ""),
+    row("D2", false, Layer("besteffort", How::Duplicate, 20, None), ""),
     row("O2", false, Layer("causal", How::Eager, 1000, None), ""),
     row("O3", true, Layer("sequencer", How::Swap, 20, Some(1)), ""),
     row("O3", true, Layer("slots", How::Swap, 20, Some(1)), ""),
@@ -93,6 +98,14 @@ fn setup(total: bool, wrong: Option<Wrong>) -> Setup {
         layers.push(Arc::new(Causal));
     }
     layers.extend([Arc::new(Flow::default()) as Arc<dyn Protocol>, Arc::new(Pack)]);
+    let weaker: Option<Arc<dyn Protocol>> = match wrong {
+        Some(Layer("bimodal", ..)) => Some(Arc::new(Bimodal::default())),
+        Some(Layer("besteffort", ..)) => Some(Arc::new(BestEffort::default())),
+        _ => None,
+    };
+    if let Some(weaker) = weaker {
+        layers = vec![Arc::new(Heartbeat), weaker, Arc::new(PackWithGaps)];
+    }
     if let Some(Layer(name, how, per_mille, only_at)) = wrong {
         for layer in layers.iter_mut().filter(|l| l.spec().name == name) {
             let wrapped = Broken::new(layer.clone(), how).per_mille(per_mille);

@@ -14,12 +14,14 @@ use std::collections::BTreeSet;
 const SEEDS: u64 = 300;
 
 /// Of these some are wanted.
-const PROPERTIES: [Properties; 5] = [
+const PROPERTIES: [Properties; 7] = [
     Properties::FIFO,
     Properties::CAUSAL_ORDER,
     Properties::TOTAL_ORDER,
     Properties::UNIFORM,
     Properties::STABILITY,
+    Properties::FORWARD_CORRECTION,
+    Properties::LATERAL_CORRECTION,
 ];
 
 fn draw(rng: &mut Rng) -> (Properties, Blueprint) {

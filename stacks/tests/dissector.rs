@@ -168,7 +168,12 @@ fn what_a_closed_group_says_is_hidden() {
 
 #[test]
 fn what_a_group_says_is_understood() {
-    for (stack, order) in [("total+uniform", "ORDER"), ("total-slots+uniform", "messages of rank 1")] {
+    for (stack, order) in [
+        ("total+uniform", "ORDER"),
+        ("total-slots+uniform", "messages of rank 1"),
+        ("fifo+fec", "PARITY 1 of"),
+        ("fifo+lateral", "REPAIR of"),
+    ] {
         let capture = Arc::new(Mutex::new(Capture::new()));
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {

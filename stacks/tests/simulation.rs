@@ -7,7 +7,8 @@ use gcs::{
     stack::Blueprint,
 };
 use gcs_stacks::{
-    Check, Compress, Flow, Heartbeat, Inject, Pace, Pack, Reliable, Sequencer, SlowReceiver, Trace, Uniform,
+    Check, Compress, Fec, Flow, Heartbeat, Inject, Lateral, Pace, Pack, Reliable, Sequencer, SlowReceiver,
+    Trace, Uniform,
 };
 use std::sync::Arc;
 
@@ -35,6 +36,26 @@ fn keeps_its_promises(stack: &str, from: u64) {
 #[test]
 fn fifo_keeps_its_promises() {
     keeps_its_promises("fifo+check", 1_000_000);
+}
+
+#[test]
+fn fifo_fec_keeps_its_promises() {
+    keeps_its_promises("fifo+fec+check", 9_000_000);
+}
+
+#[test]
+fn fifo_lateral_keeps_its_promises() {
+    keeps_its_promises("fifo+lateral+check", 10_000_000);
+}
+
+#[test]
+fn bimodal_keeps_its_promises() {
+    keeps_its_promises("bimodal+check", 11_000_000);
+}
+
+#[test]
+fn best_effort_keeps_its_promises() {
+    keeps_its_promises("best-effort+check", 12_000_000);
 }
 
 #[test]
@@ -138,6 +159,8 @@ fn all_promises_are_kept_with_every_layer_at_once() {
     let layers: Vec<Arc<dyn Protocol>> = vec![
         Arc::new(inject),
         Arc::new(Heartbeat),
+        Arc::new(Fec::default()),
+        Arc::new(Lateral::default()),
         Arc::new(Reliable { prompt: true }),
         Arc::new(Check::stream()),
         Arc::new(Trace::default()),
@@ -232,10 +255,14 @@ fn open_groups_do_not_stand_forgers() {
 
 #[test]
 fn damaged_datagrams_never_panic() {
-    let mut setup = setup("total+uniform", true);
-    setup.faults.corruption = true;
-    let soaked = soak(4_000_000..4_000_150, 2, 1, &setup);
-    if let Some(report) = soaked.failures.first() {
-        panic!("{report}");
+    for (stack, seeds) in
+        [("total+uniform", 150), ("fifo+fec", 40), ("fifo+lateral", 40), ("bimodal", 40), ("best-effort", 20)]
+    {
+        let mut setup = setup(stack, true);
+        setup.faults.corruption = true;
+        let soaked = soak(4_000_000..4_000_000 + seeds, 2, 1, &setup);
+        if let Some(report) = soaked.failures.first() {
+            panic!("{stack}: {report}");
+        }
     }
 }

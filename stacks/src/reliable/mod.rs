@@ -12,7 +12,7 @@
 //!                                                                    └───┘ Fetch: ask for all up to the cut
 //! ```
 //!
-//! **Needs** nothing. **Gives** `reliable`, `fifo`, `stability`, `virtual-synchrony`.
+//! **Needs** nothing. **Gives** `reliable`, `fifo`, `stability`, `virtual-synchrony`, `view-end`.
 //!
 //! **Events.** Down: reliable `Frames` get their place in this member's stream, are stored, passed on and delivered here
 //! in the same batch; all other frames pass. `Wedge` → passed on, `Wedged(frontier)`; `Fetch` → `CutHeld`; `Close` →
@@ -73,7 +73,8 @@ impl Protocol for Reliable {
             gives: Properties::RELIABLE
                 .and(Properties::FIFO)
                 .and(Properties::STABILITY)
-                .and(Properties::VIRTUAL_SYNCHRONY),
+                .and(Properties::VIRTUAL_SYNCHRONY)
+                .and(Properties::VIEW_END),
             wants: Wants::ALL,
         }
     }

@@ -137,11 +137,14 @@ pub fn for_stack(gives: Properties, state_transfer: bool) -> Vec<Box<dyn Oracle>
         Box::<D2>::default(),
         Box::<D3>::default(),
         Box::<D4>::default(),
-        Box::<D5>::default(),
         Box::<D6>::default(),
-        Box::<O1>::default(),
+        Box::new(O1::new(!gives.contains(Properties::FIFO))),
         Box::<A2>::default(),
     ];
+    let same = gives.contains(Properties::VIRTUAL_SYNCHRONY);
+    if same {
+        all.push(Box::<D5>::default());
+    }
     let (total, uniform) = (gives.contains(Properties::TOTAL_ORDER), gives.contains(Properties::UNIFORM));
     if gives.contains(Properties::CAUSAL_ORDER) {
         all.push(Box::<O2>::default());
@@ -153,7 +156,8 @@ pub fn for_stack(gives: Properties, state_transfer: bool) -> Vec<Box<dyn Oracle>
         all.push(Box::<O4>::default());
         all.push(Box::new(O5::new(total)));
     }
-    if state_transfer {
+    // Members that deliver different messages have different states.
+    if state_transfer && same {
         all.push(Box::<A1>::default());
     }
     if total && uniform && state_transfer {

@@ -1,6 +1,7 @@
 //! O1, FIFO without gaps: a process delivers a sender's messages in the order in which they were cast, from the first, each
 //! directly after the one before. Gaps are allowed where a member begins: a receiver that has joined later than the sender
-//! starts anywhere, and a sender that was excluded and has come back may have lost what was under way.
+//! starts anywhere, and a sender that was excluded and has come back may have lost what was under way. Over a stack that gives
+//! in-order delivery and not FIFO, gaps are allowed everywhere.
 
 use super::{Oracle, Violation, hold};
 use crate::sim::trace::Short;
@@ -15,6 +16,8 @@ use std::collections::BTreeMap;
 /// Oracle O1, FIFO.
 #[derive(Clone, Debug, Default)]
 pub struct O1 {
+    /// Whether anything may be missing.
+    gaps: bool,
     /// By receiver, and the sender's process and life: its last message, and who the sender was.
     last: BTreeMap<(MemberId, usize, u32), (MessageId, MemberId)>,
     /// The first view that a member has installed.
@@ -24,6 +27,12 @@ pub struct O1 {
 }
 
 impl O1 {
+    /// The oracle; with `gaps`, for a stack that gives in-order delivery only.
+    #[must_use]
+    pub fn new(gaps: bool) -> Self {
+        Self { gaps, ..Self::default() }
+    }
+
     /// Whether `receiver` has been there for everything that `sender` has sent in its life.
     fn was_there_for_all(&self, receiver: MemberId, sender: MemberId) -> bool {
         let came_back = life_of(sender.incarnation).1 != 0;
@@ -48,11 +57,11 @@ impl Oracle for O1 {
         if let What::Delivered { id, from: Some(from), .. } = &o.what {
             let key = (o.member, id.process(), id.life());
             let new = !self.last.contains_key(&key) && id.count() != 1;
-            let gap = new && self.was_there_for_all(o.member, *from);
+            let gap = new && !self.gaps && self.was_there_for_all(o.member, *from);
             hold!(self, !gap, "{} delivers {id}, and nothing of {from} before", Short(o.member));
             if let Some((last, by)) = self.last.insert(key, (*id, *from)) {
                 hold!(self, last < *id, "{} delivers {id} after {last}", Short(o.member));
-                let gap = by == *from && last.count() + 1 != id.count();
+                let gap = !self.gaps && by == *from && last.count() + 1 != id.count();
                 hold!(self, !gap, "{} delivers {id} directly after {last}", Short(o.member));
             }
         }
@@ -71,6 +80,14 @@ mod tests {
         script.clone().deliver(1, 0, 4).fails(O1::default());
         script.clone().deliver(1, 0, 1).fails(O1::default());
         script.install(2, &[0, 1]).deliver(1, 0, 4).fails(O1::default());
+    }
+
+    #[test]
+    fn where_gaps_are_allowed_overtaking_is_not() {
+        let script = Script::new().install(1, &[0, 1]).deliver(1, 0, 3).deliver(1, 0, 7);
+        script.passes(O1::new(true));
+        script.clone().deliver(1, 0, 5).fails(O1::new(true));
+        script.deliver(1, 0, 7).fails(O1::new(true));
     }
 
     #[test]
