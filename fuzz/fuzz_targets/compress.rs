@@ -65,6 +65,7 @@ fn stack(algorithm: Algorithm) -> Option<Stack> {
         window_bytes: 1 << 20,
         window_max: 1 << 20,
         watch: Watch::default(),
+        arrangement: 0,
         secret: Some(Secret([7; 32])),
         seed: 1,
     }))

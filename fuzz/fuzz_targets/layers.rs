@@ -33,6 +33,7 @@ fuzz_target!(|data: &[u8]| {
         window_bytes: 1 << 20,
         window_max: 1 << 20,
         watch: Watch::default(),
+        arrangement: 0,
         secret: Some(Secret([7; 32])),
         seed: 1,
     });

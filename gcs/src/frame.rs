@@ -48,8 +48,11 @@ pub struct Frame {
     pub seq: u64,
     /// Its place in the total order: never decreases along it; 0 for frames that the order leaves out, or that got none.
     pub place: u64,
-    /// Position, in the stream of rank 0, of another frame without which nobody would know the place; 0 if there is none.
+    /// Position, in the stream of [`Self::orderer`], of another frame without which nobody would know the place; 0 if there
+    /// is none.
     pub ordered_by: u64,
+    /// The member that orders, if there is one.
+    pub orderer: Rank,
     buf: Buf,
     payload_at: usize,
     /// If not empty: the payload, and `buf` is the header alone.
@@ -97,6 +100,7 @@ impl Frame {
             seq: 0,
             place: 0,
             ordered_by: 0,
+            orderer: 0,
             buf: Buf::Writing(buf),
             payload_at,
             shared: Bytes::new(),
@@ -125,6 +129,7 @@ impl Frame {
             seq: 0,
             place: 0,
             ordered_by: 0,
+            orderer: 0,
             buf: Buf::Shared(bytes),
             payload_at: header.max(FIXED_HEADER),
             shared: Bytes::new(),

@@ -143,6 +143,12 @@ impl Group {
         }
     }
 
+    /// Asks the group for a new view, of the same members if nobody comes or goes: layers that adapt to the load do so at the
+    /// beginning of a view. Nothing is lost or reordered; casting stops for as long as a view change takes.
+    pub fn renew(&self) {
+        self.shared().command(Command::Renew);
+    }
+
     /// Answers [`crate::endpoint::Event::StateRequested`]: the state at the beginning of `view`.
     /// It is dropped on a thread of its own once all joiners have it.
     pub fn provide_state(&self, view: ViewId, snapshot: Arc<dyn Snapshot>) {

@@ -205,6 +205,8 @@ pub struct Scope {
     pub window_max: usize,
     /// How members watch each other.
     pub watch: Watch,
+    /// What the members have agreed on for a layer that wants it ([`Layer::arrange`]).
+    pub arrangement: u32,
     /// What only the members of this view know, in groups with keys.
     pub secret: Option<Secret>,
     /// Seeds the layer's own generator; different for each layer, view and process.
@@ -275,6 +277,14 @@ pub trait Layer: Send {
 
     /// How many bytes of frames the layer holds on to, for bounds and probes.
     fn held_bytes(&self) -> usize {
+        0
+    }
+
+    /// What the next view's layer of this name shall know at all members, as [`Scope::arrangement`]; 0 is nothing in
+    /// particular. Asked at the member that proposes the next view, whose members have these ranks now; those that join
+    /// have none. One layer of a stack can have such a wish.
+    fn arrange(&self, next: &[Option<Rank>]) -> u32 {
+        let _ = next;
         0
     }
 

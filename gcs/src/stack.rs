@@ -2,7 +2,7 @@
 
 use crate::{
     frame::{FIXED_HEADER, Frame, FrameError, Frames},
-    id::{FNV_OFFSET, fnv1a},
+    id::{FNV_OFFSET, Rank, fnv1a},
     layer::{Context, Down, Emitted, Layer, LayerSpec, Protocol, Scope, TIMERS, Up, Wants},
     properties::Properties,
     report::Report,
@@ -320,6 +320,12 @@ impl Stack {
     #[must_use]
     pub fn held_bytes(&self) -> usize {
         self.layers.iter().map(|l| l.held_bytes()).sum()
+    }
+
+    /// What the layers want agreed for the next view: see [`Layer::arrange`].
+    #[must_use]
+    pub fn arrange(&self, next: &[Option<Rank>]) -> u32 {
+        self.layers.iter().map(|l| l.arrange(next)).find(|a| *a != 0).unwrap_or(0)
     }
 
     /// What the layers say of themselves, bottom first.

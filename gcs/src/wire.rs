@@ -135,6 +135,9 @@ pub struct Value {
     /// The epoch of the group's founding, if the present one was forced; else 0.
     #[prost(fixed64, tag = "4")]
     pub origin: u64,
+    /// What the next view's layers have agreed on, if they want something agreed.
+    #[prost(uint32, tag = "11")]
+    pub arrangement: u32,
     /// The next view's secret, in groups with keys.
     #[prost(message, optional, tag = "10")]
     pub secret: Option<Envelopes>,

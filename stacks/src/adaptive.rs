@@ -28,8 +28,7 @@ use crate::{sequencer::SequencerLayer, slots::Slots};
 use gcs::{
     frame::Frame,
     id::Rank,
-    layer::{Context, Down, Layer, LayerSpec, Protocol, Scope, Up, Wants},
-    properties::Properties,
+    layer::{Context, Down, Layer, LayerSpec, Protocol, Scope, Up},
     report::Report,
     time::Time,
 };
@@ -132,5 +131,43 @@ impl Layer for AdaptiveLayer {
         to.say("ordered by", &self.how);
         to.say("frames with messages, by sender", format_args!("{:?}", self.sent));
         self.at_work.report(to);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    /// A layer that has seen so many frames of each member within that time.
+    fn seen(sent: &[u64], within: Duration) -> AdaptiveLayer {
+        let at_work = Box::new(SequencerLayer::new(sent.len(), 0, 0));
+        let (since, latest) = (Time::ZERO, Time::ZERO + within);
+        AdaptiveLayer { at_work, how: String::new(), sent: sent.to_vec(), since, latest }
+    }
+
+    const SECOND: Duration = Duration::from_secs(1);
+    const ALL: [Option<Rank>; 3] = [Some(0), Some(1), Some(2)];
+
+    #[test]
+    fn the_busiest_orders() {
+        assert_eq!(seen(&[10, 0, 9_000], SECOND).arrange(&ALL), 3);
+        // Ranks are those of the next view: the first has left, somebody joins.
+        assert_eq!(seen(&[10, 0, 9_000], SECOND).arrange(&[Some(1), Some(2), None]), 2);
+        // The busiest has left.
+        assert_eq!(seen(&[100, 0, 9_000], SECOND).arrange(&[Some(0), Some(1)]), 1);
+    }
+
+    #[test]
+    fn several_that_send_much_take_turns() {
+        assert_eq!(seen(&[3_000, 10, 2_500], SECOND).arrange(&ALL), SLOTS);
+        assert_eq!(seen(&[3_000, 10, 2_500], 2 * SECOND).arrange(&ALL), 1, "that is not much");
+        assert_eq!(seen(&[9_000, 10, 2_000], SECOND).arrange(&ALL), 1, "one sends nearly all");
+    }
+
+    #[test]
+    fn little_says_nothing() {
+        assert_eq!(seen(&[0, 0, 63], SECOND).arrange(&ALL), 0);
+        assert_eq!(seen(&[0, 0, 0], Duration::ZERO).arrange(&[None]), 0);
     }
 }

@@ -1,6 +1,7 @@
 //! Stacks with names.
 
 use crate::{
+    adaptive::Adaptive,
     besteffort::BestEffort,
     bimodal::Bimodal,
     causal::Causal,
@@ -23,7 +24,7 @@ use gcs::{
 use std::sync::Arc;
 
 /// The names. Their words say what there is.
-const STACKS: [&str; 26] = [
+const STACKS: [&str; 30] = [
     "fifo",
     "fifo+fec",
     "fifo+lateral",
@@ -35,6 +36,8 @@ const STACKS: [&str; 26] = [
     "total+uniform+encrypted",
     "total-slots",
     "total-slots+uniform",
+    "total-adaptive",
+    "total-adaptive+uniform",
     "bimodal",
     "best-effort",
     "fifo+check",
@@ -48,6 +51,8 @@ const STACKS: [&str; 26] = [
     "total+uniform+encrypted+check",
     "total-slots+check",
     "total-slots+uniform+check",
+    "total-adaptive+check",
+    "total-adaptive+uniform+check",
     "bimodal+check",
     "best-effort+check",
 ];
@@ -74,6 +79,7 @@ enum Order {
     Causal,
     Sequencer,
     Slots,
+    Adaptive,
 }
 
 /// Why there is no stack of that name.
@@ -102,6 +108,8 @@ pub enum CatalogueError {
 /// * `total+uniform`, also called `uniform`: and what one delivers, all survivors deliver.
 /// * `total-slots`, `total-slots+uniform`: the same promises, kept by slots instead of a sequencer. For groups in which
 ///   now this member sends, now that one, or several send much.
+/// * `total-adaptive`, `total-adaptive+uniform`: by slots or by a sequencer that moves, as suits who sends; chosen anew with
+///   every view.
 /// * `total+uniform+compressed`: frames are compressed with LZ4. Not with secrets where others choose what is cast:
 ///   see [`compress`](crate::compress).
 /// * `bimodal`: in each sender's order, repaired by gossip with high probability; slow members slow nobody down, and views
@@ -163,6 +171,7 @@ impl Recipe {
             () if has("causal") => Order::Causal,
             () if has("total") => Order::Sequencer,
             () if has("total-slots") => Order::Slots,
+            () if has("total-adaptive") => Order::Adaptive,
             () => Order::None,
         };
         Self {
@@ -214,11 +223,12 @@ impl Recipe {
             Order::None | Order::Causal => {}
             Order::Sequencer => layers.push(Arc::new(Sequencer)),
             Order::Slots => layers.push(Arc::new(Slots)),
+            Order::Adaptive => layers.push(Arc::new(Adaptive)),
         }
         if uniform {
             layers.push(Arc::new(Uniform));
         }
-        if check && matches!(order, Order::Sequencer | Order::Slots) {
+        if check && !matches!(order, Order::None | Order::Causal) {
             layers.push(Arc::new(Check::order()));
         }
         if order == Order::Causal {
@@ -281,10 +291,11 @@ mod tests {
         /// The layers above the transport together, with oracles, in one view that ends with the death of a minority.
         #[test]
         fn the_layers_work_together(
-            seed: u64, n in 1_usize..6, order in 0_usize..4, uniform: bool, compressed: bool, dead in 0_usize..3,
+            seed: u64, n in 1_usize..6, order in 0_usize..5, uniform: bool, compressed: bool, dead in 0_usize..3,
         ) {
-            let order = [Order::None, Order::Causal, Order::Sequencer, Order::Slots][order];
-            let total = matches!(order, Order::Sequencer | Order::Slots);
+            let order =
+                [Order::None, Order::Causal, Order::Sequencer, Order::Slots, Order::Adaptive][order];
+            let total = !matches!(order, Order::None | Order::Causal);
             let repair = Repair::Asked;
             let recipe = Recipe { repair, order, uniform, compressed, encrypted: false, check: true };
             let above = recipe.layers().split_off(2);

@@ -14,6 +14,7 @@
 //! | [`BestEffort`], instead of it | | in-order, best-effort, bounded, view-end |
 //! | [`Sequencer`] | reliable, FIFO, virtual synchrony | total order |
 //! | [`Slots`], instead of it | the same | total order |
+//! | [`Adaptive`], instead of it | the same | total order |
 //! | [`Uniform`] | reliable, FIFO, stability, virtual synchrony | uniform |
 //! | [`Causal`] | reliable, FIFO, virtual synchrony | causal order |
 //! | [`Compress`] | reliable | compressed |
@@ -35,12 +36,14 @@
 //! | `total+uniform`, `uniform` | heartbeat, reliable, sequencer, uniform, flow, pack |
 //! | `total+uniform+compressed` | heartbeat, reliable, sequencer, uniform, compress, flow, pack |
 //! | `total-slots`, `total-slots+uniform` | the same with slots for sequencer: for groups in which several members send much |
+//! | `total-adaptive`, `total-adaptive+uniform` | with adaptive: by slots or a sequencer that moves, chosen with every view |
 //! | `bimodal`, `best-effort` | heartbeat, bimodal or besteffort, pack-gaps |
 //! | `total+uniform+encrypted`, and each other with `+encrypted` | seal below them: for groups with keys |
 //! | each with `+check` | and oracles that panic when a promise is broken |
 //!
 //! To write a layer, copy `template.rs`. To have [`compose_with`] use it, put it on the menu as a [`Dish`].
 
+pub mod adaptive;
 pub mod besteffort;
 pub mod bimodal;
 pub mod catalogue;
@@ -75,6 +78,7 @@ mod shard;
 #[cfg(test)]
 mod testkit;
 
+pub use adaptive::Adaptive;
 pub use besteffort::BestEffort;
 pub use bimodal::Bimodal;
 pub use catalogue::{CatalogueError, named, names};

@@ -213,6 +213,7 @@ impl Rig {
             window_bytes: window,
             window_max: window,
             watch: Watch::default(),
+            arrangement: 0,
             secret: Some(Secret([7; 32])),
             seed,
         };

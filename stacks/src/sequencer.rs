@@ -1,4 +1,4 @@
-//! Total order: the member of rank 0 says in which order the frames of all senders are delivered.
+//! Total order: one member, that of rank 0, says in which order the frames of all senders are delivered.
 //!
 //! A fixed sequencer (Kaashoek and Tanenbaum, "Group communication in the Amoeba distributed operating system", ICDCS
 //! 1991; "UB" in the terms of Défago, Schiper and Urbán, "Total order broadcast and multicast algorithms", ACM Computing
@@ -14,9 +14,9 @@
 //! * **Needs** reliable, FIFO, virtual synchrony. **Gives** total order (O3). With crashes the order is causal only under
 //!   `uniform`: survivors may not hold the ORDER that somebody who crashed went by.
 //! * **Events in**: `Up::Frames`, `Up::Closed`, `Down::Wedge`. **Out**: `Up::Frames` in order, with `place` and
-//!   `ordered_by` set to the position in the sequencer's stream that fixed the frame's place; `Down::Frames` with ORDER.
+//!   `ordered_by` (and `orderer`) set to the position in the sequencer's stream that fixed the frame's place; `Down::Frames` with ORDER.
 //! * **Header**: none. ORDER is a reliable control frame: entries of `rank: u16, upto: u64`, little-endian, ranks
-//!   ascending, from 1: everything of `rank` up to the frame number `upto` that has no place yet comes now.
+//!   ascending: everything of `rank` up to the frame number `upto` that has no place yet comes now.
 //! * **Timers**: none. The sequencer sends one ORDER for each batch of frames that it receives: the higher the load, the
 //!   larger the batches, the fewer the ORDERs.
 //! * **The end of a view**: after `Wedge` no ORDER is made. At `Closed` every survivor has the same frames up to the cut,
@@ -42,7 +42,7 @@ use std::collections::VecDeque;
 
 const NAME: &str = "sequencer";
 
-/// The rank of the member that orders.
+/// The rank of the member that orders, unless [`Adaptive`](crate::Adaptive) says otherwise.
 const SEQUENCER: Rank = 0;
 
 /// The length of an entry of ORDER, in bytes.
@@ -64,7 +64,7 @@ impl Protocol for Sequencer {
     }
 
     fn build(&self, scope: &Scope) -> Box<dyn Layer> {
-        Box::new(SequencerLayer::new(scope.members(), scope.me == SEQUENCER))
+        Box::new(SequencerLayer::new(scope.members(), scope.me, SEQUENCER))
     }
 }
 
@@ -76,9 +76,11 @@ struct Place {
     by: u64,
 }
 
-struct SequencerLayer {
+pub(crate) struct SequencerLayer {
     phase: Phase,
     orders: bool,
+    /// The member that orders.
+    sequencer: Rank,
     /// By sender: frames that were not passed on yet.
     held: Vec<VecDeque<Frame>>,
     /// The order as far as it is known and not passed on.
@@ -95,10 +97,11 @@ struct SequencerLayer {
 }
 
 impl SequencerLayer {
-    fn new(members: usize, orders: bool) -> Self {
+    pub(crate) fn new(members: usize, me: Rank, sequencer: Rank) -> Self {
         Self {
             phase: Phase::Open,
-            orders,
+            orders: me == sequencer,
+            sequencer,
             held: vec![VecDeque::new(); members],
             order: VecDeque::new(),
             placed: vec![0; members],
@@ -190,7 +193,7 @@ impl SequencerLayer {
 
     /// Learns the places that an ORDER gives.
     fn on_order(&mut self, frame: &Frame) {
-        if frame.from != SEQUENCER || frame.seq == 0 {
+        if frame.from != self.sequencer || frame.seq == 0 {
             self.nonsense.note(NAME, frame.from, "an ORDER, but not from the sequencer's stream");
             return;
         }
@@ -209,7 +212,8 @@ impl SequencerLayer {
             && order.len().is_multiple_of(ENTRY)
             && entries(order).is_sorted_by(|a, b| a.0 < b.0)
             && entries(order).all(|(rank, upto)| {
-                rank != SEQUENCER && self.placed.get(usize::from(rank)).is_some_and(|placed| *placed < upto)
+                rank != self.sequencer
+                    && self.placed.get(usize::from(rank)).is_some_and(|placed| *placed < upto)
             })
     }
 
@@ -220,7 +224,7 @@ impl SequencerLayer {
         debug_assert!(held.back().is_none_or(|f| f.seq < seq), "S1: frames of {rank} arrive out of order");
         held.push_back(frame);
         self.received[usize::from(rank)] = seq;
-        if rank == SEQUENCER {
+        if rank == self.sequencer {
             self.placed[usize::from(rank)] = seq;
             match self.order.back_mut() {
                 Some(last) if last.rank == rank => last.upto = seq,
@@ -246,7 +250,8 @@ impl SequencerLayer {
         while let Some(mut frame) = self.held[rank].pop_front_if(|f| f.seq <= place.upto) {
             self.passed[rank] = frame.seq;
             // Consecutive frames of the sequencer share an entry; each is its own witness.
-            frame.ordered_by = if place.rank == SEQUENCER { frame.seq } else { place.by };
+            frame.ordered_by = if place.rank == self.sequencer { frame.seq } else { place.by };
+            frame.orderer = self.sequencer;
             frame.place = frame.ordered_by;
             ready.push(frame);
         }
@@ -254,10 +259,10 @@ impl SequencerLayer {
 
     /// Gives what has been received and has no place the next one.
     fn send_order(&mut self, cx: &mut Context<'_>) {
-        let mut order = Vec::new();
+        let (mut order, sequencer) = (Vec::new(), self.sequencer);
         for (rank, (received, ordered)) in (0..).zip(self.received.iter().zip(&mut self.ordered)) {
             let rank: Rank = rank;
-            if rank != SEQUENCER && received > ordered {
+            if rank != sequencer && received > ordered {
                 *ordered = *received;
                 order.extend_from_slice(&rank.to_le_bytes());
                 order.extend_from_slice(&received.to_le_bytes());

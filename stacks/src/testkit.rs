@@ -42,6 +42,7 @@ pub(crate) fn scope(me: usize, n: usize) -> Scope {
         window_bytes: 1 << 20,
         window_max: 1 << 20,
         watch: Watch::default(),
+        arrangement: 0,
         secret: Some(Secret([7; 32])),
         seed: me as u64 + 1,
     }

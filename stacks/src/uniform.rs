@@ -160,10 +160,10 @@ impl UniformLayer {
     }
 }
 
-/// Whether a majority holds the frame and, if there is one, the frame of rank 0 without which its place is not known.
+/// Whether a majority holds the frame and, if there is one, the frame of the orderer without which its place is not known.
 fn held_by_most(stable: &Stability, frame: &Frame) -> bool {
     let majority = |rank: usize| stable.majority.get(rank).copied().unwrap_or(0);
-    majority(usize::from(frame.from)) >= frame.seq && majority(0) >= frame.ordered_by
+    majority(usize::from(frame.from)) >= frame.seq && majority(usize::from(frame.orderer)) >= frame.ordered_by
 }
 
 #[cfg(test)]

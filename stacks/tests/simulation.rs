@@ -231,6 +231,21 @@ fn the_same_seed_gives_the_same_execution() {
     }
 }
 
+/// The order changes from a sequencer to slots and back, and from one sequencer to another, with view changes that come for
+/// all reasons and for none.
+#[test]
+fn total_adaptive_keeps_its_promises() {
+    for (stack, from) in [("total-adaptive+check", 11_000_000), ("total-adaptive+uniform+check", 12_000_000)]
+    {
+        let mut setup = setup(stack, true);
+        setup.faults.renewals = true;
+        let soaked = soak(from..from + SEEDS / 2, 1, 1, &setup);
+        if let Some(report) = soaked.failures.first() {
+            panic!("{stack}: {report}");
+        }
+    }
+}
+
 /// Sealed, no damage counts, and nobody gets anywhere with what he has overheard: all oracles hold, although datagrams are
 /// damaged, and a stranger repeats them, whole and changed, from the addresses of members.
 #[test]

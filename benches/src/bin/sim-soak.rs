@@ -67,7 +67,8 @@ fn setup(args: &Args, seed: u64) -> anyhow::Result<(String, Setup)> {
     setup.workload.casts_per_second = CASTS[usize::try_from(seed / 42 % CASTS.len() as u64)?];
     let (roles, forces) = (args.roles || seed % 11 == 4, args.forces || seed % 11 == 8);
     let corruption = args.corrupt || setup.keys.is_some();
-    setup.faults = Faults { corruption, roles, forces, ..Faults::all() };
+    setup.faults =
+        Faults { corruption, roles, forces, renewals: stack.contains("adaptive"), ..Faults::all() };
     Ok((stack.to_owned(), setup))
 }
 

@@ -182,6 +182,14 @@ impl Member {
         }
     }
 
+    /// Ends this view for no other reason than that somebody wants a new one: whose turn it is to propose hears of it at once.
+    pub(super) fn renew(&mut self, now: Time, core: &mut Core, fx: &mut Effects) {
+        if self.change.decided.is_none() && !self.change.is_wedged() {
+            self.down(now, core, Down::Wedge, fx);
+            self.change.nudge_at = Some(now);
+        }
+    }
+
     /// A PREPARE below all ballots. It wedges who is in this view, and lets who is in a later one tell of it.
     pub(super) fn lowest_prepare(&self) -> Body {
         let ballot = Some(Ballot { round: 0, rank: u32::from(self.rank) }.into());

@@ -22,6 +22,8 @@ pub(super) struct Decision {
     pub(super) complete: Vec<bool>,
     /// What counts of the old view.
     pub(super) cut: Arc<Cut>,
+    /// What the layers of the new view have agreed on.
+    pub(super) arrangement: u32,
     /// As it travels.
     pub(super) decide: Decide,
 }
@@ -35,6 +37,7 @@ impl Decision {
             view: View { id: ViewId { epoch: ends.epoch, number: ends.number + 1 }, members: members.into() },
             complete: value.next.iter().map(|e| e.complete).collect(),
             cut: Arc::new(value.cut()),
+            arrangement: value.arrangement,
             decide: Decide { view: Some(ends.into()), value: Some(value) },
         })
     }
@@ -70,7 +73,8 @@ impl Decision {
         secret: Option<Envelopes>,
     ) -> Self {
         let holder = vec![u32::from(rank); frontier.len()];
-        let value = Value { next: vec![alone], frontier, holder, origin: before.origin, secret };
+        let value =
+            Value { next: vec![alone], frontier, holder, origin: before.origin, secret, arrangement: 0 };
         let ends = before.view.id;
         let members = value.members().unwrap_or_default();
         Self {
@@ -79,6 +83,7 @@ impl Decision {
             view: View { id: ViewId { epoch, number: 1 }, members: members.into() },
             complete: vec![true],
             cut: Arc::new(value.cut()),
+            arrangement: value.arrangement,
             decide: Decide { view: Some(ends.into()), value: Some(value) },
         }
     }

@@ -52,6 +52,8 @@ pub enum Input {
         /// Time of day.
         wall_ns: u64,
     },
+    /// Agree on a new view, with the same members if nobody comes or goes: layers that adapt do so then.
+    Renew,
     /// The application does not keep up with what is delivered (true), or does again (false).
     Congested(bool),
     /// A timer is due, or nothing in particular.
@@ -201,6 +203,7 @@ impl fmt::Debug for Input {
             Self::State { view, .. } => write!(f, "State({view})"),
             Self::Contacts(c) => write!(f, "Contacts({c:?})"),
             Self::ForcePrimary { .. } => f.write_str("ForcePrimary"),
+            Self::Renew => f.write_str("Renew"),
             Self::Congested(c) => write!(f, "Congested({c})"),
             Self::Tick => f.write_str("Tick"),
         }

@@ -103,6 +103,7 @@ impl Member {
             window_bytes: core.config.window(view.len()),
             window_max: core.config.window_bytes,
             watch: core.config.watch,
+            arrangement: decision.arrangement,
             secret: core.secret(&decision).unwrap_or_default(),
             seed: core.rng.next_u64(),
         };

@@ -107,6 +107,11 @@ impl Endpoint {
                     m.update_congestion(now, &mut self.core, fx);
                 }
             }
+            Input::Renew => {
+                if let Phase::Member(m) = &mut self.phase {
+                    m.renew(now, &mut self.core, fx);
+                }
+            }
             Input::Tick => {}
         }
         self.drive(now, fx);

@@ -72,9 +72,11 @@ impl Member {
         }
         let origin = if self.decision.is_forced() { self.decision.origin } else { 0 };
         let view = ViewId { number: self.view.id.number + 1, ..self.view.id };
-        let ids = next.iter().filter_map(|e| MemberId::try_from(e.id.as_ref()?).ok());
-        let secret = core.envelopes(now, view, ids)?;
-        Some(Value { next, frontier, holder, origin, secret })
+        let ids: Vec<_> = next.iter().filter_map(|e| MemberId::try_from(e.id.as_ref()?).ok()).collect();
+        let ranks: Vec<_> = ids.iter().map(|id| self.view.rank_of(*id)).collect();
+        let arrangement = self.stack.arrange(&ranks);
+        let secret = core.envelopes(now, view, ids.into_iter())?;
+        Some(Value { next, frontier, holder, origin, arrangement, secret })
     }
 }
 

@@ -182,6 +182,7 @@ impl<E: Engine> Driver<E> {
         for command in taken.commands {
             match command {
                 Command::Leave => self.input(Input::Leave),
+                Command::Renew => self.input(Input::Renew),
                 Command::State { view, snapshot } => self.input(Input::State { view, snapshot }),
                 Command::Contacts(all) => self.input(Input::Contacts(all)),
                 Command::Report(to) => drop(to.send(self.report())),

@@ -96,6 +96,7 @@ impl Engine for Loopback {
             | Input::Gone(_)
             | Input::State { .. }
             | Input::Contacts(_)
+            | Input::Renew
             | Input::ForcePrimary { .. } => {}
         }
     }

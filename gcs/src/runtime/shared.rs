@@ -62,6 +62,7 @@ pub struct GroupStats {
 /// Something for the driver other than messages.
 pub(crate) enum Command {
     Leave,
+    Renew,
     State { view: ViewId, snapshot: Arc<dyn Snapshot> },
     Contacts(Vec<SocketAddr>),
     Report(oneshot::Sender<Report>),

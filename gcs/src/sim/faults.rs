@@ -40,6 +40,11 @@ impl<N: Node, A: App> World<N, A> {
             Fault::Pause { process, lasts } => return self.pause(*process, *lasts),
             Fault::Leave { process } => return self.leave(*process),
             Fault::Force { process } => return self.force(*process),
+            Fault::Renew { process } => {
+                let up = self.processes[*process].status == Status::Up;
+                self.input(*process, Input::Renew);
+                return up;
+            }
             Fault::Cast { process } => return self.cast(*process),
             Fault::Congest { process, lasts } => {
                 let p = &self.processes[*process];

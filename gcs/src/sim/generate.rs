@@ -36,6 +36,8 @@ pub struct Faults {
     pub roles: bool,
     /// Besides all that, the quorum is lost or cut off, and the operator forces somebody to go on, or several.
     pub forces: bool,
+    /// Besides all that, members ask for new views.
+    pub renewals: bool,
 }
 
 impl Faults {
@@ -55,6 +57,7 @@ impl Faults {
             triggers: false,
             roles: false,
             forces: false,
+            renewals: false,
         }
     }
 
@@ -74,6 +77,7 @@ impl Faults {
             triggers: true,
             roles: false,
             forces: false,
+            renewals: false,
         }
     }
 }
@@ -125,6 +129,13 @@ pub fn generate(seed: u64, members: (usize, usize), faults: &Faults, safety_ms: 
     if faults.forces {
         g.rng = Rng::new(seed ^ 0xf04c_ed00_0000_0006);
         (0..1 + g.rng.below(2)).for_each(|_| g.force());
+    }
+    if faults.renewals {
+        g.rng = Rng::new(seed ^ 0x4e4e_5000_0000_0007);
+        for _ in 0..1 + g.rng.below(8) {
+            let (at, process) = (g.time(), g.process());
+            g.at(at, Fault::Renew { process });
+        }
     }
     let roles = if faults.roles { roles(seed, processes) } else { BTreeMap::new() };
     Plan { processes, founders, roles, steps: g.steps }

@@ -38,6 +38,11 @@ pub enum Fault {
         /// Who.
         process: usize,
     },
+    /// A process asks for a new view.
+    Renew {
+        /// Who.
+        process: usize,
+    },
     /// The application of a process casts one message.
     Cast {
         /// Who.
@@ -165,6 +170,7 @@ impl Fault {
             | Self::Pause { process, .. }
             | Self::Leave { process }
             | Self::Force { process }
+            | Self::Renew { process }
             | Self::Cast { process }
             | Self::Congest { process, .. } => Some(*process),
             Self::Cut { from, to, .. } => Some(*from.max(to)),

@@ -95,6 +95,7 @@ impl fmt::Display for Fault {
             Self::Pause { process, lasts } => write!(f, "pause p{process} for {}", Span(*lasts)),
             Self::Leave { process } => write!(f, "leave p{process}"),
             Self::Force { process } => write!(f, "force p{process}"),
+            Self::Renew { process } => write!(f, "renew p{process}"),
             Self::Cast { process } => write!(f, "cast p{process}"),
             Self::Congest { process, lasts } => write!(f, "congest p{process} for {}", Span(*lasts)),
             Self::Cut { from, to, both, lasts } => {
@@ -168,6 +169,7 @@ fn fault(words: &[&str]) -> Result<Fault, &'static str> {
         ["start", p] => Fault::Start { process: process(p)? },
         ["pause", p] => Fault::Pause { process: process(p)?, lasts: required? },
         ["leave", p] => Fault::Leave { process: process(p)? },
+        ["renew", p] => Fault::Renew { process: process(p)? },
         ["force", p] => Fault::Force { process: process(p)? },
         ["cast", p] => Fault::Cast { process: process(p)? },
         ["congest", p] => Fault::Congest { process: process(p)?, lasts: required? },
