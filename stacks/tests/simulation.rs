@@ -3,8 +3,9 @@
 use gcs::{
     keys::PreShared,
     layer::Protocol,
-    sim::{Faults, Setup, run, soak},
+    sim::{Fault, Faults, Plan, Setup, What, index_of, run, run_plan, soak},
     stack::Blueprint,
+    view::Role,
 };
 use gcs_stacks::{
     Check, Compress, Fec, Flow, Heartbeat, Inject, Lateral, Pace, Pack, Reliable, Sequencer, SlowReceiver,
@@ -93,6 +94,34 @@ fn total_uniform_compressed_keeps_its_promises() {
     let soaked = soak(7_000_000..7_000_040, 1, 1, &setup("total+uniform+compressed+check", true));
     if let Some(report) = soaked.failures.first() {
         panic!("{report}");
+    }
+}
+
+/// What becomes of p2 of three, whose application takes nothing for a second and a half, under load.
+#[test]
+fn a_slow_receiver_is_treated_as_the_policy_says() {
+    let plan = Plan::calm(3).at_ms(400, Fault::Congest { process: 2, lasts: 1_500_000_000 });
+    for (slow, excluded, demoted) in [
+        (SlowReceiver::Wait, false, false),
+        (SlowReceiver::Exclude { after_ms: 300 }, true, false),
+        (SlowReceiver::Demote { after_ms: 300 }, false, true),
+    ] {
+        let mut setup = setup("total+uniform+check", true);
+        setup.blueprint = setup.blueprint.with(Arc::new(Flow { slow })).expect("there is a layer `flow`");
+        (setup.window_bytes, setup.workload.casts_per_second) = (96 << 10, 150);
+        (setup.workload.large_per_mille, setup.physics.trace_keep) = (300, usize::MAX);
+        let report = run_plan(1, &setup, &plan);
+        report.expect_ok();
+        let views =
+            || report.tail.iter().filter_map(|o| if let What::View(v) = &o.what { Some(v) } else { None });
+        let whole = views().skip_while(|v| v.members.len() < 3);
+        let (mut without, mut learner) = (false, false);
+        for view in whole {
+            let rank = view.members.iter().position(|m| index_of(m.addr) == Some(2));
+            without |= rank.is_none();
+            learner |= rank.is_some_and(|r| view.roles[r] == Role::LEARNER);
+        }
+        assert_eq!((without, learner), (excluded, demoted), "{slow:?}");
     }
 }
 
@@ -216,6 +245,10 @@ fn seeds_that_once_failed() {
     let mut forced = setup("causal+uniform+check", true);
     (forced.faults.roles, forced.faults.forces) = (true, true);
     run(9_023_077, &forced).expect_ok();
+    // A witness with most votes went on with a joiner, while who had the state was cut off.
+    let mut witnessed = setup("causal+check", true);
+    (witnessed.faults.roles, witnessed.faults.forces) = (true, true);
+    run(32_000_633, &witnessed).expect_ok();
     // The one whose turn it was to propose came back after the last word of the one that had begun.
     let mut idle = setup("total+uniform+check", true);
     idle.workload.casts_per_second = 6;

@@ -56,7 +56,7 @@ impl Member {
         }
         let class = |e: &Entry| e.role().map_or(u8::MAX, Role::class);
         next.sort_by_key(class);
-        if !last && class(&next[0]) != 0 {
+        if !last && (class(&next[0]) != 0 || self.waits_for_the_state(&next)) {
             return None;
         }
         let mut frontier = vec![0; self.view.len()];
@@ -77,6 +77,16 @@ impl Member {
         let arrangement = self.stack.arrange(&ranks);
         let secret = core.envelopes(now, view, ids.into_iter())?;
         Some(Value { next, frontier, holder, origin, arrangement, secret })
+    }
+}
+
+impl Member {
+    /// Whether the votes of a witness would take a view without the group's state, which somebody may still have who is out
+    /// of reach.
+    fn waits_for_the_state(&self, next: &[Entry]) -> bool {
+        let had_it = self.decision.complete.iter().enumerate().filter(|(_, complete)| **complete);
+        let may_live = had_it.map(|(r, _)| r).any(|r| self.suspicions.gone >> r & 1 == 0);
+        may_live && self.view.members.iter().any(|m| m.role.witness) && !next.iter().any(|e| e.complete)
     }
 }
 
