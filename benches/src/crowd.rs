@@ -86,12 +86,19 @@ enum Event {
     Wakes(u32),
 }
 
+/// What waits until a member wakes up.
+#[derive(Default)]
+struct Nap {
+    inbox: VecDeque<(u32, Said<u64>)>,
+    round: bool,
+}
+
 struct Member {
     gossip: Gossip<u64>,
     rng: Rng,
     sleeper: bool,
-    /// Datagrams that wait until it wakes up, and whether a round does; if it sleeps.
-    asleep: Option<(VecDeque<(u32, Said<u64>)>, bool)>,
+    /// If it sleeps.
+    asleep: Option<Nap>,
     delivered: u64,
     /// By second of casting.
     by_second: Vec<u64>,
@@ -180,22 +187,22 @@ impl World {
     fn handle(&mut self, event: Event) {
         match event {
             Event::Arrives { to, from, what } => match &mut self.members[to as usize].asleep {
-                Some((inbox, _)) if inbox.len() < INBOX => inbox.push_back((from, what)),
+                Some(nap) if nap.inbox.len() < INBOX => nap.inbox.push_back((from, what)),
                 Some(_) => {}
                 None => self.receive(to, from, what),
             },
             Event::Round(me) => match &mut self.members[me as usize].asleep {
-                Some((_, round)) => *round = true,
+                Some(nap) => nap.round = true,
                 None => self.round(me),
             },
             Event::Cast => self.cast(),
             Event::Sleeps(me) => {
-                self.members[me as usize].asleep = Some((VecDeque::new(), false));
+                self.members[me as usize].asleep = Some(Nap::default());
                 let at = self.now + self.nap();
                 self.at(at, Event::Wakes(me));
             }
             Event::Wakes(me) => {
-                let (inbox, round) = self.members[me as usize].asleep.take().unwrap_or_default();
+                let Nap { inbox, round } = self.members[me as usize].asleep.take().unwrap_or_default();
                 inbox.into_iter().for_each(|(from, what)| self.receive(me, from, what));
                 if round {
                     self.round(me);
@@ -227,7 +234,6 @@ impl World {
         let mut out = Vec::new();
         member.gossip.round(&mut member.rng, &mut out);
         for (most, work) in self.outcome.busiest.iter_mut().zip(work) {
-            // The caster's own multicast is no work of the protocol.
             *most = work.max(*most);
         }
         self.outcome.held = self.outcome.held.max(member.gossip.held_bytes());
@@ -264,6 +270,7 @@ impl World {
                 }
                 Effect::Lost { count, .. } => member.given_up += count,
                 Effect::Send { to, what } => {
+                    // What is cast is no work of a round.
                     member.sent += 1;
                     self.send(me, to, what);
                 }

@@ -29,7 +29,7 @@ struct Args {
     /// How long a round takes, in milliseconds.
     #[arg(long, default_value_t = 100)]
     round_ms: u64,
-    /// The first seed, and how many: the worst of them is printed.
+    /// The seed.
     #[arg(long, default_value_t = 1)]
     seed: u64,
 }
