@@ -21,7 +21,7 @@ use crate::{
     layer::Down,
     membership::{Acceptor, Ballot},
     time::Time,
-    view::Cut,
+    view::{self, Cut},
     wire::{self, Accept, Accepted, Body, Decide, Malformed, Prepare, Promise, Reject, Value},
 };
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
@@ -391,11 +391,15 @@ impl Member {
         Ok(())
     }
 
-    /// The members of this view that are not among the next ones, as a mask.
+    /// The members of this view that are not among the next ones, or not the first any more, as a mask: their leases end.
     fn left_behind(&self, value: &Value) -> Result<u64, Malformed> {
         let next = value.members()?;
+        let stays = |m: &view::Member| next.iter().any(|n| n.id == m.id);
+        // Who stays, but is not the first any more, owns nothing in the next view.
+        let superseded = |r: usize, m: &view::Member| r == 0 && next.first().is_none_or(|n| n.id != m.id);
         let members = self.view.members.iter().enumerate();
-        Ok(members.filter(|(_, m)| next.iter().all(|n| n.id != m.id)).fold(0, |mask, (r, _)| mask | 1 << r))
+        let left = members.filter(|(r, m)| !stays(m) || superseded(*r, m));
+        Ok(left.fold(0, |mask, (r, _)| mask | 1 << r))
     }
 
     fn say_accepted(&mut self, core: &Core, ballot: Ballot, fx: &mut Effects) {
