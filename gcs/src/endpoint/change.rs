@@ -499,7 +499,7 @@ impl Member {
     fn try_install(&mut self, core: &Core) -> Option<Step> {
         let decision = self.change.decided.as_ref()?;
         if decision.includes(core.me) {
-            return self.change.decided_held.then(|| Step::Install(decision.clone()));
+            return self.change.decided_held.then(|| Step::Install(Box::new(decision.clone())));
         }
         // Who departs stays until a survivor has installed the view: nobody else may hold what counts.
         (!core.departs()).then_some(Step::Rejoin)

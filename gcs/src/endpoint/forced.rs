@@ -60,7 +60,7 @@ impl Endpoint {
             _ => Err(ForceError::NoView),
         };
         match forced {
-            Ok(decision) => self.step(now, Step::Install(decision), fx),
+            Ok(decision) => self.step(now, Step::Install(Box::new(decision)), fx),
             Err(why) => {
                 tracing::warn!(me = %self.core.me, "not made primary by force: {why}");
                 fx.events.push(Event::Forced(Err(why)));

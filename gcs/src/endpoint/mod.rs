@@ -230,7 +230,7 @@ impl Endpoint {
                     Phase::Member(m) => Some(m),
                     _ => None,
                 };
-                match Member::install(now, &mut self.core, decision, previous, fx) {
+                match Member::install(now, &mut self.core, *decision, previous, fx) {
                     Err(reason) => self.leave(now, reason, fx),
                     Ok(member) => {
                         self.phase = Phase::Member(Box::new(member));

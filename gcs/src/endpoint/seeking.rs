@@ -47,7 +47,7 @@ const STALE: Duration = Duration::from_millis(1500);
 #[derive(Debug)]
 pub(super) enum Step {
     Stay,
-    Install(Decision),
+    Install(Box<Decision>),
     Rejoin,
     Leave(LeaveReason),
 }
@@ -147,7 +147,7 @@ impl Seeking {
             self.heard.clear();
         }
         if let Some(decision) = self.found(now, core) {
-            return Step::Install(decision);
+            return Step::Install(Box::new(decision));
         }
         self.ask(now, core, fx);
         Step::Stay
@@ -297,7 +297,7 @@ impl Seeking {
             }
         }
         if let Some(decision) = self.found(now, core) {
-            return Step::Install(decision);
+            return Step::Install(Box::new(decision));
         }
         if fresh {
             self.interval = ASK.0;
@@ -349,7 +349,7 @@ impl Seeking {
             let reason = "a member speaks an earlier version, in which all members count the same".to_owned();
             return Ok(Step::Leave(LeaveReason::Refused { by: founder.addr, reason }));
         }
-        Ok(Step::Install(decision))
+        Ok(Step::Install(Box::new(decision)))
     }
 
     /// These are contacts, too.

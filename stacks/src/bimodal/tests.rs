@@ -235,7 +235,7 @@ proptest! {
         let mut g: Gossip<usize> = Gossip::new(0, 4, settings);
         let (mut out, mut rng) = (Vec::new(), Rng::new(1));
         for (i, (what, peer, from, first, count, len)) in said.into_iter().enumerate() {
-            let runs = [Run { from, first: first.min(u64::MAX / 2).max(1), count: count.max(1) }];
+            let runs = [Run { from, first: first.clamp(1, u64::MAX / 2), count: count.max(1) }];
             match what {
                 0 => g.on_item(from, first, i, len, &mut out),
                 1 => g.on_digest(peer, count.into(), &runs, &mut out),
