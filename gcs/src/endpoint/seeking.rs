@@ -47,6 +47,7 @@ const STALE: Duration = Duration::from_millis(1500);
 
 /// What becomes of a process after an input.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "there is one at a time, and it is not kept")]
 pub(super) enum Step {
     Stay,
     Install(Decision),
