@@ -122,6 +122,8 @@ pub struct Settings {
     pub own_thread: bool,
     /// The window of a sender, in KiB.
     pub window: Option<usize>,
+    /// What carries the datagrams: `udp`, `tcp` or `both`.
+    pub transport: String,
     /// Where to multicast.
     pub multicast: Option<SocketAddrV4>,
     /// The network's MTU, if it is not the usual one.
@@ -140,6 +142,7 @@ impl Settings {
             .stack(gcs_stacks::named(&self.stack)?)
             .busy_poll(self.busy_poll)
             .own_thread(self.own_thread)
+            .carrier(self.transport.parse()?)
             .multicast(self.multicast)
             .mtu(self.mtu);
         let builder =

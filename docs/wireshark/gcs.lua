@@ -6,7 +6,7 @@
 
 local gcs = Proto("gcs", "gcs process groups")
 
-local kinds = { [0xC5] = "frame", [0xC6] = "control", [0xC7] = "multicast transport", [0xC8] = "closed group" }
+local kinds = { [0xC5] = "frame", [0xC6] = "control", [0xC7] = "transport", [0xC8] = "closed group" }
 local bodies = {
   [10] = "JOIN", [11] = "MEMBER_LIST", [12] = "MEMBER_JOINED", [13] = "REFUSE", [14] = "RELEASE",
   [20] = "PREPARE", [21] = "PROMISE", [22] = "REJECT", [23] = "ACCEPT", [24] = "ACCEPTED", [25] = "DECIDE", [26] = "LEAVE", [27] = "SLOW",
@@ -21,6 +21,7 @@ local f = {
   unreliable = ProtoField.bool("gcs.frame.unreliable", "Outside of the stream", 8, nil, 0x01),
   patient = ProtoField.bool("gcs.frame.patient", "Nobody waits for its acknowledgement", 8, nil, 0x02),
   sender = ProtoField.uint16("gcs.frame.sender", "Made by rank"),
+  header = ProtoField.uint16("gcs.frame.header", "Length of the header"),
   tag = ProtoField.uint64("gcs.frame.group_epoch", "Group tag xor epoch", base.HEX),
   view = ProtoField.uint64("gcs.frame.view", "View number"),
   seq = ProtoField.uint64("gcs.reliable.seq", "Number in its sender's stream"),
@@ -207,6 +208,9 @@ local function frame(tvb, pinfo, tree)
   tree:add(f.unreliable, tvb(3, 1))
   tree:add(f.patient, tvb(3, 1))
   tree:add_le(f.sender, tvb(4, 2))
+  -- Since version 2.
+  local header = tvb(6, 2):le_uint()
+  if header > 0 then tree:add_le(f.header, tvb(6, 2)) end
   tree:add_le(f.tag, tvb(8, 8))
   tree:add_le(f.view, tvb(16, 8))
   local view = tvb(8, 16):bytes():tohex()
@@ -224,7 +228,8 @@ local function frame(tvb, pinfo, tree)
   local info = string.format("%s of rank %d, view %s", name, tvb(4, 2):le_uint(), tvb(16, 8):le_uint64())
   if not n or tvb:len() < header_len(n) then
     pinfo.cols.info = info
-    return tree:add(f.payload, tvb(24))
+    local at = header >= 24 and header or 24
+    return at < tvb:len() and tree:add(f.payload, tvb(at))
   end
   local at = 24
   for _, layer in ipairs(list) do
@@ -320,7 +325,7 @@ function gcs.dissector(tvb, pinfo, root)
   tree:add(f.magic, tvb(0, 1))
   tree:add(f.version, tvb(1, 1))
   local magic, version = tvb(0, 1):uint(), tvb(1, 1):uint()
-  if version ~= 1 then
+  if version < 1 or version > 2 then
     tree:add_proto_expert_info(e.version)
     pinfo.cols.info = kinds[magic] .. " of version " .. version
   elseif magic == 0xC5 then
@@ -337,14 +342,14 @@ function gcs.dissector(tvb, pinfo, root)
       pinfo.cols.info = "INTRODUCTION"
     end
   else
-    pinfo.cols.info = tvb:len() > 2 and tvb(2, 1):uint() == 1 and "ANSWER" or "PROBE"
+    pinfo.cols.info = tvb:len() > 2 and tvb(2, 1):uint() % 2 == 1 and "ANSWER" or "PROBE"
   end
   return tvb:len()
 end
 
 gcs:register_heuristic("udp", function(tvb, pinfo, root)
   if tvb:len() < 3 or not kinds[tvb(0, 1):uint()] then return false end
-  if tvb(1, 1):uint() ~= 1 then return false end
+  if tvb(1, 1):uint() < 1 or tvb(1, 1):uint() > 2 then return false end
   gcs.dissector(tvb, pinfo, root)
   return true
 end)

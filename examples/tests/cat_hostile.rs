@@ -67,7 +67,14 @@ impl Stranger {
         let payload = self.below(200);
         let noise = self.noise(payload);
         frame.writable().extend_from_slice(&noise);
-        frame.into_packet().into_bytes()
+        let mut bytes = frame.into_packet().into_bytes().to_vec();
+        // Mostly it says that its header is as long as those of the group.
+        if let Some(heard) = self.overheard.iter().find(|b| b.len() > 8 && b[0] == MAGIC_FRAME)
+            && !self.rng.below(4).is_multiple_of(4)
+        {
+            bytes[6..8].copy_from_slice(&heard[6..8]);
+        }
+        bytes.into()
     }
 
     fn datagram(&mut self, round: usize) -> Vec<u8> {

@@ -105,6 +105,23 @@ fn the_coordinator_is_cut_off() {
     assert!(after(a) == after(b), "since it is back it delivers what the others do");
 }
 
+#[test]
+fn a_small_mtu_on_the_way_is_found() {
+    let Some(net) = Net::new() else { return };
+    net.set_mtu(0, 1300);
+    let path = std::env::temp_dir().join(format!("gcs-cat-mtu-{}", std::process::id()));
+    let path = path.to_str().unwrap();
+    let cats = [0, 1, 2].map(|i| {
+        let start = net.start(i, ["a", "b", "c"][i]).expect(3);
+        if i == 0 { start.with(&["--control", path]) } else { start }.spawn()
+    });
+    cats.iter().for_each(|cat| drop(cat.wait_view(&["a", "b", "c"])));
+    let out =
+        std::process::Command::new(env!("CARGO_BIN_EXE_gcs-cat")).args(["--probe", path]).output().unwrap();
+    let text = String::from_utf8(out.stdout).unwrap();
+    assert!(text.contains("largest datagram: 1272\n"), "{text}");
+}
+
 // c hears nobody, or not a, so it has to go; whoever hears c echoes its heartbeats no more once it wants to replace it, or
 // c's lease would never end.
 #[test]

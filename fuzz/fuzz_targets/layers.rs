@@ -3,7 +3,7 @@
 
 use bytes::Bytes;
 use gcs::{
-    frame::{FIXED_HEADER, MAGIC_FRAME, WIRE_VERSION},
+    frame::{FIXED_HEADER, MAGIC_FRAME, OLDEST_VERSION},
     guard::Secret,
     id::{GroupTag, Incarnation, MemberId},
     layer::{Scope, Watch},
@@ -28,6 +28,7 @@ fuzz_target!(|data: &[u8]| {
         view: View { id, members: (0..3).map(member).collect() },
         me: u16::from(*first) % 3,
         group,
+        version: OLDEST_VERSION,
         now: Time::ZERO,
         mtu: 1400,
         window_bytes: 1 << 20,
@@ -44,7 +45,7 @@ fuzz_target!(|data: &[u8]| {
         let (one, tail) = tail.split_at(tail.len().min(usize::from(head[0])));
         let mut bytes = vec![0; FIXED_HEADER];
         bytes[0] = MAGIC_FRAME;
-        bytes[1] = WIRE_VERSION;
+        bytes[1] = OLDEST_VERSION;
         bytes[2] = if head[1] & 0x80 == 0 { head[1] % 8 } else { 0xff };
         bytes[3] = head[1] & 1;
         bytes[4] = head[2] % 3;

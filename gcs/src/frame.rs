@@ -2,8 +2,9 @@
 //!
 //! ```text
 //! 0      1         2      3       4        6      8            16            24
-//! | 0xC5 | version | kind | flags | sender | zero | group tag | view number | slots of layers … | payload |
+//! | 0xC5 | version | kind | flags | sender | header | group tag | view number | slots of layers … | payload |
 //! ```
+//! `header` is the length of the whole header from version 2 on, and zero in version 1. The version is the view's.
 //! Integers are little-endian. `kind` is [`Frame::DATA`] or the index of the layer that made the frame and consumes it.
 //! The slots have fixed places: the stack computes them when it is built, from the view's size.
 
@@ -18,8 +19,12 @@ use std::ops::Range;
 pub const MAGIC_FRAME: u8 = 0xC5;
 /// The first byte of every control message.
 pub const MAGIC_CONTROL: u8 = 0xC6;
-/// The version of frames and control messages.
-pub const WIRE_VERSION: u8 = 1;
+/// The version of frames that this code speaks best.
+pub const WIRE_VERSION: u8 = 2;
+/// The oldest version that it speaks, too; control messages say this one. See ADR 011.
+pub const OLDEST_VERSION: u8 = 1;
+/// The first version whose frames say how long their header is.
+const HEADER_LENGTH_SINCE: u8 = 2;
 /// The length of the fixed part of the header, in bytes.
 pub const FIXED_HEADER: usize = 24;
 
@@ -93,6 +98,8 @@ impl Frame {
         buf[8..16].copy_from_slice(&(group.0 ^ view.epoch).to_le_bytes());
         buf[16..24].copy_from_slice(&view.number.to_le_bytes());
         let payload_at = buf.len();
+        let length = u16::try_from(payload_at).unwrap_or(u16::MAX);
+        buf[6..8].copy_from_slice(&length.to_le_bytes());
         Self {
             from,
             via: from,
@@ -104,6 +111,15 @@ impl Frame {
             buf: Buf::Writing(buf),
             payload_at,
             shared: Bytes::new(),
+        }
+    }
+
+    /// Makes it a frame of this version, which has nothing but its header yet.
+    pub(crate) fn set_version(&mut self, version: u8) {
+        let header = self.header_mut();
+        header[1] = version;
+        if version < HEADER_LENGTH_SINCE {
+            header[6..8].fill(0);
         }
     }
 
@@ -121,6 +137,9 @@ impl Frame {
         }
         if bytes.len() < header {
             return Err(FrameError::Short);
+        }
+        if fixed.version >= HEADER_LENGTH_SINCE && usize::from(fixed.header) != header.max(FIXED_HEADER) {
+            return Err(FrameError::Header);
         }
         Ok(Self {
             from: fixed.from,
@@ -311,6 +330,10 @@ impl From<Bytes> for Packet {
 /// The fixed part of a frame's header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FixedHeader {
+    /// The version, one of those that this code speaks.
+    pub version: u8,
+    /// How long the whole header is; 0 in version 1.
+    pub header: u16,
     /// The rank of the member that made the frame.
     pub from: Rank,
     /// Group tag, exclusive-or the view's epoch.
@@ -326,7 +349,7 @@ impl FixedHeader {
     /// [`FrameError::Short`] and [`FrameError::Version`].
     pub fn parse(bytes: &[u8]) -> Result<Self, FrameError> {
         let Some(h) = bytes.first_chunk::<FIXED_HEADER>() else { return Err(FrameError::Short) };
-        if h[0] != MAGIC_FRAME || h[1] != WIRE_VERSION {
+        if h[0] != MAGIC_FRAME || !(OLDEST_VERSION..=WIRE_VERSION).contains(&h[1]) {
             return Err(FrameError::Version);
         }
         let word = |at: usize| {
@@ -334,7 +357,13 @@ impl FixedHeader {
             w.copy_from_slice(&h[at..at + 8]);
             u64::from_le_bytes(w)
         };
-        Ok(Self { from: Rank::from_le_bytes([h[4], h[5]]), tag: word(8), view: word(16) })
+        Ok(Self {
+            version: h[1],
+            header: u16::from_le_bytes([h[6], h[7]]),
+            from: Rank::from_le_bytes([h[4], h[5]]),
+            tag: word(8),
+            view: word(16),
+        })
     }
 }
 
@@ -345,8 +374,11 @@ pub enum FrameError {
     #[error("the frame is shorter than its header")]
     Short,
     /// Not a frame, or of another version.
-    #[error("not a frame of version {WIRE_VERSION}")]
+    #[error("not a frame of a version from {OLDEST_VERSION} to {WIRE_VERSION}, or not of the view's")]
     Version,
+    /// Its header is not as long as this stack's.
+    #[error("the frame was made by another stack: its header has another length")]
+    Header,
     /// A frame of another group or another founding of this one.
     #[error("the frame belongs to another group")]
     OtherGroup,

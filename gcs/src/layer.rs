@@ -8,7 +8,7 @@
 //! [`Down::Fetch`] once or several times → [`Down::Close`] → a while of answering repair requests → dropped.
 
 use crate::{
-    frame::{Dest, Frame, FrameError, Frames},
+    frame::{Dest, Frame, FrameError, Frames, WIRE_VERSION},
     guard::Secret,
     id::{GroupTag, MAX_MEMBERS, Rank},
     message::{Messages, Outgoing},
@@ -177,6 +177,14 @@ pub trait Protocol: Send + Sync + 'static {
         0
     }
 
+    /// The layer's version ([`LayerSpec::version`]) when a view speaks this version of the protocol. A layer whose header or
+    /// behaviour changes raises its version with the protocol's, and goes on to speak the one before in views that do:
+    /// [`Scope::version`].
+    fn version_at(&self, protocol: u8) -> u16 {
+        let _ = protocol;
+        self.spec().version
+    }
+
     /// Parameters that must be the same at all members, for the fingerprint. Empty if there are none.
     fn parameters(&self) -> String {
         String::new()
@@ -195,6 +203,8 @@ pub struct Scope {
     pub me: Rank,
     /// The group.
     pub group: GroupTag,
+    /// The version of the protocol that the view speaks: the best that all of its members do.
+    pub version: u8,
     /// When the view was installed.
     pub now: Time,
     /// The largest datagram that the transport carries well, in bytes.
@@ -355,8 +365,17 @@ impl Context<'_> {
     /// A frame for the application's messages. To be sent with `cx.down(Down::Frames(…))`.
     #[must_use]
     pub fn data_frame(&self, capacity: usize) -> Frame {
+        self.frame(Frame::DATA, true, capacity)
+    }
+
+    /// An empty frame of the view's version.
+    fn frame(&self, kind: u8, reliable: bool, capacity: usize) -> Frame {
         let s = self.scope;
-        Frame::new(Frame::DATA, true, s.me, s.group, s.view.id, self.header, capacity)
+        let mut frame = Frame::new(kind, reliable, s.me, s.group, s.view.id, self.header, capacity);
+        if s.version != WIRE_VERSION {
+            frame.set_version(s.version);
+        }
+        frame
     }
 
     /// The same with a payload, which is not copied.
@@ -371,9 +390,7 @@ impl Context<'_> {
     /// (which needs a reliable layer below); others may get lost.
     #[must_use]
     pub fn control_frame(&self, to: Dest, reliable: bool, payload: &[u8]) -> Frame {
-        let s = self.scope;
-        let mut frame =
-            Frame::new(self.kind(), reliable, s.me, s.group, s.view.id, self.header, payload.len());
+        let mut frame = self.frame(self.kind(), reliable, payload.len());
         frame.to = to;
         frame.writable().extend_from_slice(payload);
         frame

@@ -1,7 +1,7 @@
 //! Stacks: checked compositions of layers ([`Blueprint`]), and one such composition at work in one view ([`Stack`]).
 
 use crate::{
-    frame::{FIXED_HEADER, Frame, FrameError, Frames},
+    frame::{FIXED_HEADER, Frame, FrameError, Frames, WIRE_VERSION},
     id::{FNV_OFFSET, Rank, fnv1a},
     layer::{Context, Down, Emitted, Layer, LayerSpec, Protocol, Scope, TIMERS, Up, Wants},
     properties::Properties,
@@ -131,15 +131,21 @@ impl Blueprint {
     /// The layers with versions and parameters, bottom first: peers compare it to name a difference.
     #[must_use]
     pub fn description(&self) -> String {
+        self.description_at(WIRE_VERSION)
+    }
+
+    /// The same for views that speak this version of the protocol.
+    #[must_use]
+    pub fn description_at(&self, protocol: u8) -> String {
         let layers: Vec<_> = self
             .protocols
             .iter()
             .map(|p| {
-                let (spec, parameters) = (p.spec(), p.parameters());
+                let (name, version, parameters) = (p.spec().name, p.version_at(protocol), p.parameters());
                 if parameters.is_empty() {
-                    format!("{}/{}", spec.name, spec.version)
+                    format!("{name}/{version}")
                 } else {
-                    format!("{}/{}({parameters})", spec.name, spec.version)
+                    format!("{name}/{version}({parameters})")
                 }
             })
             .collect();
@@ -281,6 +287,9 @@ impl Stack {
     /// # Errors
     /// The frame is not for this stack.
     pub fn parse(&self, datagram: Bytes) -> Result<Frame, FrameError> {
+        if datagram.get(1) != Some(&self.scope.version) {
+            return Err(FrameError::Version);
+        }
         Frame::parse(datagram, self.scope.group, self.scope.view.id, self.header)
     }
 

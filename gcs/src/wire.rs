@@ -1,11 +1,12 @@
 //! Control messages: everything that members and joiners say to each other outside of a view's frames. Protocol
-//! buffers behind two bytes, [`MAGIC_CONTROL`] and [`WIRE_VERSION`]. `docs/wire.md` lists them field by field.
+//! buffers behind two bytes, [`MAGIC_CONTROL`] and the oldest version that understands them, [`OLDEST_VERSION`]: what
+//! later versions add are fields that earlier ones skip ([`Control::restrict`]). `docs/wire.md` lists them field by field.
 //!
 //! Decoding allocates no more than the datagram's own length times a small factor; what is decoded is checked by
 //! [`Control::decode`] before anybody sees it.
 
 use crate::{
-    frame::{MAGIC_CONTROL, WIRE_VERSION},
+    frame::{MAGIC_CONTROL, OLDEST_VERSION, WIRE_VERSION},
     id::{Incarnation, MAX_MEMBERS, MemberId, Rank},
     view::{Cut, Member, Role, ViewId},
 };
@@ -96,6 +97,9 @@ pub struct Entry {
     /// Whether it votes only.
     #[prost(bool, tag = "5")]
     pub witness: bool,
+    /// The best version of the protocol that it speaks; 0 is version 1. Since version 2.
+    #[prost(uint32, tag = "14")]
+    pub speaks: u32,
 }
 
 impl Entry {
@@ -103,7 +107,8 @@ impl Entry {
     #[must_use]
     pub fn new(id: MemberId, name: &str, role: Role, complete: bool) -> Self {
         let weight = (role != Role::default()).then_some(u32::from(role.weight));
-        Self { id: Some(id.into()), name: name.to_owned(), complete, weight, witness: role.witness }
+        let (name, witness) = (name.to_owned(), role.witness);
+        Self { id: Some(id.into()), name, complete, weight, witness, speaks: 0 }
     }
 
     /// What it counts for.
@@ -141,6 +146,9 @@ pub struct Value {
     /// The next view's secret, in groups with keys.
     #[prost(message, optional, tag = "10")]
     pub secret: Option<Envelopes>,
+    /// The version of the protocol that the next view speaks; 0 is version 1. Since version 2.
+    #[prost(uint32, tag = "14")]
+    pub version: u32,
 }
 
 /// A secret for the members of a view, sealed for each of them.
@@ -155,6 +163,20 @@ pub struct Envelopes {
 }
 
 impl Value {
+    /// The version of the protocol that the next view speaks.
+    ///
+    /// # Errors
+    /// It is none that this code speaks.
+    pub fn version(&self) -> Result<u8, Malformed> {
+        let version = u8::try_from(self.version.max(OLDEST_VERSION.into())).map_err(|_| Malformed)?;
+        if version <= WIRE_VERSION { Ok(version) } else { Err(Malformed) }
+    }
+
+    fn restrict(&mut self) {
+        self.version = 0;
+        self.next.iter_mut().for_each(|e| e.speaks = 0);
+    }
+
     /// The cut.
     #[must_use]
     pub fn cut(&self) -> Cut {
@@ -229,6 +251,12 @@ pub struct Join {
     /// Whether it only votes.
     #[prost(bool, tag = "11")]
     pub witness: bool,
+    /// The best version of the protocol that the joiner speaks; 0 is version 1. Since version 2.
+    #[prost(uint32, tag = "14")]
+    pub speaks: u32,
+    /// Its stack at that version, in words, if that differs from `stack`. Since version 2.
+    #[prost(string, tag = "15")]
+    pub stack_then: String,
 }
 
 impl Join {
@@ -371,6 +399,9 @@ pub struct Promise {
     /// Whether it knows that members count for different things.
     #[prost(bool, tag = "7")]
     pub weighs: bool,
+    /// The best version of the protocol that the member speaks; 0 is version 1. Since version 2.
+    #[prost(uint32, tag = "14")]
+    pub speaks: u32,
 }
 
 /// See [`Body::Reject`].
@@ -508,12 +539,33 @@ pub struct Control {
 }
 
 impl Control {
+    /// Takes out what this version of the protocol does not have: what a process that speaks no later one would say and
+    /// understand.
+    pub fn restrict(&mut self, version: u8) {
+        if version >= 2 {
+            return;
+        }
+        match &mut self.body {
+            Some(Body::Join(j)) => {
+                j.speaks = 0;
+                j.stack_then.clear();
+            }
+            Some(Body::Promise(p)) => {
+                p.speaks = 0;
+                p.accepted.iter_mut().for_each(Value::restrict);
+            }
+            Some(Body::Accept(a)) => a.value.iter_mut().for_each(Value::restrict),
+            Some(Body::Decide(d)) => d.value.iter_mut().for_each(Value::restrict),
+            _ => {}
+        }
+    }
+
     /// The message as a datagram.
     #[must_use]
     pub fn encode_datagram(&self) -> Bytes {
         let mut buf = BytesMut::with_capacity(2 + self.encoded_len());
         buf.put_u8(MAGIC_CONTROL);
-        buf.put_u8(WIRE_VERSION);
+        buf.put_u8(OLDEST_VERSION);
         // `BytesMut` grows as needed: encoding cannot fail.
         let _ = self.encode(&mut buf);
         buf.freeze()
@@ -522,9 +574,10 @@ impl Control {
     /// Reads a datagram.
     ///
     /// # Errors
-    /// It is not a control message of this version, or breaks a bound.
+    /// It is not a control message of a version that this code speaks, or breaks a bound.
     pub fn decode_datagram(mut datagram: Bytes) -> Result<Self, Malformed> {
-        if datagram.len() < 2 || datagram[0] != MAGIC_CONTROL || datagram[1] != WIRE_VERSION {
+        let versions = OLDEST_VERSION..=WIRE_VERSION;
+        if datagram.len() < 2 || datagram[0] != MAGIC_CONTROL || !versions.contains(&datagram[1]) {
             return Err(Malformed);
         }
         let control = Self::decode(datagram.split_off(2)).map_err(|_| Malformed)?;
@@ -533,7 +586,7 @@ impl Control {
             Some(Body::Join(j))
                 if j.name.is_empty()
                     || j.name.len() > 64
-                    || j.stack.len() > MAX_TEXT
+                    || j.stack.len().max(j.stack_then.len()) > MAX_TEXT
                     || j.heard.len() > MAX_MEMBERS
                     || j.candidates.len() > MAX_MEMBERS
                     || j.role().is_err() =>

@@ -208,6 +208,7 @@ impl Rig {
             view: View { id: VIEW, members: members.clone().into() },
             me,
             group: GROUP,
+            version: gcs::frame::WIRE_VERSION,
             now: Time::ZERO,
             mtu: header + mtu,
             window_bytes: window,

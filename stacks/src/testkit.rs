@@ -37,6 +37,7 @@ pub(crate) fn scope(me: usize, n: usize) -> Scope {
         view: view(n),
         me: Rank::try_from(me).expect("few members"),
         group: GroupTag::of("test"),
+        version: gcs::frame::WIRE_VERSION,
         now: Time::from_ms(1000),
         mtu: 1400,
         window_bytes: 1 << 20,

@@ -187,6 +187,7 @@ fn what_a_group_says_is_understood() {
             "gcs.control.message",
             "gcs.frame.layer",
             "gcs.reliable.seq",
+            "gcs.frame.header",
             "_ws.expert.message",
         ];
         let Some(lines) = tshark(&file, stack, &fields) else { return };
@@ -194,7 +195,7 @@ fn what_a_group_says_is_understood() {
         assert!(lines.len() > 20, "{stack}: {} packets", lines.len());
         for line in &lines {
             assert!(
-                line.split('|').count() == 5 && line.ends_with('|'),
+                line.split('|').count() == 6 && line.ends_with('|'),
                 "{stack}: nothing to complain of: {line}"
             );
         }
@@ -212,6 +213,12 @@ fn what_a_group_says_is_understood() {
         ] {
             assert!(has(what), "{stack}: no {what} among\n{}", lines.join("\n"));
         }
+        // Version 2: every frame says how long its header is.
+        let frames = lines.iter().filter(|l| l.contains("messages of rank"));
+        assert!(
+            frames.clone().count() > 0 && frames.clone().all(|l| l.split('|').nth(4) != Some("")),
+            "{stack}"
+        );
         // Messages are numbered frames; the two of a sender take five at least.
         let numbers =
             lines.iter().filter(|l| l.contains("messages of rank 2")).filter_map(|l| l.split('|').nth(3));

@@ -14,7 +14,7 @@ use gcs_stacks::{
 use std::sync::Arc;
 
 /// Executions of each stack.
-const SEEDS: u64 = 400;
+const SEEDS: u64 = 200;
 
 fn setup(stack: &str, state_transfer: bool) -> Setup {
     let mut setup = Setup::new(gcs_stacks::named(stack).expect("a name of the catalogue"));
@@ -146,7 +146,10 @@ const MORE: [&str; 4] =
 
 fn keep_their_promises(from: u64, change: impl Fn(&mut Setup)) {
     for (from, stack) in (from..).step_by(1_000).zip(MORE) {
-        for (seeds, state_transfer) in [(from..from + 80, true), (from + 80..from + 120, false)] {
+        // Among the latter are those that once failed.
+        for (seeds, state_transfer) in
+            [(from..from + 20, true), (from + 76..from + 80, true), (from + 80..from + 88, false)]
+        {
             let mut setup = setup(stack, state_transfer);
             change(&mut setup);
             let soaked = soak(seeds, 1, 1, &setup);
@@ -286,7 +289,7 @@ fn encrypted_keeps_its_promises_among_forgers() {
     let mut setup = setup("total+uniform+encrypted+check", true);
     setup.keys = Some(Arc::new(PreShared::new(&[7; 32]).expect("a key").repeatable()));
     setup.faults.corruption = true;
-    let soaked = soak(10_000_000..10_000_300, 1, 1, &setup);
+    let soaked = soak(10_000_000..10_000_120, 1, 1, &setup);
     if let Some(report) = soaked.failures.first() {
         panic!("{report}");
     }
@@ -297,7 +300,7 @@ fn encrypted_keeps_its_promises_among_forgers() {
 fn open_groups_do_not_stand_forgers() {
     let mut setup = setup("total+uniform", true);
     setup.physics.forgers = true;
-    let soaked = soak(10_000_000..10_000_100, 1, 1, &setup);
+    let soaked = soak(10_000_000..10_000_060, 1, 1, &setup);
     assert!(!soaked.failures.is_empty(), "forgers do nothing");
 }
 

@@ -50,6 +50,9 @@ pub struct Common {
     #[arg(long)]
     #[serde(rename = "window_kib")]
     pub window: Option<usize>,
+    /// What carries the datagrams.
+    #[arg(long, default_value = "udp", value_parser = ["udp", "tcp", "both"])]
+    pub transport: String,
     /// An IPv4 multicast address to use, such as 239.192.0.1:7400.
     #[arg(long)]
     pub multicast: Option<SocketAddrV4>,
@@ -87,6 +90,7 @@ impl Common {
             busy_poll: self.busy_poll,
             own_thread: !self.one_thread,
             window: self.window,
+            transport: self.transport.clone(),
             multicast: self.multicast,
             mtu: None,
             loss: self.loss,

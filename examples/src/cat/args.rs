@@ -2,6 +2,7 @@
 
 use crate::{contacts::Contacts, keys::KeyFiles};
 use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser, error::ErrorKind};
+use gcs::net::Carrier;
 use gcs_stacks::{
     SlowReceiver,
     explain::{explain, list_layers, list_stacks},
@@ -56,6 +57,9 @@ pub struct Args {
     /// The address (UDP and TCP) to be reached at by the other members.
     #[arg(long, value_name = "ADDR:PORT")]
     pub bind: SocketAddr,
+    /// What carries the messages: udp, tcp (for networks that drop UDP), or both: TCP to those that UDP does not reach.
+    #[arg(long, value_name = "udp|tcp|both", default_value = "udp")]
+    pub transport: Carrier,
     /// An IPv4 multicast address for what goes to all members; those that it does not reach are sent to one by one.
     #[arg(long, value_name = "ADDR:PORT")]
     pub multicast: Option<SocketAddrV4>,
@@ -99,6 +103,12 @@ pub struct Args {
     /// Make a local socket at this path, at which this process says what it knows of itself.
     #[arg(long, value_name = "PATH")]
     pub control: Option<PathBuf>,
+    /// Serve counters, gauges and histograms for Prometheus at this address, over HTTP.
+    #[arg(long, value_name = "ADDR:PORT")]
+    pub metrics: Option<SocketAddr>,
+    /// Speak no later version of the protocol than this, as an earlier release would.
+    #[arg(long, value_name = "VERSION", hide = true)]
+    pub protocol_max: Option<u8>,
     /// Show what the process with this control socket says of itself, and exit.
     #[arg(long, value_name = "PATH", exclusive = true)]
     pub probe: Option<PathBuf>,

@@ -10,6 +10,7 @@
 
 pub mod args;
 pub mod input;
+pub mod metrics;
 pub mod output;
 mod run;
 

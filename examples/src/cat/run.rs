@@ -3,6 +3,7 @@
 use super::{
     args::Args,
     input::{self, Batch, InputError},
+    metrics::Metrics,
     output::Printer,
 };
 use gcs::{
@@ -14,6 +15,7 @@ use gcs_stacks::{CatalogueError, Flow};
 use std::{
     future::pending,
     io::{self, BufWriter, Write as _},
+    net::SocketAddr,
     process::ExitCode,
     sync::{
         Arc,
@@ -42,6 +44,8 @@ enum Failure {
     Start(#[from] StartError),
     #[error("{0}")]
     Keys(String),
+    #[error("metrics cannot be served at {addr}: {source}; choose another address with --metrics")]
+    Metrics { addr: SocketAddr, source: io::Error },
     #[error(transparent)]
     Out(#[from] LeaveReason),
     #[error("the group's thread has stopped: this is a bug")]
@@ -96,16 +100,21 @@ fn complain(sentence: &str, code: u8) -> ExitCode {
 }
 
 async fn run(args: Args) -> Result<(), Failure> {
+    if let Some(addr) = args.metrics {
+        Metrics::install(addr).await.map_err(|source| Failure::Metrics { addr, source })?;
+    }
     let timeout_ms = args.join_timeout_ms();
     let flow = Arc::new(Flow { slow: args.slow_receiver });
     let stack =
         gcs_stacks::named(&args.keys.stack(&args.stack))?.with(flow).map_err(CatalogueError::Stack)?;
     let mut builder = Group::builder(&args.group)
         .bind(args.bind)
+        .carrier(args.transport)
         .multicast(args.multicast)
         .mtu(args.mtu)
         .control(args.control)
         .keys(args.keys.read().map_err(Failure::Keys)?)
+        .protocol_max(args.protocol_max)
         .stack(stack)
         .weight(args.weight)
         .witness(args.witness)

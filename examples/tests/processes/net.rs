@@ -61,13 +61,20 @@ impl Net {
         format!("{}-h{i}", self.prefix)
     }
 
+    /// How to start a member on a host, with all hosts as its contacts.
+    pub(crate) fn start(&self, i: usize, name: &str) -> Start {
+        let addrs = [1, 2, 3].map(|i| SocketAddr::from(([10, 77, 0, i], 4803)));
+        Start::new("net", name, addrs[i]).contacts(&addrs).inside(&self.host(i))
+    }
+
     /// Three members, a, b and c by rank, one on each host; all have the first view.
     pub(crate) fn three(&self) -> [Cat; 3] {
-        let addrs = [1, 2, 3].map(|i| SocketAddr::from(([10, 77, 0, i], 4803)));
-        let cats = [0, 1, 2].map(|i| {
-            let start = Start::new("net", ["a", "b", "c"][i], addrs[i]).contacts(&addrs).expect(3);
-            start.inside(&self.host(i)).spawn()
-        });
+        self.three_with(&[])
+    }
+
+    /// The same, with more words on their command lines.
+    pub(crate) fn three_with(&self, words: &[&str]) -> [Cat; 3] {
+        let cats = [0, 1, 2].map(|i| self.start(i, ["a", "b", "c"][i]).expect(3).with(words).spawn());
         for cat in &cats {
             cat.wait_view(&["a", "b", "c"]);
         }
@@ -83,6 +90,11 @@ impl Net {
         ip(&format!("-n {} link set p{i} up", self.switch()));
     }
 
+    /// Gives a host's interface another MTU.
+    pub(crate) fn set_mtu(&self, at: usize, bytes: usize) {
+        ip(&format!("-n {} link set eth0 mtu {bytes}", self.host(at)));
+    }
+
     /// From now on host `at` hears nothing of `from`, which still hears it.
     pub(crate) fn deafen(&self, at: usize, from: &[usize]) {
         let host = self.host(at);
@@ -94,7 +106,33 @@ impl Net {
         }
     }
 
-    /// Undoes [`Self::deafen`].
+    /// From now on a host's firewall drops all UDP that comes in and goes out.
+    pub(crate) fn drop_udp(&self, at: usize) {
+        let host = self.host(at);
+        for hook in ["input", "output"] {
+            let nft = |line: &str| ip(&format!("netns exec {host} nft {line}"));
+            nft("add table inet cut");
+            nft(&format!("add chain inet cut {hook} {{ type filter hook {hook} priority 0 ; }}"));
+            nft(&format!("add rule inet cut {hook} meta l4proto udp counter drop"));
+        }
+    }
+
+    /// How many packets a host's firewall has dropped.
+    pub(crate) fn dropped(&self, at: usize) -> u64 {
+        let list = ["netns", "exec", &self.host(at), "nft", "list", "table", "inet", "cut"];
+        let out = Command::new("ip").args(list).output().expect("ip runs");
+        let text = String::from_utf8_lossy(&out.stdout).into_owned();
+        let mut words = text.split_whitespace();
+        let mut sum = 0;
+        while let Some(word) = words.next() {
+            if word == "packets" {
+                sum += words.next().and_then(|n| n.parse::<u64>().ok()).expect("a number");
+            }
+        }
+        sum
+    }
+
+    /// Undoes [`Self::deafen`] and [`Self::drop_udp`].
     pub(crate) fn undeafen(&self, at: usize) {
         ip(&format!("netns exec {} nft delete table inet cut", self.host(at)));
     }

@@ -15,7 +15,7 @@
 //! is among the next members answered the prepare; a member accepts only when it holds every frame up to the cut; a
 //! silent member is replaced only after every lease that its peers let it have is over.
 
-use super::{core::Core, decision::Decision, io::Effects, member::Member, seeking::Step};
+use super::{core::Core, decision::Decision, io::Effects, member::Member, seeking::Step, span::ChangeSpan};
 use crate::{
     id::Rank,
     layer::Down,
@@ -55,6 +55,7 @@ pub(super) struct Change {
     /// When to ask the proposer to propose.
     nudge_at: Option<Time>,
     attempts: u32,
+    pub(super) span: ChangeSpan,
 }
 
 /// An accept that waits for frames or leases.
@@ -87,6 +88,8 @@ pub(super) struct Promised {
     pub(super) complete: bool,
     /// It knows that members count for different things.
     pub(super) weighs: bool,
+    /// The best version of the protocol that it speaks, as it travels.
+    pub(super) speaks: u32,
 }
 
 impl From<wire::Ballot> for Ballot {
@@ -102,6 +105,11 @@ impl From<Ballot> for wire::Ballot {
 }
 
 impl Change {
+    /// The ballot of what this member has accepted, or else the highest that it has promised.
+    pub(super) fn ballot(&self) -> Ballot {
+        self.acceptor.accepted().map_or(self.acceptor.promised(), |(b, _)| *b)
+    }
+
     pub(super) fn is_wedged(&self) -> bool {
         self.frontier.is_some()
     }
@@ -202,7 +210,7 @@ impl Member {
         self.change.highest = ballot;
         let patience = (PATIENCE.0 * (1 << self.change.attempts.min(4))).min(PATIENCE.1);
         self.change.attempts += 1;
-        tracing::debug!(view = %self.view.id, round = ballot.round, rank = self.rank, "proposes a view change");
+        self.phase(core, "proposes", Some(ballot));
         self.change.proposal = Some(Proposal {
             ballot,
             stage: Stage::Preparing(BTreeMap::new()),
@@ -230,6 +238,7 @@ impl Member {
                 && complete
                 && let Some(value) = self.value(core, promises, excluded | unresponsive, now)
             {
+                self.phase(core, "has a quorum of promises", Some(p.ballot));
                 p.stage = Stage::Accepting { value, accepted: 0 };
                 p.resend_at = now;
                 p.interval = RESEND.0;
@@ -302,6 +311,7 @@ impl Member {
         }
         self.change.pending = self.change.pending.take().filter(|p| p.ballot >= ballot);
         self.down(now, core, Down::Wedge, fx);
+        self.phase(core, "promises", Some(ballot));
         let accepted = self.change.acceptor.accepted();
         let promise = Promise {
             view: Some(self.view.id.into()),
@@ -311,6 +321,7 @@ impl Member {
             frontier: self.change.frontier.clone().unwrap_or_default(),
             complete: core.state.is_complete() && !core.config.role.witness,
             weighs: true,
+            speaks: core.config.speaks(),
         };
         self.send_rank(core, from, Body::Promise(promise), fx);
     }
@@ -331,9 +342,8 @@ impl Member {
         if m.ballot.map(Ballot::from) == Some(p.ballot)
             && let Stage::Preparing(promises) = &mut p.stage
         {
-            let promised =
-                Promised { accepted, frontier: m.frontier, complete: m.complete, weighs: m.weighs };
-            promises.insert(from, promised);
+            let Promise { frontier, complete, weighs, speaks, .. } = m;
+            promises.insert(from, Promised { accepted, frontier, complete, weighs, speaks });
         }
         Ok(())
     }
@@ -356,7 +366,8 @@ impl Member {
     ) -> Result<(), Malformed> {
         let (ballot, value) = (Ballot::from(m.ballot.ok_or(Malformed)?), m.value.ok_or(Malformed)?);
         value.members()?;
-        if value.frontier.len() != self.view.len()
+        if value.version()? > core.config.protocol_max
+            || value.frontier.len() != self.view.len()
             || value.holder.len() != self.view.len()
             || value.holder.iter().any(|r| *r as usize >= self.view.len())
             || ballot.rank != u32::from(from)
@@ -424,6 +435,7 @@ impl Member {
         }
         let Some(p) = self.change.pending.take() else { return Ok(()) };
         if self.change.acceptor.accept(p.ballot, p.value).is_ok() {
+            self.phase(core, "accepts", Some(p.ballot));
             self.say_accepted(core, p.ballot, fx);
         }
         Ok(())
@@ -455,7 +467,6 @@ impl Member {
             return Ok(());
         }
         let decision = Decision::new(self.view.id, value.clone())?;
-        tracing::debug!(view = %decision.view.id, members = decision.view.len(), "a view is decided");
         self.change.proposal = None;
         let decide = decision.decide.clone();
         let joiners =
@@ -477,17 +488,18 @@ impl Member {
         let sound = decision.cut.frontier.len() == self.view.len()
             && decision.cut.holder.len() == self.view.len()
             && decision.cut.holder.iter().all(|r| usize::from(*r) < self.view.len());
-        if decision.ends != self.view.id || !sound {
+        if decision.ends != self.view.id || !sound || decision.version > core.config.protocol_max {
             return Err(Malformed);
         }
         if let Some(d) = &self.change.decided {
-            return if d.decide.value == decision.decide.value { Ok(()) } else { Err(Malformed) };
+            return if d.is(&decision) { Ok(()) } else { Err(Malformed) };
         }
         let takes_part = decision.includes(core.me) || core.departs();
         let cut = decision.cut.clone();
         self.change.proposal = None;
         (self.change.backoff_until, self.change.nudge_at) = (None, None);
         self.change.decided = Some(decision);
+        self.phase(core, "decided", None);
         if takes_part {
             self.down(now, core, Down::Wedge, fx);
             self.down(now, core, Down::Fetch(cut), fx);

@@ -1,7 +1,13 @@
 //! What an endpoint is told at its start.
 
 use crate::{
-    guard::Keys, id::MAX_MEMBERS, layer::Watch, properties::Properties, stack::Blueprint, view::Role,
+    frame::{OLDEST_VERSION, WIRE_VERSION},
+    guard::Keys,
+    id::MAX_MEMBERS,
+    layer::Watch,
+    properties::Properties,
+    stack::Blueprint,
+    view::Role,
 };
 use std::{net::SocketAddr, sync::Arc};
 
@@ -53,6 +59,9 @@ pub struct Config {
     pub backlog_bytes: usize,
     /// Whether to come back as a new incarnation after having been excluded.
     pub rejoin: bool,
+    /// The best version of the protocol that this process speaks: [`WIRE_VERSION`], or less to try how it gets on with an
+    /// earlier release, which then is the same to the last byte. From [`OLDEST_VERSION`] on.
+    pub protocol_max: u8,
     /// How long to look for the group before giving up with [`crate::endpoint::LeaveReason::NoAnswer`]; None: forever.
     pub join_timeout_ms: Option<u64>,
 }
@@ -76,8 +85,14 @@ impl Config {
             receive_bytes: usize::MAX,
             backlog_bytes: 256 << 20,
             rejoin: true,
+            protocol_max: WIRE_VERSION,
             join_timeout_ms: None,
         }
+    }
+
+    /// [`Self::protocol_max`] as it travels: the oldest version says nothing of itself.
+    pub(super) fn speaks(&self) -> u32 {
+        if self.protocol_max == OLDEST_VERSION { 0 } else { self.protocol_max.into() }
     }
 
     /// How many bytes of its own frames a member may have under way in a view of `members`.
@@ -120,6 +135,9 @@ impl Config {
         let w = self.watch;
         if w.heartbeat_ms == 0 || w.lease_ms >= w.silence_ms || w.silence_ms < 3 * w.heartbeat_ms {
             return Err(ConfigError::Watch);
+        }
+        if !(OLDEST_VERSION..=WIRE_VERSION).contains(&self.protocol_max) {
+            return Err(ConfigError::Protocol);
         }
         if self.window_bytes < SMALLEST_WINDOW {
             return Err(ConfigError::Window);
@@ -168,6 +186,11 @@ pub enum ConfigError {
     /// Time-outs.
     #[error("time-outs must be: lease_ms < silence_ms, and silence_ms at least three times heartbeat_ms")]
     Watch,
+    /// The version.
+    #[error(
+        "protocol_max must be from {OLDEST_VERSION} to {WIRE_VERSION}: this release speaks no other version"
+    )]
+    Protocol,
     /// The window.
     #[error("window_bytes must be at least 96 KiB")]
     Window,

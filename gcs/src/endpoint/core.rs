@@ -99,7 +99,8 @@ impl Core {
         if to.is_empty() {
             return;
         }
-        let control = Control { group: self.tag.0, from: Some(self.me.into()), body: Some(body) };
+        let mut control = Control { group: self.tag.0, from: Some(self.me.into()), body: Some(body) };
+        control.restrict(self.config.protocol_max);
         fx.transmits.push(Transmit { to, payload: control.encode_datagram().into() });
     }
 

@@ -2,12 +2,18 @@
 
 use super::core::Core;
 use crate::{
+    frame::{OLDEST_VERSION, WIRE_VERSION},
     id::{MemberId, Rank},
     time::Time,
     view::{Cut, Role, View, ViewId},
     wire::{Decide, Entry, Envelopes, Malformed, Value, Vid},
 };
 use std::sync::Arc;
+
+/// The best version that all of these speak, as it travels.
+pub(super) fn common_version(speak: impl IntoIterator<Item = u32>) -> u32 {
+    speak.into_iter().min().unwrap_or(0).min(WIRE_VERSION.into())
+}
 
 /// A decided successor of a view, checked.
 #[derive(Clone, Debug)]
@@ -18,6 +24,8 @@ pub(super) struct Decision {
     pub(super) view: View,
     /// The epoch in which the group was founded: the view's, unless a primary was forced since.
     pub(super) origin: u64,
+    /// The version of the protocol that the new view speaks.
+    pub(super) version: u8,
     /// By rank in the new view: who has the group's state.
     pub(super) complete: Vec<bool>,
     /// What counts of the old view.
@@ -34,6 +42,7 @@ impl Decision {
         Ok(Self {
             ends,
             origin: if value.origin == 0 { ends.epoch } else { value.origin },
+            version: value.version()?,
             view: View { id: ViewId { epoch: ends.epoch, number: ends.number + 1 }, members: members.into() },
             complete: value.next.iter().map(|e| e.complete).collect(),
             cut: Arc::new(value.cut()),
@@ -54,12 +63,17 @@ impl Decision {
     pub(super) fn founding(
         now: Time,
         core: &mut Core,
-        members: Vec<(MemberId, String, Role)>,
+        members: Vec<(MemberId, String, Role, u32)>,
     ) -> Option<Self> {
         let ends = ViewId { epoch: core.wall_ns, number: 0 };
         let secret = core.envelopes(now, ViewId { number: 1, ..ends }, members.iter().map(|m| m.0))?;
-        let entry = |(id, name, role): (MemberId, String, Role)| Entry::new(id, &name, role, !role.witness);
-        let value = Value { next: members.into_iter().map(entry).collect(), secret, ..Value::default() };
+        let entry = |(id, name, role, speaks): (MemberId, String, Role, u32)| Entry {
+            speaks,
+            ..Entry::new(id, &name, role, !role.witness)
+        };
+        let next: Vec<_> = members.into_iter().map(entry).collect();
+        let version = common_version(next.iter().map(|e| e.speaks));
+        let value = Value { next, secret, version, ..Value::default() };
         Self::new(ends, value).ok()
     }
 
@@ -73,13 +87,15 @@ impl Decision {
         secret: Option<Envelopes>,
     ) -> Self {
         let holder = vec![u32::from(rank); frontier.len()];
-        let value =
-            Value { next: vec![alone], frontier, holder, origin: before.origin, secret, arrangement: 0 };
+        let version = common_version([alone.speaks]);
+        let (next, origin) = (vec![alone], before.origin);
+        let value = Value { next, frontier, holder, origin, secret, version, arrangement: 0 };
         let ends = before.view.id;
         let members = value.members().unwrap_or_default();
         Self {
             ends,
             origin: before.origin,
+            version: value.version().unwrap_or(OLDEST_VERSION),
             view: View { id: ViewId { epoch, number: 1 }, members: members.into() },
             complete: vec![true],
             cut: Arc::new(value.cut()),
@@ -91,6 +107,27 @@ impl Decision {
     /// Whether the view's epoch is not the one in which the group was founded.
     pub(super) fn is_forced(&self) -> bool {
         self.origin != self.view.id.epoch
+    }
+
+    /// The best version that this member of the new view is known to speak, as it travels.
+    pub(super) fn speaks(&self, rank: Rank) -> u32 {
+        let next = self.decide.value.as_ref().and_then(|v| v.next.get(usize::from(rank)));
+        next.map_or(0, |e| e.speaks)
+    }
+
+    /// Whether this is the same decision. A member of an earlier version may have left out who speaks what.
+    pub(super) fn is(&self, other: &Self) -> bool {
+        let secret = |d: &Self| d.decide.value.as_ref().map(|v| (v.secret.clone(), v.arrangement));
+        (self.ends, self.origin, &self.view, self.version, &self.complete, &self.cut, secret(self))
+            == (
+                other.ends,
+                other.origin,
+                &other.view,
+                other.version,
+                &other.complete,
+                &other.cut,
+                secret(other),
+            )
     }
 
     pub(super) fn includes(&self, id: MemberId) -> bool {

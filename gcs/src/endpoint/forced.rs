@@ -94,6 +94,7 @@ impl Member {
         let weight = core.config.role.weight.max(1);
         let secret = core.envelopes(now, ViewId { epoch, number: 1 }, [core.me].into_iter()).flatten();
         let alone = Entry::new(core.me, &core.config.name, Role { weight, witness: false }, true);
+        let alone = Entry { speaks: core.config.speaks(), ..alone };
         let decision = Decision::forced(&self.decision, epoch, alone, frontier, self.rank, secret);
         let others: Vec<_> = self.ids().into_iter().filter(|m| *m != core.me).collect();
         tracing::error!(

@@ -190,6 +190,26 @@ pub struct Stats {
     pub frames_sent: u64,
     /// Frames received and passed to the stack.
     pub frames_received: u64,
+    /// Bytes of frames sent, once for each destination.
+    pub bytes_sent: u64,
+    /// Bytes of frames received and passed to the stack.
+    pub bytes_received: u64,
+    /// Frames that were sent again, because a member had asked for them.
+    pub repaired: u64,
+    /// Messages that the application has cast.
+    pub cast: u64,
+    /// Their bytes.
+    pub cast_bytes: u64,
+    /// Messages delivered to the application, its own included.
+    pub delivered: u64,
+    /// Their bytes.
+    pub delivered_bytes: u64,
+    /// How often casts had to wait for credit.
+    pub credit_waits: u64,
+    /// How often this member began to suspect another one of silence.
+    pub suspected: u64,
+    /// Members whose process was found gone.
+    pub gone: u64,
 }
 
 impl fmt::Debug for Input {

@@ -45,6 +45,8 @@ pub(super) struct Joiner {
     pub(super) role: Role,
     /// Whether it knows that members count for different things.
     pub(super) weighs: bool,
+    /// The best version that it speaks, as it travels.
+    pub(super) speaks: u32,
     heard: BTreeSet<MemberId>,
     heard_at: Time,
     /// When it had heard every member.
@@ -148,8 +150,9 @@ impl Member {
             .enumerate()
             .all(|(r, m)| excluded >> r & 1 == 1 || heard.contains(&m.id));
         let since = all.then(|| known.and_then(|j| j.since).unwrap_or(now));
+        let (name, speaks) = (join.name, join.speaks);
         let joiner =
-            Joiner { id: from, name: join.name, role, weighs, heard, heard_at: now, since, ripe: false };
+            Joiner { id: from, name, role, weighs, speaks, heard, heard_at: now, since, ripe: false };
         self.joins.pending.insert(from.addr, joiner);
         core.send(from.addr, self.member_list(), fx);
     }

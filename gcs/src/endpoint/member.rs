@@ -9,12 +9,13 @@ use super::{
     seeking::{Step, others},
     settling::Settling,
     slow::Complaints,
+    span::ChangeSpan,
 };
 use crate::{
     frame::{Dest, FixedHeader, Frames},
     id::{MemberId, Rank},
     layer::{Contact, Down, Scope, Suspicions, Up},
-    membership::select_excluded,
+    membership::{Ballot, select_excluded},
     message::Outgoing,
     stack::{Output, Stack},
     time::Time,
@@ -71,7 +72,8 @@ impl Member {
         previous: Option<Box<Self>>,
         fx: &mut Effects,
     ) -> Result<Self, LeaveReason> {
-        core.history.note(now, &decision, previous.as_deref());
+        let passage = core.history.note(now, &decision, previous.as_deref());
+        ChangeSpan::finish(previous.as_deref().map(|p| &p.change.span), &core.config.group, core.me, passage);
         let view = decision.view.clone();
         let rank = view.rank_of(core.me).unwrap_or(0);
         let came_with = previous.as_ref().map_or_else(
@@ -98,6 +100,7 @@ impl Member {
             view: view.clone(),
             me: rank,
             group: core.tag,
+            version: decision.version,
             now,
             mtu: core.mtu,
             window_bytes: core.config.window(view.len()),
@@ -143,7 +146,7 @@ impl Member {
         core.set_writable(!core.departs() && !witness, fx);
         // Whoever watches says so once: what is known of the dead goes with the view that still has them.
         for id in gone {
-            member.on_gone(now, core, id, fx);
+            member.mark_gone(now, core, id, fx);
         }
         for batch in std::mem::take(&mut core.unsent) {
             member.down(now, core, Down::Cast(batch), fx);
@@ -258,8 +261,9 @@ impl Member {
 
     /// Hands an event to the stack and carries out what comes of it.
     pub(super) fn down(&mut self, now: Time, core: &mut Core, event: Down, fx: &mut Effects) {
-        if matches!(event, Down::Wedge) {
-            self.change.wedged_at.get_or_insert(now);
+        if matches!(event, Down::Wedge) && self.change.wedged_at.is_none() {
+            self.change.wedged_at = Some(now);
+            self.phase(core, "wedged", None);
         }
         let mut out = std::mem::take(&mut self.scratch);
         self.stack.down(now, event, &mut out);
@@ -270,6 +274,8 @@ impl Member {
         core.stats.frames_sent += out.frames.len() as u64;
         for frame in out.frames.drain(..) {
             let to = self.addrs(frame.to);
+            core.stats.bytes_sent += (frame.len() * to.len()) as u64;
+            core.stats.repaired += u64::from(frame.is_reliable() && matches!(frame.to, Dest::One(_)));
             if !to.is_empty() {
                 fx.transmits.push(Transmit { to, payload: frame.into_packet() });
             }
@@ -283,6 +289,8 @@ impl Member {
     fn on_up(&mut self, core: &mut Core, event: Up, fx: &mut Effects) {
         match event {
             Up::Messages(m) => {
+                core.stats.delivered += u64::from(m.count);
+                core.stats.delivered_bytes += m.byte_len() as u64;
                 if m.from == self.rank {
                     core.delivered += u64::from(m.count);
                 }
@@ -291,12 +299,16 @@ impl Member {
                 }
             }
             Up::Credit(credit) => {
-                core.set_writable(credit && !core.departs() && !core.config.role.witness, fx)
+                core.stats.credit_waits += u64::from(!credit && core.writable);
+                core.set_writable(credit && !core.departs() && !core.config.role.witness, fx);
             }
             Up::Wedged(frontier) => self.change.frontier = Some(frontier),
             Up::CutHeld(cut) => self.change.on_cut_held(&cut),
             Up::Suspicions(s) => {
                 let gone = self.suspicions.gone | s.gone;
+                let silent = |s: &Suspicions| s.silent.get(usize::from(self.rank)).copied().unwrap_or(0);
+                core.stats.gone += u64::from((s.gone & !self.suspicions.gone).count_ones());
+                core.stats.suspected += u64::from((silent(&s) & !silent(&self.suspicions)).count_ones());
                 self.settling.on_change(&self.suspicions, &s);
                 self.suspicions = Suspicions { gone, ..*s };
             }
@@ -346,6 +358,7 @@ impl Member {
                 Ok(mut frame) => {
                     frame.via = via;
                     self.installed |= 1 << via;
+                    core.stats.bytes_received += frame.len() as u64;
                     frames.push(frame);
                 }
                 Err(_) => core.stats.garbage += 1,
@@ -395,7 +408,9 @@ impl Member {
 
     fn transmit_old(&self, core: &mut Core, old: &Stack, out: Output, fx: &mut Effects) {
         core.stats.frames_sent += out.frames.len() as u64;
+        core.stats.repaired += out.frames.len() as u64;
         for frame in out.frames {
+            core.stats.bytes_sent += frame.len() as u64;
             if let Dest::One(r) = frame.to
                 && let Some(m) = old.scope().view.member(r)
             {
@@ -457,6 +472,12 @@ impl Member {
 
     /// Evidence that a process is gone.
     pub(super) fn on_gone(&mut self, now: Time, core: &mut Core, member: MemberId, fx: &mut Effects) {
+        let known = self.suspicions.gone;
+        self.mark_gone(now, core, member, fx);
+        core.stats.gone += u64::from((self.suspicions.gone & !known).count_ones());
+    }
+
+    fn mark_gone(&mut self, now: Time, core: &mut Core, member: MemberId, fx: &mut Effects) {
         if let Some(rank) = self.view.rank_of(member).filter(|r| *r != self.rank) {
             self.suspicions.gone |= 1 << rank;
             self.down(now, core, Down::Gone(rank), fx);
@@ -535,6 +556,12 @@ impl Member {
 
     pub(super) fn held_bytes(&self) -> usize {
         self.stack.held_bytes() + self.old.as_ref().map_or(0, Stack::held_bytes)
+    }
+
+    /// Notes a phase of the view change for those who trace it.
+    pub(super) fn phase(&mut self, core: &Core, phase: &'static str, ballot: Option<Ballot>) {
+        let (group, view) = (&core.config.group, self.view.id);
+        self.change.span.phase(group, core.me, view, phase, ballot);
     }
 
     pub(super) fn broadcast(&mut self, core: &Core, body: Body, fx: &mut Effects) {

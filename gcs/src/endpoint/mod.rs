@@ -21,14 +21,16 @@ mod report;
 mod seeking;
 mod settling;
 mod slow;
+mod span;
 mod state;
 
 pub use config::{Bootstrap, Config, ConfigError};
 pub use io::{Datagram, Effects, Event, ForceError, Input, LeaveReason, Stats, Transmit};
+pub use report::{Cause, Passage};
 
 use self::{change::Say, core::Core, member::Member, seeking::Seeking, seeking::Step};
 use crate::{
-    frame::{MAGIC_CONTROL, MAGIC_FRAME, WIRE_VERSION},
+    frame::{MAGIC_CONTROL, MAGIC_FRAME, OLDEST_VERSION},
     guard::MAGIC_SEALED,
     id::{Incarnation, MemberId, Rank},
     time::Time,
@@ -77,6 +79,8 @@ impl Endpoint {
             Input::Cast(_) if self.core.config.role.witness => {}
             Input::Cast(messages) => {
                 self.core.cast += messages.count() as u64;
+                self.core.stats.cast += messages.count() as u64;
+                self.core.stats.cast_bytes += messages.byte_len() as u64;
                 match &mut self.phase {
                     Phase::Member(m) => m.cast(now, &mut self.core, messages, fx),
                     Phase::Out => {}
@@ -138,6 +142,15 @@ impl Endpoint {
     pub fn view(&self) -> Option<&View> {
         match &self.phase {
             Phase::Member(m) => Some(&m.view),
+            _ => None,
+        }
+    }
+
+    /// The version of the protocol that the present view speaks, if there is one.
+    #[must_use]
+    pub fn protocol(&self) -> Option<u8> {
+        match &self.phase {
+            Phase::Member(m) => Some(m.decision.version),
             _ => None,
         }
     }
@@ -323,15 +336,17 @@ impl Endpoint {
 
     /// A control message of this group.
     fn decode(&mut self, from: SocketAddr, datagram: Bytes, fx: &mut Effects) -> Option<Control> {
-        if datagram.get(1).is_some_and(|v| *v != WIRE_VERSION) {
+        let speaks = OLDEST_VERSION..=self.core.config.protocol_max;
+        if datagram.get(1).is_some_and(|v| !speaks.contains(v)) {
             self.core.stats.malformed += 1;
             self.on_other_version(from, datagram[1], fx);
             return None;
         }
-        let Ok(control) = Control::decode_datagram(datagram) else {
+        let Ok(mut control) = Control::decode_datagram(datagram) else {
             self.core.stats.malformed += 1;
             return None;
         };
+        control.restrict(self.core.config.protocol_max);
         if control.group != self.core.tag.0 {
             self.core.stats.other_group += 1;
             return None;
@@ -355,16 +370,18 @@ impl Endpoint {
         self.deliver_loopback(now, fx);
     }
 
-    /// Two versions have nothing in common but the first two bytes of a control message: a joiner that gets nothing
-    /// else from a contact knows why.
+    /// Versions that are further apart have nothing in common but the first two bytes of a control message: a joiner that
+    /// gets nothing else from a contact knows why.
     fn on_other_version(&mut self, from: SocketAddr, version: u8, fx: &mut Effects) {
         match &mut self.phase {
             Phase::Seeking(s) => {
-                let why = format!("it speaks version {version} of the protocol, this process {WIRE_VERSION}");
+                let mine = self.core.config.protocol_max;
+                let why = format!("it speaks version {version} of the protocol, this process {mine}");
                 s.on_stranger(from, why);
             }
             Phase::Member(_) if self.core.stats.malformed.is_power_of_two() => {
-                let reason = format!("the group speaks version {WIRE_VERSION}, the joiner version {version}");
+                let best = self.core.config.protocol_max;
+                let reason = format!("the group speaks version {best}, the joiner version {version}");
                 self.core.send(from, Body::Refuse(Refuse { reason }), fx);
             }
             _ => {}

@@ -1,6 +1,6 @@
 //! What a view change proposes: who is in the next view and what each counts for, and which frames of this one count.
 
-use super::{change::Promised, core::Core, joins::Joiner, member::Member};
+use super::{change::Promised, core::Core, decision::common_version, joins::Joiner, member::Member};
 use crate::{
     id::{MAX_MEMBERS, MemberId, Rank},
     membership::choose,
@@ -36,7 +36,7 @@ impl Member {
         for (r, p) in promises.iter().filter(|(r, _)| stays(**r)) {
             let m = self.view.member(*r)?;
             let role = if slow.demote >> r & 1 == 1 { Role::LEARNER } else { m.role };
-            next.push(Entry::new(m.id, &m.name, role, p.complete));
+            next.push(Entry { speaks: p.speaks, ..Entry::new(m.id, &m.name, role, p.complete) });
         }
         if next.is_empty() {
             return None;
@@ -51,7 +51,8 @@ impl Member {
             let twice = next.iter().any(|e| e.name == joiner.name);
             if next.len() < MAX_MEMBERS && !twice && !taken(joiner) && weighing.admits(joiner) {
                 let complete = !core.config.state_transfer && !joiner.role.witness;
-                next.push(Entry::new(joiner.id, &joiner.name, joiner.role, complete));
+                let entry = Entry::new(joiner.id, &joiner.name, joiner.role, complete);
+                next.push(Entry { speaks: joiner.speaks, ..entry });
             }
         }
         let class = |e: &Entry| e.role().map_or(u8::MAX, Role::class);
@@ -70,13 +71,18 @@ impl Member {
                 }
             }
         }
+        // Who accepts the value must understand all of it, or it would say something else when asked for it: so the version
+        // counts that everybody in this view speaks, too, those included who do not answer.
+        let ranks = (0..self.view.len()).filter_map(|r| Rank::try_from(r).ok());
+        let old = ranks.map(|r| promises.get(&r).map_or(0, |p| p.speaks).max(self.decision.speaks(r)));
+        let version = common_version(old.chain(next.iter().map(|e| e.speaks)));
         let origin = if self.decision.is_forced() { self.decision.origin } else { 0 };
         let view = ViewId { number: self.view.id.number + 1, ..self.view.id };
         let ids: Vec<_> = next.iter().filter_map(|e| MemberId::try_from(e.id.as_ref()?).ok()).collect();
         let ranks: Vec<_> = ids.iter().map(|id| self.view.rank_of(*id)).collect();
         let arrangement = self.stack.arrange(&ranks);
         let secret = core.envelopes(now, view, ids.into_iter())?;
-        Some(Value { next, frontier, holder, origin, arrangement, secret })
+        Some(Value { next, frontier, holder, origin, arrangement, secret, version })
     }
 }
 

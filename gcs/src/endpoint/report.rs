@@ -2,6 +2,7 @@
 
 use super::{Endpoint, Phase, core::Core, decision::Decision, member::Member};
 use crate::{
+    frame::OLDEST_VERSION,
     report::Report,
     time::Time,
     view::{Role, View, ViewId},
@@ -11,78 +12,140 @@ use std::{collections::VecDeque, time::Duration};
 /// So many view changes are remembered.
 const REMEMBERED: usize = 16;
 
+/// Why a view was installed: of several reasons, the first of these.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cause {
+    /// The group was founded.
+    Founded,
+    /// This process came, or came back.
+    Came,
+    /// The operator has forced it.
+    Forced,
+    /// A member's process was found gone.
+    Gone,
+    /// A member was silent.
+    Silent,
+    /// A member was too slow.
+    Slow,
+    /// A member left.
+    Left,
+    /// Somebody joined.
+    Joined,
+    /// The members are the same: a proposer gave up, or its reason went away.
+    Same,
+}
+
+impl Cause {
+    /// A word for it, in lower case.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Founded => "founded",
+            Self::Came => "came",
+            Self::Forced => "forced",
+            Self::Gone => "gone",
+            Self::Silent => "silent",
+            Self::Slow => "slow",
+            Self::Left => "left",
+            Self::Joined => "joined",
+            Self::Same => "same",
+        }
+    }
+}
+
 /// A view that was installed: when, after how long, and why.
-#[derive(Debug)]
-struct Passage {
-    view: ViewId,
-    members: usize,
-    at: Time,
-    /// From when this member stopped delivering in the view before.
-    took: Option<Duration>,
-    cause: String,
+#[derive(Clone, Debug)]
+pub struct Passage {
+    /// The view.
+    pub view: ViewId,
+    /// How many members it has.
+    pub members: usize,
+    /// When it was installed.
+    pub at: Time,
+    /// From when this member stopped delivering in the view before; None without one.
+    pub took: Option<Duration>,
+    /// The first reason.
+    pub cause: Cause,
+    /// All reasons, in words, with names.
+    pub words: String,
+    /// Round and rank of the ballot, as far as this member took part.
+    pub ballot: Option<(u32, u32)>,
 }
 
 /// The latest view changes.
 #[derive(Debug, Default)]
-pub(super) struct History(VecDeque<Passage>);
+pub(super) struct History {
+    latest: VecDeque<Passage>,
+}
 
 impl History {
     /// Takes note of a view that is about to be installed.
-    pub(super) fn note(&mut self, now: Time, decision: &Decision, previous: Option<&Member>) {
-        if self.0.len() == REMEMBERED {
-            self.0.pop_front();
-        }
+    pub(super) fn note(&mut self, now: Time, decision: &Decision, previous: Option<&Member>) -> &Passage {
         let view = &decision.view;
-        self.0.push_back(Passage {
+        let (cause, words) = match previous {
+            Some(p) => p.cause(view),
+            None if decision.ends.number == 0 => (Cause::Founded, "the group was founded".to_owned()),
+            None => (Cause::Came, "this process came".to_owned()),
+        };
+        let passage = Passage {
             view: view.id,
             members: view.len(),
             at: now,
             took: previous.and_then(|p| p.change.wedged_at).map(|at| now.since(at)),
-            cause: match previous {
-                Some(p) => p.cause(view),
-                None if decision.ends.number == 0 => "the group was founded".to_owned(),
-                None => "this process came".to_owned(),
-            },
-        });
+            cause,
+            words,
+            ballot: previous.map(|p| p.change.ballot()).map(|b| (b.round, b.rank)),
+        };
+        if self.latest.len() == REMEMBERED {
+            self.latest.pop_front();
+        }
+        self.latest.push_back(passage);
+        &self.latest[self.latest.len() - 1]
     }
 
     fn report(&self, now: Time, to: &mut Report) {
         to.section("view changes, the latest first");
-        for p in self.0.iter().rev() {
+        for p in self.latest.iter().rev() {
             let took = p.took.map_or_else(String::new, |t| format!(" in {t:.1?}"));
             let ago = now.since(p.at);
-            to.say(&p.view.to_string(), format!("{} members, {ago:.1?} ago{took}: {}", p.members, p.cause));
+            to.say(&p.view.to_string(), format!("{} members, {ago:.1?} ago{took}: {}", p.members, p.words));
         }
     }
 }
 
 impl Member {
     /// What is different in `next`, and why.
-    fn cause(&self, next: &View) -> String {
-        let mut words = Vec::new();
+    fn cause(&self, next: &View) -> (Cause, String) {
+        let (mut words, mut causes) = (Vec::new(), Vec::new());
         if next.id.epoch != self.view.id.epoch {
+            causes.push(Cause::Forced);
             words.push("forced by the operator".to_owned());
         }
         for (r, m) in self.view.members.iter().enumerate().filter(|(_, m)| next.rank_of(m.id).is_none()) {
-            let why = if self.suspicions.gone >> r & 1 == 1 {
-                "its process is gone"
+            let (cause, why) = if self.suspicions.gone >> r & 1 == 1 {
+                (Cause::Gone, "its process is gone")
             } else if self.joins.leavers >> r & 1 == 1 {
-                "it left"
+                (Cause::Left, "it left")
             } else if self.slow(0).exclude >> r & 1 == 1 {
-                "too slow"
+                (Cause::Slow, "too slow")
             } else {
-                "silent"
+                (Cause::Silent, "silent")
             };
+            causes.push(cause);
             words.push(format!("without {} ({why})", m.name));
         }
-        let new = next.members.iter().filter(|m| self.view.rank_of(m.id).is_none());
-        words.extend(new.map(|m| format!("with {}", m.name)));
-        if words.is_empty() { "the same members".to_owned() } else { words.join(", ") }
+        for m in next.members.iter().filter(|m| self.view.rank_of(m.id).is_none()) {
+            causes.push(Cause::Joined);
+            words.push(format!("with {}", m.name));
+        }
+        let cause = causes.into_iter().min_by_key(|c| *c as u8).unwrap_or(Cause::Same);
+        (cause, if words.is_empty() { "the same members".to_owned() } else { words.join(", ") })
     }
 
     fn report(&self, now: Time, core: &Core, to: &mut Report) {
         to.section("view");
         to.say("id", self.view.id);
+        to.say("version of the protocol", self.decision.version);
         for (r, m) in self.view.members.iter().enumerate() {
             let me = if r == usize::from(self.rank) { " (this one)" } else { "" };
             let role = match m.role {
@@ -110,6 +173,11 @@ impl Member {
 }
 
 impl Endpoint {
+    /// The latest views that were installed, the latest first; at most 16.
+    pub fn passages(&self) -> impl Iterator<Item = &Passage> {
+        self.core.history.latest.iter().rev()
+    }
+
     /// What this endpoint knows and waits for.
     #[must_use]
     pub fn report(&self, now: Time) -> Report {
@@ -119,6 +187,7 @@ impl Endpoint {
         to.say("name", &core.config.name);
         to.say("address and incarnation", core.me);
         to.say("stack", core.config.stack.description());
+        to.say("speaks versions", format_args!("{OLDEST_VERSION} to {}", core.config.protocol_max));
         let phase = match &self.phase {
             Phase::Idle => "not started",
             Phase::Seeking(_) => "looks for its group",

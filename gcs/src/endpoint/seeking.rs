@@ -26,6 +26,7 @@ use super::{
     io::{Effects, LeaveReason},
 };
 use crate::{
+    frame::OLDEST_VERSION,
     id::{Incarnation, MAX_MEMBERS, MemberId},
     time::Time,
     view::{Role, ViewId},
@@ -33,6 +34,7 @@ use crate::{
 };
 use smallvec::SmallVec;
 use std::{
+    cmp::Ordering,
     collections::{BTreeMap, BTreeSet},
     net::SocketAddr,
     time::Duration,
@@ -77,6 +79,7 @@ struct Candidate {
     id: MemberId,
     name: String,
     heard_at: Time,
+    speaks: u32,
     pledged_to_me: bool,
     founds_alone: bool,
     founds_together: bool,
@@ -158,7 +161,7 @@ impl Seeking {
         if !self.members.is_empty() {
             return None;
         }
-        let me = (core.me, core.config.name.clone(), core.config.role);
+        let me = (core.me, core.config.name.clone(), core.config.role, core.config.speaks());
         match self.bootstrap {
             Bootstrap::Join => None,
             Bootstrap::Found => {
@@ -177,7 +180,7 @@ impl Seeking {
                 let weighted =
                     pledged().map(|c| c.role).chain([core.config.role]).any(|r| r != Role::default());
                 let fit = pledged().filter(|c| c.weighs || !weighted);
-                founders.extend(fit.map(|c| (c.id, c.name.clone(), c.role)));
+                founders.extend(fit.map(|c| (c.id, c.name.clone(), c.role, c.speaks)));
                 founders.truncate(MAX_MEMBERS);
                 founders.sort_by_key(|f| f.2.class());
                 let votes: usize = founders.iter().map(|f| usize::from(f.2.weight)).sum();
@@ -226,9 +229,12 @@ impl Seeking {
 
     fn join(&self, core: &Core, withdraw: bool) -> Join {
         let w = core.config.watch;
+        let (stack, then) = stacks(core);
         Join {
             name: core.config.name.clone(),
-            stack: core.config.stack.description(),
+            stack_then: if then == stack { String::new() } else { then },
+            stack,
+            speaks: core.config.speaks(),
             state_transfer: core.config.state_transfer,
             heard: self.heard.iter().map(|m| Id::from(*m)).take(MAX_MEMBERS).collect(),
             expect: match self.bootstrap {
@@ -281,6 +287,7 @@ impl Seeking {
             id: from,
             name: join.name,
             heard_at: now,
+            speaks: join.speaks,
             pledged_to_me: pledged == Some(core.me) && !join.withdraw,
             founds_alone: join.expect == 1,
             founds_together: join.expect > 1 && role.class() == 0,
@@ -341,6 +348,9 @@ impl Seeking {
         if !decision.includes(core.me) {
             return Ok(Step::Stay);
         }
+        if decision.version > core.config.protocol_max {
+            return Err(crate::wire::Malformed);
+        }
         let founder = decision.view.members[0].id;
         if decision.ends.number == 0 && self.pledge != Some(founder) {
             return Ok(Step::Stay);
@@ -382,12 +392,26 @@ impl Seeking {
     }
 }
 
+/// This process's stack, in words, at the oldest version of the protocol and at the best.
+fn stacks(core: &Core) -> (String, String) {
+    let at = |v| core.config.stack.description_at(v);
+    (at(OLDEST_VERSION), at(core.config.protocol_max))
+}
+
 /// What keeps a joiner with these settings out of this process's group, in words.
 pub(super) fn difference(core: &Core, join: &Join) -> Option<String> {
     let c = &core.config;
-    let stack = c.stack.description();
-    if join.stack != stack {
-        return Some(format!("the group's stack is `{stack}`, the joiner's is `{}`", join.stack));
+    // At every version that both speak: a group may have to go back to an earlier one.
+    let (stack, then) = stacks(core);
+    let their_then = if join.stack_then.is_empty() { &join.stack } else { &join.stack_then };
+    let pairs = match join.speaks.max(OLDEST_VERSION.into()).cmp(&c.protocol_max.into()) {
+        Ordering::Less => [(&stack, &join.stack); 2],
+        Ordering::Equal => [(&stack, &join.stack), (&then, their_then)],
+        // The oldest version of a later release is the best of this one.
+        Ordering::Greater => [(&then, &join.stack); 2],
+    };
+    if let Some((mine, theirs)) = pairs.iter().find(|(mine, theirs)| mine != theirs) {
+        return Some(format!("the group's stack is `{mine}`, the joiner's is `{theirs}`"));
     }
     if join.state_transfer != c.state_transfer {
         let says = |on: bool| if on { "transfers state" } else { "transfers no state" };

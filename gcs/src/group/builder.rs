@@ -1,12 +1,18 @@
 //! From settings to a running endpoint.
 
 use super::{Events, Group, Keep};
+#[cfg(feature = "metrics")]
+use crate::runtime::metering::Metering;
 use crate::{
     endpoint::{Bootstrap, Config, ConfigError, Endpoint},
+    frame::WIRE_VERSION,
     guard::Keys,
     id::{GroupTag, MemberId},
     layer::Watch,
-    net::{BindError, Transport, liveness, liveness::Liveness, multicast::Multicast, udp::Udp},
+    net::{
+        BindError, Carrier, Transport, both::Both, hello::Me, liveness, liveness::Door, liveness::Liveness,
+        multicast::Multicast, tcp::Tcp, udp::Udp,
+    },
     runtime::{
         clock::{self, Clock},
         control,
@@ -18,7 +24,7 @@ use crate::{
 };
 use std::{
     io,
-    net::{SocketAddr, SocketAddrV4, TcpListener},
+    net::{SocketAddr, SocketAddrV4},
     path::PathBuf,
     sync::Arc,
     thread,
@@ -46,6 +52,7 @@ pub struct Builder {
     stack: Option<Blueprint>,
     tune: Vec<Change>,
     transport: Option<Box<dyn Transport>>,
+    carrier: Carrier,
     multicast: Option<SocketAddrV4>,
     mtu: Option<usize>,
     queue_bytes: usize,
@@ -105,6 +112,7 @@ impl Builder {
             stack: None,
             tune: Vec::new(),
             transport: None,
+            carrier: Carrier::Udp,
             multicast: None,
             mtu: None,
             queue_bytes: 8 << 20,
@@ -225,6 +233,13 @@ impl Builder {
         self.tune(move |c| c.rejoin = on)
     }
 
+    /// The best version of the protocol that this process speaks: to try an upgrade in which some members are of the release
+    /// before. See [`Config::protocol_max`].
+    pub fn protocol_max(self, version: impl Into<Option<u8>>) -> Self {
+        let version = version.into().unwrap_or(WIRE_VERSION);
+        self.tune(move |c| c.protocol_max = version)
+    }
+
     /// Any other change of the settings, applied last.
     pub fn tune(mut self, change: impl FnOnce(&mut Config) + Send + 'static) -> Self {
         self.tune.push(Box::new(change));
@@ -258,6 +273,12 @@ impl Builder {
         self
     }
 
+    /// What carries the datagrams. Default: UDP.
+    pub fn carrier(mut self, carrier: Carrier) -> Self {
+        self.carrier = carrier;
+        self
+    }
+
     /// Multicasts to this IPv4 multicast address, on the interface of [`Self::bind`], what goes to several members. Those
     /// that it does not reach are sent to by unicast, as everybody is without it. All members should have the same. Who has
     /// it is asked at the start as if it were a contact: where multicast gets through, no other is needed.
@@ -267,13 +288,14 @@ impl Builder {
     }
 
     /// The MTU of the network between the members, in bytes, all headers included: 9000 where it carries jumbo frames.
-    /// Default: 1500, and more on loopback.
+    /// Default: 1500, and more on loopback; less where this host knows of a smaller one on the way to a contact. What is
+    /// larger than the path carries is fragmented on the way.
     pub fn mtu(mut self, bytes: impl Into<Option<usize>>) -> Self {
         self.mtu = bytes.into();
         self
     }
 
-    /// A transport other than UDP. Deaths are then noticed by silence only, and [`Self::bind`] is not used.
+    /// A transport of one's own. Deaths are then noticed by silence only, and [`Self::bind`] is not used.
     pub fn transport(mut self, transport: impl Transport) -> Self {
         self.transport = Some(Box::new(transport));
         self
@@ -306,12 +328,12 @@ impl Builder {
         {
             return Err(StartError::Name(bad.clone()));
         }
-        let (transport, listener) = match self.transport.take() {
+        let (transport, door) = match self.transport.take() {
             Some(transport) => (transport, None),
             None => self.open(self.bind.ok_or(StartError::NoAddress)?)?,
         };
         let addr = transport.local_addr();
-        let name = self.name.take().unwrap_or_else(|| addr.to_string());
+        let name = self.name.clone().unwrap_or_else(|| addr.to_string());
         let mut config = Config::new(&self.group, &name, stack);
         self.contacts.extend(self.multicast.map(SocketAddr::from));
         config.contacts.clone_from(&self.contacts);
@@ -325,7 +347,7 @@ impl Builder {
         let me = MemberId { addr, incarnation: clock::incarnation() };
         let seed = self.seed.unwrap_or_else(clock::random);
         let engine = Endpoint::new(config, me, transport.mtu(), seed)?;
-        self.launch(engine, transport, listener).await
+        self.launch(engine, transport, door).await
     }
 
     /// Starts the thread for an endpoint, or what stands in for it.
@@ -333,14 +355,13 @@ impl Builder {
         self,
         engine: E,
         mut transport: Box<dyn Transport>,
-        listener: Option<TcpListener>,
+        door: Option<Door>,
     ) -> Result<(Group, Events), StartError> {
         let mut shared = Shared::new(Clock::start(), self.queue_bytes);
         shared.witness = !self.casts;
         let shared = Arc::new(shared);
         let keep = Arc::new(Keep(Arc::clone(&shared)));
         let group = Group::new(Arc::clone(&keep), transport.local_addr());
-        let tag = GroupTag::of(&self.group);
         let polling = match (self.busy_poll, self.own_thread) {
             (false, _) => Polling::Sleep,
             (true, true) => Polling::Spin,
@@ -352,14 +373,22 @@ impl Builder {
             Some(path) => Some(control::bind(&path).map_err(|source| StartError::Control { path, source })?),
             None => None,
         };
+        #[cfg(feature = "metrics")]
+        let metering = {
+            let own = transport.local_addr().to_string();
+            Metering::new(&self.group, self.name.as_deref().unwrap_or(&own))
+        };
         let (sources, contacts, own) = (self.sources, self.contacts, transport.local_addr());
         let drive = async move {
             let (tx, gone) = mpsc::unbounded_channel();
-            let liveness =
-                listener.map(|l| Liveness::start(l, tag, engine.me(), tx)).transpose().and_then(|l| {
-                    transport.start()?;
-                    Ok(l)
-                });
+            let start = |door: Door| {
+                door.me.set_incarnation(engine.me().incarnation);
+                Liveness::start(door, tx)
+            };
+            let liveness = door.map(start).transpose().and_then(|l| {
+                transport.start()?;
+                Ok(l)
+            });
             match liveness {
                 Ok(liveness) => {
                     let _ = ready.send(Ok(()));
@@ -371,7 +400,19 @@ impl Builder {
                         tokio::spawn(control::serve(listener, Arc::clone(&shared)));
                     }
                     let state = State::default();
-                    Driver { engine, transport, liveness, gone, shared, polling, state }.run().await;
+                    Driver {
+                        engine,
+                        transport,
+                        liveness,
+                        gone,
+                        shared,
+                        polling,
+                        state,
+                        #[cfg(feature = "metrics")]
+                        metering,
+                    }
+                    .run()
+                    .await;
                 }
                 Err(e) => drop(ready.send(Err(e))),
             }
@@ -392,27 +433,43 @@ impl Builder {
         }
     }
 
-    /// A UDP socket and a TCP listener at the same port.
-    fn open(&self, addr: SocketAddr) -> Result<(Box<dyn Transport>, Option<TcpListener>), BindError> {
+    /// The transport, and a TCP listener at the same port.
+    fn open(&self, addr: SocketAddr) -> Result<(Box<dyn Transport>, Option<Door>), BindError> {
+        let tag = GroupTag::of(&self.group);
+        if let (Some(group), Carrier::Tcp | Carrier::Both) = (self.multicast, self.carrier) {
+            return Err(BindError::NotMulticast(group));
+        }
+        if self.carrier == Carrier::Tcp {
+            let (tcp, door) = Tcp::open(addr, tag)?;
+            return Ok((Box::new(tcp), Some(door)));
+        }
         let mut attempts = if addr.port() == 0 { PORT_ATTEMPTS } else { 1 };
         loop {
             let udp = Udp::bind(addr)?;
             let udp = match self.mtu {
                 Some(bytes) => udp.with_mtu(bytes)?,
-                None => udp,
+                None => udp.with_mtu_towards(&self.contacts),
             };
             attempts -= 1;
-            match liveness::listen(udp.local_addr()) {
-                Ok(listener) => {
-                    let transport: Box<dyn Transport> = match self.multicast {
-                        Some(group) => Box::new(Multicast::new(udp, group)?),
-                        None => Box::new(udp),
-                    };
-                    return Ok((transport, Some(listener)));
-                }
+            match self.beside(udp, tag) {
                 Err(BindError::Busy { .. }) if attempts > 0 => {}
-                Err(e) => return Err(e),
+                other => return other,
             }
         }
+    }
+
+    /// A listener at the port of a UDP socket, and what they are together.
+    fn beside(&self, udp: Udp, tag: GroupTag) -> Result<(Box<dyn Transport>, Option<Door>), BindError> {
+        if self.carrier == Carrier::Both {
+            let (both, door) = Both::open(udp, tag)?;
+            return Ok((Box::new(both), Some(door)));
+        }
+        let addr = udp.local_addr();
+        let door = Door::new(liveness::listen(addr)?, Arc::new(Me::new(tag, addr, false)));
+        let transport: Box<dyn Transport> = match self.multicast {
+            Some(group) => Box::new(Multicast::new(udp, group)?),
+            None => Box::new(udp),
+        };
+        Ok((transport, Some(door)))
     }
 }

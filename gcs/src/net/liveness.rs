@@ -1,7 +1,8 @@
 //! Notices the death of a process in milliseconds: its kernel closes its connections and accepts no others.
 //!
 //! Every process listens on TCP at the address of its UDP socket. Who watches a member connects to it and both say who
-//! they are ([`Hello`]). Nothing more is ever sent; what matters is when and how the connection ends.
+//! they are ([`Hello`]). Nothing more is ever sent; what matters is when and how the connection ends. Connections for frames
+//! (see `tcp`) come to the same listener, and are handed over after the hellos.
 //!
 //! ```text
 //! connect ──ok──► hello ──same incarnation──► KNOWN, wait for the end ──end──► connect again at once
@@ -17,17 +18,17 @@
 //! member, pauses of 1 ms to [`PAUSE_MAX_MS`]. Strangers have no effect: they are answered with a hello (which is no
 //! secret) or closed.
 
-use super::{BindError, hello, hello::Hello};
-use crate::id::{GroupTag, Incarnation, MemberId};
+use super::{
+    BindError, hello,
+    hello::{Hello, Me},
+};
+use crate::id::MemberId;
 use socket2::{SockRef, TcpKeepalive};
 use std::{
     collections::BTreeMap,
     io,
     net::{SocketAddr, TcpListener},
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::{Arc, atomic::Ordering},
     time::Duration,
 };
 use tokio::{
@@ -41,7 +42,7 @@ use tokio::{
 /// The most connections that others can have to this process.
 const MAX_INBOUND: usize = 256;
 /// How long a peer has for its hello, and a connection for being made, in milliseconds.
-const HELLO_MS: u64 = 3000;
+pub(super) const HELLO_MS: u64 = 3000;
 const PAUSE_MAX_MS: u64 = 1000;
 
 /// Opens the listener that others watch this process by.
@@ -54,6 +55,26 @@ pub(crate) fn listen(addr: SocketAddr) -> Result<TcpListener, BindError> {
     open().map_err(|e| BindError::new(addr, "TCP", e))
 }
 
+/// A connection that somebody else has made to exchange frames, after both hellos.
+pub(super) struct Arrival {
+    pub(super) stream: TcpStream,
+    pub(super) hello: Hello,
+}
+
+/// What a process listens with: the listener, what it says of itself, and where connections for frames go.
+pub(crate) struct Door {
+    pub(crate) listener: TcpListener,
+    pub(crate) me: Arc<Me>,
+    pub(super) frames: Option<mpsc::Sender<Arrival>>,
+}
+
+impl Door {
+    /// A door for those who watch this process.
+    pub(crate) fn new(listener: TcpListener, me: Arc<Me>) -> Self {
+        Self { listener, me, frames: None }
+    }
+}
+
 /// Watches members, and lets itself be watched. Lives in the driver's runtime; dropping it ends all of its tasks.
 pub(crate) struct Liveness {
     me: Arc<Me>,
@@ -62,40 +83,21 @@ pub(crate) struct Liveness {
     gone: mpsc::UnboundedSender<MemberId>,
 }
 
-/// This process, as it presents itself.
-struct Me {
-    group: GroupTag,
-    addr: SocketAddr,
-    incarnation: AtomicU64,
-}
-
-impl Me {
-    fn hello(&self) -> [u8; hello::LEN] {
-        let incarnation = Incarnation(self.incarnation.load(Ordering::Acquire));
-        Hello { group: self.group, id: MemberId { addr: self.addr, incarnation } }.encode()
-    }
-}
-
 impl Liveness {
     /// Begins to accept. Members that are found gone are sent to `gone`: each at most once per watch.
     ///
     /// # Errors
     /// The listener cannot be registered with the runtime, which must be the current one.
-    pub(crate) fn start(
-        listener: TcpListener,
-        group: GroupTag,
-        me: MemberId,
-        gone: mpsc::UnboundedSender<MemberId>,
-    ) -> io::Result<Self> {
+    pub(crate) fn start(door: Door, gone: mpsc::UnboundedSender<MemberId>) -> io::Result<Self> {
+        let Door { listener, me, frames } = door;
         let listener = tokio::net::TcpListener::from_std(listener)?;
-        let me = Arc::new(Me { group, addr: me.addr, incarnation: AtomicU64::new(me.incarnation.0) });
-        let acceptor = tokio::spawn(accept(listener, Arc::clone(&me))).abort_handle();
+        let acceptor = tokio::spawn(accept(listener, Arc::clone(&me), frames)).abort_handle();
         Ok(Self { me, watched: BTreeMap::new(), acceptor, gone })
     }
 
-    /// This process has a new incarnation. To be called before anybody can have heard of it.
-    pub(crate) fn set_incarnation(&self, incarnation: Incarnation) {
-        self.me.incarnation.store(incarnation.0, Ordering::Release);
+    /// This process, as it presents itself.
+    pub(crate) fn me(&self) -> &Me {
+        &self.me
     }
 
     /// Begins or ends watching a member.
@@ -117,7 +119,7 @@ impl Drop for Liveness {
     }
 }
 
-async fn accept(listener: tokio::net::TcpListener, me: Arc<Me>) {
+async fn accept(listener: tokio::net::TcpListener, me: Arc<Me>, frames: Option<mpsc::Sender<Arrival>>) {
     let room = Arc::new(Semaphore::new(MAX_INBOUND));
     loop {
         let Ok((stream, _)) = listener.accept().await else {
@@ -126,23 +128,30 @@ async fn accept(listener: tokio::net::TcpListener, me: Arc<Me>) {
             continue;
         };
         let Ok(permit) = Arc::clone(&room).try_acquire_owned() else { continue };
-        let me = Arc::clone(&me);
+        let (me, frames) = (Arc::clone(&me), frames.clone());
         tokio::spawn(async move {
             let _permit = permit;
-            let _ = be_watched(stream, &me).await;
+            let _ = be_met(stream, &me, frames).await;
         });
     }
 }
 
-/// The accepting side of a connection: says who it is, then keeps it open until the other side ends it.
-async fn be_watched(mut stream: TcpStream, me: &Me) -> io::Result<()> {
+/// The accepting side of a connection: says who it is, then keeps it open until the other side ends it, or hands it over
+/// if it is for frames.
+async fn be_met(mut stream: TcpStream, me: &Me, frames: Option<mpsc::Sender<Arrival>>) -> io::Result<()> {
     let _ = stream.set_nodelay(true);
     keep_alive(&stream);
-    stream.write_all(&me.hello()).await?;
-    let theirs = read_hello(&mut stream).await?;
-    if theirs.is_some_and(|h| h.group == me.group) {
-        // Nothing is expected: a byte is as good as the end.
-        let _ = stream.read_u8().await;
+    stream.write_all(&me.hello(me.frames)).await?;
+    match (read_hello(&mut stream).await?, frames) {
+        // Where too many wait to be looked at, they are closed, and come again.
+        (Some(hello), Some(frames)) if hello.group == me.group && hello.frames => {
+            let _ = frames.try_send(Arrival { stream, hello });
+        }
+        (Some(hello), _) if hello.group == me.group => {
+            // Nothing is expected: a byte is as good as the end.
+            let _ = stream.read_u8().await;
+        }
+        _ => drop(me.refused.fetch_add(1, Ordering::Relaxed)),
     }
     Ok(())
 }
@@ -188,7 +197,7 @@ async fn attempt(member: MemberId, me: &Me) -> Outcome {
     };
     let _ = stream.set_nodelay(true);
     keep_alive(&stream);
-    if stream.write_all(&me.hello()).await.is_err() {
+    if stream.write_all(&me.hello(false)).await.is_err() {
         return Outcome::Unknown;
     }
     match read_hello(&mut stream).await {
@@ -207,7 +216,7 @@ async fn attempt(member: MemberId, me: &Me) -> Outcome {
 }
 
 /// Connects from the address that the member knows this process by.
-async fn connect(to: SocketAddr, from: SocketAddr) -> io::Result<TcpStream> {
+pub(super) async fn connect(to: SocketAddr, from: SocketAddr) -> io::Result<TcpStream> {
     let socket = if to.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
     if to.is_ipv4() == from.is_ipv4() {
         socket.bind(SocketAddr::new(from.ip(), 0))?;
@@ -215,14 +224,14 @@ async fn connect(to: SocketAddr, from: SocketAddr) -> io::Result<TcpStream> {
     socket.connect(to).await
 }
 
-async fn read_hello(stream: &mut TcpStream) -> io::Result<Option<Hello>> {
+pub(super) async fn read_hello(stream: &mut TcpStream) -> io::Result<Option<Hello>> {
     let mut b = [0; hello::LEN];
     timeout(Duration::from_millis(HELLO_MS), stream.read_exact(&mut b)).await??;
     Ok(Hello::decode(&b))
 }
 
 /// A host that came back without this connection is asked, and resets it.
-fn keep_alive(stream: &TcpStream) {
+pub(super) fn keep_alive(stream: &TcpStream) {
     let every = Duration::from_secs(5);
     let _ =
         SockRef::from(stream).set_tcp_keepalive(&TcpKeepalive::new().with_time(every).with_interval(every));

@@ -1,4 +1,5 @@
 use super::*;
+use crate::id::{GroupTag, Incarnation};
 use std::{
     net::Ipv4Addr,
     process::{Command, Stdio},
@@ -20,7 +21,9 @@ fn process_at(addr: SocketAddr, incarnation: u64) -> Process {
     let listener = listen(addr).unwrap();
     let id = MemberId { addr: listener.local_addr().unwrap(), incarnation: Incarnation(incarnation) };
     let (tx, gone) = mpsc::unbounded_channel();
-    Process { liveness: Liveness::start(listener, GROUP, id, tx).unwrap(), id, gone }
+    let me = Arc::new(Me::new(GROUP, id.addr, false));
+    me.set_incarnation(id.incarnation);
+    Process { liveness: Liveness::start(Door::new(listener, me), tx).unwrap(), id, gone }
 }
 
 fn process(incarnation: u64) -> Process {
@@ -77,7 +80,7 @@ fn another_incarnation_at_the_address_means_that_the_watched_one_is_gone() {
         assert_eq!(next(&mut a, 2000).await, Some(old));
         a.liveness.watch(b.id, true);
         assert_eq!(next(&mut a, 100).await, None);
-        b.liveness.set_incarnation(Incarnation(6));
+        b.liveness.me().set_incarnation(Incarnation(6));
         let new = MemberId { incarnation: Incarnation(6), ..b.id };
         a.liveness.watch(b.id, false);
         a.liveness.watch(new, true);
@@ -112,7 +115,7 @@ fn a_connection_that_ends_while_the_process_lives_is_made_again() {
         a.liveness.watch(id, true);
         for _ in 0..5 {
             let (mut s, _) = timeout(Duration::from_secs(2), listener.accept()).await.unwrap().unwrap();
-            s.write_all(&Hello { group: GROUP, id }.encode()).await.unwrap();
+            s.write_all(&Hello { group: GROUP, id, frames: false }.encode()).await.unwrap();
             assert_eq!(read_hello(&mut s).await.unwrap().unwrap().id, a.id);
         }
         // Accepted but without a word: no evidence.

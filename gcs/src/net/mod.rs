@@ -1,13 +1,14 @@
-//! How datagrams travel: over UDP ([`udp`]), with IP multicast where it gets through ([`multicast`]), or within one
-//! process ([`memory`]); and how the death of a process is
-//! noticed at once (`liveness`).
+//! How datagrams travel: over UDP ([`udp`]), with IP multicast where it gets through ([`multicast`]), over TCP ([`tcp`]), over
+//! either ([`both`]), or within one process ([`memory`]); and how the death of a process is noticed at once (`liveness`).
 
-mod hello;
+pub mod both;
+pub(crate) mod hello;
 mod inlet;
 pub(crate) mod liveness;
 pub mod memory;
 pub mod multicast;
 mod sys;
+pub mod tcp;
 pub mod udp;
 mod unused;
 
@@ -17,6 +18,7 @@ use crate::endpoint::{Datagram, Transmit};
 use std::{
     io,
     net::{SocketAddr, SocketAddrV4},
+    str::FromStr,
     task::{Context, Poll},
 };
 
@@ -56,6 +58,37 @@ pub trait Transport: Send + 'static {
     fn stats(&self) -> TransportStats;
 }
 
+/// What carries the datagrams of a group.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Carrier {
+    /// UDP.
+    #[default]
+    Udp,
+    /// TCP, for networks that drop UDP. All members must have it or [`Self::Both`].
+    Tcp,
+    /// UDP, and TCP to those that UDP does not reach. All members should have it: to one that has another carrier there
+    /// is only that one.
+    Both,
+}
+
+impl FromStr for Carrier {
+    type Err = UnknownCarrier;
+
+    fn from_str(text: &str) -> Result<Self, UnknownCarrier> {
+        match text {
+            "udp" => Ok(Self::Udp),
+            "tcp" => Ok(Self::Tcp),
+            "both" => Ok(Self::Both),
+            _ => Err(UnknownCarrier),
+        }
+    }
+}
+
+/// A word that names no [`Carrier`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a transport is `udp`, `tcp` or `both`")]
+pub struct UnknownCarrier;
+
 /// What a transport has done since its start.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct TransportStats {
@@ -65,6 +98,10 @@ pub struct TransportStats {
     pub send_dropped: u64,
     /// Of the transmissions, those that were multicast, in place of a datagram for each member that is reached.
     pub multicast: u64,
+    /// Connections that were refused or closed, because what came over them was not of this group or no frames.
+    pub refused: u64,
+    /// Addresses that are sent to over TCP now, because UDP does not reach them.
+    pub over_tcp: u64,
     /// Datagrams received.
     pub received: u64,
     /// System calls that sent.
@@ -96,6 +133,9 @@ pub enum BindError {
          IPv4 address"
     )]
     Multicast(SocketAddrV4),
+    /// Multicast is UDP.
+    #[error("multicast to {0} needs UDP alone: leave the other transport or the multicast address away")]
+    NotMulticast(SocketAddrV4),
     /// An MTU that no network has.
     #[error(
         "an MTU of {0} bytes is not possible: give that of the network between the members, 1280 to 65536"

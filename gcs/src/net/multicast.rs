@@ -14,7 +14,7 @@
 use super::{BindError, Transport, TransportStats, inlet::Inlet, sys, udp::Udp};
 use crate::{
     endpoint::{Datagram, Transmit},
-    frame::WIRE_VERSION,
+    frame::OLDEST_VERSION,
     runtime::clock::Clock,
     time::Time,
 };
@@ -85,11 +85,11 @@ impl Multicast {
 
     fn on_said(&mut self, d: &Datagram) {
         match d.payload[..] {
-            [MAGIC, WIRE_VERSION, PROBE] if d.from != self.udp.local_addr() => {
-                let answer = Bytes::from_static(&[MAGIC, WIRE_VERSION, ANSWER]);
+            [MAGIC, OLDEST_VERSION, PROBE] if d.from != self.udp.local_addr() => {
+                let answer = Bytes::from_static(&[MAGIC, OLDEST_VERSION, ANSWER]);
                 self.udp.send(&mut vec![Transmit { to: smallvec![d.from], payload: answer.into() }]);
             }
-            [MAGIC, WIRE_VERSION, ANSWER] => self.reach.on_answer(d.from),
+            [MAGIC, OLDEST_VERSION, ANSWER] => self.reach.on_answer(d.from),
             _ => {}
         }
     }
@@ -123,7 +123,7 @@ impl Transport for Multicast {
             t.to.clone_from(to);
         }
         if known.is_some() && self.reach.probe_due(self.clock.now()) {
-            let probe = Bytes::from_static(&[MAGIC, WIRE_VERSION, PROBE]);
+            let probe = Bytes::from_static(&[MAGIC, OLDEST_VERSION, PROBE]);
             batch.push(Transmit { to: smallvec![self.group.into()], payload: probe.into() });
         }
         self.udp.send(batch);

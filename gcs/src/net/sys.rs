@@ -5,7 +5,7 @@ use bytes::BytesMut;
 use socket2::{SockAddr, SockRef, Socket};
 use std::{
     io::{self, IoSlice},
-    net::{Ipv4Addr, SocketAddrV4, UdpSocket},
+    net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4, UdpSocket},
 };
 
 /// The most messages in one call.
@@ -55,6 +55,21 @@ pub(super) fn allow_fragments(socket: &UdpSocket) {
     let _ = socket;
 }
 
+/// The MTU of the way to `to`, as far as this host knows it: that of the interface, or less where the path has said so
+/// (tunnels, routes with an MTU of their own).
+pub(super) fn route_mtu(own: IpAddr, to: SocketAddr) -> Option<usize> {
+    let socket = UdpSocket::bind((own, 0)).ok()?;
+    // Nothing is sent.
+    socket.connect(to).ok()?;
+    #[cfg(target_os = "linux")]
+    return match to {
+        SocketAddr::V4(_) => linux::get_option(&socket, libc::IPPROTO_IP, libc::IP_MTU),
+        SocketAddr::V6(_) => linux::get_option(&socket, libc::IPPROTO_IPV6, libc::IPV6_MTU),
+    };
+    #[cfg(not(target_os = "linux"))]
+    None
+}
+
 /// Multicasts go out, and come back to this host, at the interface of `own`.
 pub(super) fn multicast_from(socket: &UdpSocket, own: Ipv4Addr) -> io::Result<()> {
     let s = SockRef::from(socket);
@@ -101,6 +116,16 @@ mod linux {
         let rc =
             unsafe { libc::setsockopt(socket.as_raw_fd(), level, name, ptr::from_ref(&value).cast(), len) };
         if rc == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+    }
+
+    #[expect(unsafe_code, reason = "socket2 does not offer these options")]
+    pub(super) fn get_option(socket: &UdpSocket, level: i32, name: i32) -> Option<usize> {
+        let mut value = 0_i32;
+        let mut len = libc::socklen_t::try_from(size_of::<i32>()).unwrap_or(4);
+        let to = ptr::from_mut(&mut value).cast();
+        // SAFETY: the descriptor is open as long as `socket` is borrowed; `to` points to an int, and `len` is its size.
+        let rc = unsafe { libc::getsockopt(socket.as_raw_fd(), level, name, to, &raw mut len) };
+        if rc == 0 { usize::try_from(value).ok() } else { None }
     }
 
     /// A classic BPF program: source address and port are not those of `own`.

@@ -62,6 +62,21 @@ impl Udp {
         Ok(Self { mtu: (bytes - headers(self.addr)).min(LOOPBACK_MTU), ..self })
     }
 
+    /// The smallest MTU of the ways to these, where that is known and less than it would be otherwise.
+    #[must_use]
+    pub(crate) fn with_mtu_towards(self, contacts: &[SocketAddr]) -> Self {
+        let own = self.addr;
+        let ways = contacts.iter().filter(|c| c.is_ipv4() == own.is_ipv4() && !c.ip().is_multicast());
+        let smallest = ways.filter_map(|c| sys::route_mtu(own.ip(), *c)).min();
+        match smallest.map(|mtu| mtu.max(*MTUS.start()) - headers(own)) {
+            Some(mtu) if mtu < self.mtu => {
+                tracing::info!(bytes = mtu, "the way to a contact has a small MTU: so have datagrams");
+                Self { mtu, ..self }
+            }
+            _ => self,
+        }
+    }
+
     pub(super) fn socket(&self) -> &UdpSocket {
         self.inlet.socket()
     }

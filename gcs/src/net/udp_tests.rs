@@ -144,3 +144,13 @@ fn trains_are_bounded_and_keep_each_destinations_order() {
     plan(&many, 1472, true, &mut trains);
     assert!(trains.iter().all(|t| t.range.len() <= TRAIN_COUNT && t.range.len() * 1000 <= TRAIN_BYTES));
 }
+
+#[test]
+fn datagrams_are_no_larger_than_the_way_to_a_contact_is_known_to_carry() {
+    let udp = Udp::bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let here = udp.local_addr();
+    // That of the loopback interface, which has 65,536 bytes, of which IPv4 uses all but one.
+    assert!(sys::route_mtu(here.ip(), here).is_some_and(|mtu| mtu >= 65_535));
+    let same = udp.with_mtu_towards(&[here, "239.1.2.3:4".parse().unwrap(), "[::1]:9".parse().unwrap()]);
+    assert_eq!(same.mtu(), LOOPBACK_MTU);
+}

@@ -34,6 +34,9 @@ pub(crate) trait Engine: Send + 'static {
     fn stats(&self) -> Stats;
     fn held_bytes(&self) -> usize;
     fn report(&self, now: Time) -> Report;
+    /// The latest views that were installed, the oldest first; at most `count`.
+    #[cfg(feature = "metrics")]
+    fn latest(&self, count: usize) -> Vec<crate::endpoint::Passage>;
 }
 
 impl Engine for Endpoint {
@@ -55,6 +58,12 @@ impl Engine for Endpoint {
     fn report(&self, now: Time) -> Report {
         Self::report(self, now)
     }
+    #[cfg(feature = "metrics")]
+    fn latest(&self, count: usize) -> Vec<crate::endpoint::Passage> {
+        let mut latest: Vec<_> = self.passages().take(count).cloned().collect();
+        latest.reverse();
+        latest
+    }
 }
 
 /// An endpoint with its surroundings.
@@ -66,6 +75,8 @@ pub(crate) struct Driver<E> {
     pub(crate) shared: Arc<Shared>,
     pub(crate) polling: Polling,
     pub(crate) state: State,
+    #[cfg(feature = "metrics")]
+    pub(crate) metering: super::metering::Metering,
 }
 
 /// How the driver waits.
@@ -207,6 +218,8 @@ impl<E: Engine> Driver<E> {
         report.say("calls to send, to receive", format_args!("{}, {}", t.send_calls, t.recv_calls));
         report.say("datagrams not taken by the system", t.send_dropped);
         report.say("datagrams multicast", t.multicast);
+        report.say("connections refused", t.refused);
+        report.say("addresses sent to over TCP", t.over_tcp);
         report.section("application");
         report.say("bytes of messages that wait for the endpoint", s.pending_bytes);
         report.say("bytes of events that wait for the application", s.queued_bytes);
@@ -233,7 +246,7 @@ impl<E: Engine> Driver<E> {
         if self.state.me.replace(me) != Some(me)
             && let Some(l) = &self.liveness
         {
-            l.set_incarnation(me.incarnation);
+            l.me().set_incarnation(me.incarnation);
         }
         for event in effects.events.drain(..) {
             self.sort(event, me);
@@ -293,6 +306,16 @@ impl<E: Engine> Driver<E> {
         self.state.app.push(event);
     }
 
+    /// Hands on what was counted, if it is time.
+    #[cfg(feature = "metrics")]
+    fn meter(&mut self) {
+        let now = self.shared.clock.now();
+        if self.metering.is_due(now, self.engine.stats().views) {
+            let blocked = self.shared.status.borrow().blocked;
+            self.metering.note(now, self.shared.stats(), blocked, &self.engine);
+        }
+    }
+
     /// Carries out the collected effects.
     fn flush(&mut self) {
         if !self.state.effects.transmits.is_empty() {
@@ -305,5 +328,7 @@ impl<E: Engine> Driver<E> {
             held_bytes: self.engine.held_bytes(),
             ..GroupStats::default()
         });
+        #[cfg(feature = "metrics")]
+        self.meter();
     }
 }

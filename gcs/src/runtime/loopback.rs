@@ -121,6 +121,11 @@ impl Engine for Loopback {
     fn report(&self, _now: Time) -> Report {
         Report::default()
     }
+
+    #[cfg(feature = "metrics")]
+    fn latest(&self, _count: usize) -> Vec<crate::endpoint::Passage> {
+        Vec::new()
+    }
 }
 
 /// A stack that claims everything and does nothing.

@@ -12,6 +12,8 @@ pub(crate) mod clock;
 pub(crate) mod control;
 pub(crate) mod discovery;
 pub(crate) mod driver;
+#[cfg(feature = "metrics")]
+pub(crate) mod metering;
 pub(crate) mod shared;
 
 pub use shared::{GroupStats, Status};

@@ -3,9 +3,11 @@
 use super::{generate::Faults, physics::Physics, process::addr_of, workload::WorkloadOptions, world::Birth};
 use crate::{
     endpoint::{Bootstrap, Config, Endpoint},
+    frame::{OLDEST_VERSION, WIRE_VERSION},
     guard::Keys,
     layer::Watch,
     properties::Properties,
+    rng::Rng,
     stack::Blueprint,
 };
 use std::sync::Arc;
@@ -33,6 +35,9 @@ pub struct Setup {
     pub mtu: usize,
     /// How many bytes of its own frames a member may have under way.
     pub window_bytes: usize,
+    /// Whether some processes speak the oldest version of the protocol only: in half of all runs, about a third of their
+    /// lives do. Drawn from a generator of its own.
+    pub mixed_versions: bool,
     /// The world.
     pub physics: Physics,
     /// Keys, for stacks that encrypt.
@@ -54,6 +59,7 @@ impl Setup {
             watch: Watch::default(),
             mtu: 1_400,
             window_bytes: 256 << 10,
+            mixed_versions: true,
             physics: Physics::default(),
             keys: None,
         }
@@ -65,18 +71,36 @@ impl Setup {
         self.blueprint.gives()
     }
 
+    /// The best version of the protocol that a process speaks in one of its lives.
+    #[must_use]
+    pub fn protocol_max(&self, birth: &Birth) -> u8 {
+        let mut run = Rng::new(birth.run ^ 0x914a_0f5e_ed00_0009);
+        let old = run.chance(500) && Rng::new(birth.seed ^ 0x914a_0f5e_ed00_000a).chance(350);
+        if old && self.mixed_versions { OLDEST_VERSION } else { WIRE_VERSION }
+    }
+
     /// The protocol code of a process in one of its lives.
     ///
     /// # Panics
     /// If the set-up makes no sense.
     #[must_use]
     pub fn endpoint(&self, birth: &Birth) -> Endpoint {
+        self.endpoint_that_speaks(birth, self.protocol_max(birth))
+    }
+
+    /// The same for a process that speaks no later version of the protocol than this.
+    ///
+    /// # Panics
+    /// If the set-up makes no sense.
+    #[must_use]
+    pub fn endpoint_that_speaks(&self, birth: &Birth, protocol_max: u8) -> Endpoint {
         let config = Config {
             state_transfer: self.state_transfer,
             keys: self.keys.clone(),
             watch: self.watch,
             window_bytes: self.window_bytes,
             contacts: (0..birth.processes).map(addr_of).collect(),
+            protocol_max,
             bootstrap: birth.expect.map_or(Bootstrap::Join, Bootstrap::Expect),
             role: birth.role,
             ..Config::new("simulated", &format!("p{}", birth.process), self.blueprint.clone())

@@ -51,6 +51,8 @@ pub struct Birth {
     pub role: Role,
     /// A seed.
     pub seed: u64,
+    /// The seed of the whole run.
+    pub run: u64,
 }
 
 pub(super) enum Happening {
@@ -108,6 +110,8 @@ pub struct World<N, A> {
     pub(super) recorded: VecDeque<(SocketAddr, usize, Bytes)>,
     pub(super) roster: Roster,
     pub(super) max_held: usize,
+    /// The seed of the whole run.
+    run: u64,
     make: Make<N, A>,
     pub(super) trace: Trace,
     oracles: Vec<Box<dyn Oracle>>,
@@ -145,6 +149,7 @@ impl<N: Node, A: App> World<N, A> {
             recorded: VecDeque::new(),
             roster: Roster::default(),
             max_held: 0,
+            run: seed,
             make: Box::new(make),
             trace: Trace::new(physics.trace_keep),
             oracles,
@@ -323,7 +328,7 @@ impl<N: Node, A: App> World<N, A> {
             self.founding && life_founds(life, process < self.founders, self.roster.latest().is_some());
         let expect = founds.then_some(self.expect);
         let role = self.processes[process].role;
-        let birth = Birth { process, me, life, processes, expect, role, seed };
+        let birth = Birth { process, me, life, processes, expect, role, seed, run: self.run };
         let (node, app) = (self.make)(&birth);
         self.processes[process].begin(node, app, clock);
         self.processes[process].founds = founds;
