@@ -212,6 +212,12 @@ impl Member {
 
     /// The members that evidence and all suspicions together would exclude.
     fn suspected(&self) -> u64 {
+        // The usual case, after every input.
+        let nobody = self.suspicions.gone == 0
+            && self.suspicions.silent[..self.view.len()].iter().all(|row| *row == 0);
+        if nobody {
+            return 0;
+        }
         let weights: SmallVec<[u16; 8]> = self.view.weights().collect();
         select_excluded(&weights, self.rank.into(), &self.suspicions.silent, self.suspicions.gone)
     }

@@ -60,6 +60,9 @@ impl Member {
 
     /// What is to be done about slow members when these are excluded anyway.
     pub(super) fn slow(&self, excluded: u64) -> layer::Slow {
+        if self.complaints.by.is_empty() {
+            return layer::Slow::default();
+        }
         let everyone = u64::MAX >> (64 - self.view.len());
         let mut slow = layer::Slow::default();
         for (by, said) in self.complaints.by.iter().filter(|(by, _)| excluded >> **by & 1 == 0) {
