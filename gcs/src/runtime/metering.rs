@@ -50,12 +50,14 @@ const COUNTERS: [(&str, &str, Read); 18] = [
 ];
 
 /// Why datagrams were dropped.
-const DROPPED: [(&str, Read); 6] = [
+const DROPPED: [(&str, Read); 8] = [
     ("garbage", |s| s.endpoint.garbage),
     ("other_group", |s| s.endpoint.other_group),
     ("other_view", |s| s.endpoint.other_view),
     ("forged", |s| s.endpoint.forged),
     ("malformed", |s| s.endpoint.malformed),
+    ("refused", |s| s.endpoint.refused),
+    ("replayed", |s| s.endpoint.replayed),
     ("not_sent", |s| s.transport.send_dropped),
 ];
 
