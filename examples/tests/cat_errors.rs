@@ -2,6 +2,7 @@
 
 mod processes;
 
+use gcs::frame::WIRE_VERSION;
 use processes::{Cat, DEADLINE, Start, free_addr, free_addrs, three};
 use std::net::{Ipv6Addr, SocketAddr, TcpListener, UdpSocket};
 
@@ -55,12 +56,15 @@ fn another_version_of_the_protocol_is_named() {
     let mut buf = [0; 2000];
     newer.set_read_timeout(Some(DEADLINE)).unwrap();
     let (_, from) = newer.recv_from(&mut buf).unwrap();
+    // Who looks for a group speaks as the oldest version that it can.
     let (control, version) = (buf[0], buf[1]);
-    newer.send_to(&[control, version + 1, 7, 7, 7], from).unwrap();
-    complains(joiner, &["refused", &contact.to_string(), "version 2", "process 1"]);
+    let unknown = WIRE_VERSION + 1;
+    newer.send_to(&[control, unknown, 7, 7, 7], from).unwrap();
+    let (said, mine) = (format!("version {unknown}"), format!("process {WIRE_VERSION}"));
+    complains(joiner, &["refused", &contact.to_string(), &said, &mine]);
     // The other way round: a member tells a newer joiner which version it speaks.
     let _member = founder("version", "b", member);
-    newer.send_to(&[control, version + 1, 7, 7, 7], member).unwrap();
+    newer.send_to(&[control, unknown, 7, 7, 7], member).unwrap();
     // What the joiner had sent comes first.
     while newer.recv_from(&mut buf).unwrap().1 != member {}
     assert_eq!(buf[..2], [control, version]);
