@@ -90,8 +90,10 @@ impl Transport for Recorded {
 
 /// Three members find each other, and cast; one leaves.
 async fn a_group(stack: &str, capture: &Arc<Mutex<Capture>>) {
-    let udp = |_| Udp::bind((Ipv4Addr::LOCALHOST, 0).into()).unwrap();
-    let sockets: Vec<_> = (0..3).map(udp).collect();
+    // Wireshark takes what goes to those ports for traceroute's, too, and says so.
+    let traceroute = 33_434..33_535_u16;
+    let udp = std::iter::repeat_with(|| Udp::bind((Ipv4Addr::LOCALHOST, 0).into()).unwrap());
+    let sockets: Vec<_> = udp.filter(|u| !traceroute.contains(&u.local_addr().port())).take(3).collect();
     let addrs: Vec<_> = sockets.iter().map(Udp::local_addr).collect();
     let mut members = Vec::new();
     for (i, udp) in sockets.into_iter().enumerate() {
