@@ -1,8 +1,8 @@
 //! Counters, gauges and histograms of this process as text for Prometheus, over HTTP: a small recorder, because what
 //! `gcs-cat` needs of an exporter is less than the crates that one brings.
 //!
-//! Any request gets the text, and the connection is closed. Bounds: [`SERIES`] time series, [`REQUEST`] bytes and
-//! [`PATIENCE`] for a request, [`ASKERS`] of them at a time.
+//! Any request gets the text, and the connection is closed. Bounds: `SERIES` time series, `REQUEST` bytes and
+//! `PATIENCE` for a request, `ASKERS` of them at a time.
 
 use metrics::{Counter, Gauge, Histogram, HistogramFn, Key, KeyName, Metadata, Recorder, SharedString, Unit};
 use std::{

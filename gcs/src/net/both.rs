@@ -5,7 +5,7 @@
 //!                          <── ANSWER (UDP) ──     frames go by UDP
 //!                          (none)                  connect; frames go by TCP as long as there is a connection
 //! ```
-//! Who is new is sent to by UDP until it has left [`LOST`] probes unanswered; so a member that answers none, because it has
+//! Who is new is sent to by UDP until it has left `LOST` probes unanswered; so a member that answers none, because it has
 //! UDP only, is never worse off. A change is logged. Frames are of UDP's size.
 
 use super::{BindError, Transport, TransportStats, liveness::Door, tcp::Tcp, udp::Udp};

@@ -5,7 +5,7 @@
 //!        ▲                      │failed                     │ ended, garbage
 //!        └──── next frame, after a pause ◄──────────────────┘
 //! ```
-//! It promises no more than UDP does: what waits while there is no connection, or exceeds [`QUEUE`], is dropped, and what
+//! It promises no more than UDP does: what waits while there is no connection, or exceeds `QUEUE`, is dropped, and what
 //! was under way is lost when a connection ends; the group repairs that. So nothing here ever waits. A batch of frames costs
 //! one system call for each destination.
 //!
@@ -13,9 +13,9 @@
 //! one of the same maker replaces an older one, and so does one of a later incarnation. Both ends must be at the IP addresses
 //! that their hellos name, and a connection counts for its address only after both hellos.
 //!
-//! Bounds: [`PEERS`] addresses (those that were sent to least recently make room; strangers before members), [`QUEUE`]
-//! bytes for each, [`READ`] bytes from each before another one's turn, pauses between attempts of up to [`PAUSE`]. A peer that
-//! acknowledges nothing for [`DEAD`] has lost the connection: after a partition TCP alone would wait for up to as long
+//! Bounds: `PEERS` addresses (those that were sent to least recently make room; strangers before members), `QUEUE`
+//! bytes for each, `READ` bytes from each before another one's turn, pauses between attempts of up to `PAUSE`. A peer that
+//! acknowledges nothing for `DEAD` has lost the connection: after a partition TCP alone would wait for up to as long
 //! again as it has lasted.
 
 mod connection;
