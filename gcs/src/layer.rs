@@ -370,8 +370,14 @@ impl Context<'_> {
 
     /// An empty frame of the view's version.
     fn frame(&self, kind: u8, reliable: bool, capacity: usize) -> Frame {
+        self.frame_of(self.scope.me, kind, reliable, capacity)
+    }
+
+    /// A frame as this member (or another one) makes it in this view: for layers that restore what others have sent.
+    #[must_use]
+    pub fn frame_of(&self, from: Rank, kind: u8, reliable: bool, capacity: usize) -> Frame {
         let s = self.scope;
-        let mut frame = Frame::new(kind, reliable, s.me, s.group, s.view.id, self.header, capacity);
+        let mut frame = Frame::new(kind, reliable, from, s.group, s.view.id, self.header, capacity);
         if s.version != WIRE_VERSION {
             frame.set_version(s.version);
         }

@@ -62,8 +62,7 @@ pub(crate) fn frame(shard: &[u8], slot: &[u8], from: Rank, via: Rank, cx: &Conte
     let rest = rest.get(..usize::from(u16::from_le_bytes([low, high])))?;
     let mine = cx.slot();
     let (above, payload) = rest.split_at_checked(header(cx) - mine.end)?;
-    let s = cx.scope();
-    let mut frame = Frame::new(kind, true, from, s.group, s.view.id, header(cx), payload.len());
+    let mut frame = cx.frame_of(from, kind, true, payload.len());
     frame.slot_mut(&(3..4))[0] = flags;
     if kind == cx.kind() || !frame.is_reliable() {
         return None;

@@ -2,19 +2,20 @@
 //! groups on these under all kinds of faults, with the oracles that follow from what each stack gives.
 
 use gcs::{
+    keys::PreShared,
     properties::Properties,
     rng::Rng,
     sim::{Setup, run},
     stack::Blueprint,
 };
-use gcs_stacks::{Dish, Slots, compose_with};
-use std::collections::BTreeSet;
+use gcs_stacks::{Adaptive, Dish, Slots, compose_with};
+use std::{collections::BTreeSet, sync::Arc};
 
 /// Executions.
 const SEEDS: u64 = 300;
 
 /// Of these some are wanted.
-const PROPERTIES: [Properties; 7] = [
+const PROPERTIES: [Properties; 9] = [
     Properties::FIFO,
     Properties::CAUSAL_ORDER,
     Properties::TOTAL_ORDER,
@@ -22,13 +23,17 @@ const PROPERTIES: [Properties; 7] = [
     Properties::STABILITY,
     Properties::FORWARD_CORRECTION,
     Properties::LATERAL_CORRECTION,
+    Properties::COMPRESSED,
+    Properties::ENCRYPTED,
 ];
 
 fn draw(rng: &mut Rng) -> (Properties, Blueprint) {
     let wanted = PROPERTIES.into_iter().filter(|_| rng.chance(500)).fold(Properties::NONE, |a, b| a | b);
     let mut extra = Vec::new();
-    if rng.chance(500) {
-        extra.push(Dish::new(Slots).at(Dish::ORDER).cost(10));
+    match rng.below(3) {
+        0 => extra.push(Dish::new(Slots).at(Dish::ORDER).cost(10)),
+        1 => extra.push(Dish::new(Adaptive).at(Dish::ORDER).cost(10)),
+        _ => {}
     }
     let stack = compose_with(wanted, &extra);
     (wanted, stack.unwrap_or_else(|e| panic!("{wanted} cannot be had: {e}")))
@@ -44,8 +49,13 @@ fn what_is_composed_keeps_its_promises() {
         seen.insert(stack.description());
         let mut setup = Setup::new(stack.clone());
         setup.state_transfer = rng.chance(500);
+        if stack.gives().contains(Properties::ENCRYPTED) {
+            setup.keys = Some(Arc::new(PreShared::new(&[7; 32]).expect("a key").repeatable()));
+            setup.faults.corruption = true;
+        }
+        setup.faults.renewals = rng.chance(300);
         let report = run(9_000_000 + seed, &setup);
         assert!(report.is_ok(), "composed for {wanted}: {}\n{report}", stack.description());
     }
-    assert!(seen.len() >= 10, "only {} different stacks", seen.len());
+    assert!(seen.len() >= 50, "only {} different stacks", seen.len());
 }

@@ -3,8 +3,12 @@
 use clap::Parser;
 use gcs::{
     keys::PreShared,
+    properties::Properties,
+    rng::Rng,
     sim::{Faults, Report, Setup, run},
+    stack::Blueprint,
 };
+use gcs_stacks::{Adaptive, Dish, Slots, compose_with};
 use std::{
     process::ExitCode,
     sync::{
@@ -23,7 +27,8 @@ struct Args {
     /// The first seed.
     #[arg(long, default_value_t = 1)]
     from: u64,
-    /// The stack; `all` takes the named ones in turn.
+    /// The stack; `composed` is another one for each seed, for a random wish; `all` takes the named ones in turn, and every
+    /// third time a composed one.
     #[arg(long, default_value = "all")]
     stack: String,
     /// Threads.
@@ -53,11 +58,12 @@ const CASTS: [u64; 3] = [60, 20, 6];
 fn setup(args: &Args, seed: u64) -> anyhow::Result<(String, Setup)> {
     let names: Vec<_> = gcs_stacks::names().collect();
     let stack = match args.stack.as_str() {
+        "all" if seed.is_multiple_of(3) => "composed",
         "all" => names[usize::try_from(seed % names.len() as u64)?],
         named => named,
     };
-    let mut setup = Setup::new(gcs_stacks::named(stack)?);
-    if stack.contains("encrypted") {
+    let mut setup = Setup::new(if stack == "composed" { composed(seed)? } else { gcs_stacks::named(stack)? });
+    if setup.gives().contains(Properties::ENCRYPTED) {
         // Forgers and damage are nothing to a closed group.
         setup.keys = Some(Arc::new(PreShared::new(&[7; 32])?.repeatable()));
     }
@@ -67,9 +73,32 @@ fn setup(args: &Args, seed: u64) -> anyhow::Result<(String, Setup)> {
     setup.workload.casts_per_second = CASTS[usize::try_from(seed / 42 % CASTS.len() as u64)?];
     let (roles, forces) = (args.roles || seed % 11 == 4, args.forces || seed % 11 == 8);
     let corruption = args.corrupt || setup.keys.is_some();
-    setup.faults =
-        Faults { corruption, roles, forces, renewals: stack.contains("adaptive"), ..Faults::all() };
+    let renewals = setup.blueprint.description().contains("adaptive");
+    setup.faults = Faults { corruption, roles, forces, renewals, ..Faults::all() };
     Ok((stack.to_owned(), setup))
+}
+
+/// A stack for a random set of properties.
+fn composed(seed: u64) -> anyhow::Result<Blueprint> {
+    let mut rng = Rng::new(seed ^ 0xc0_4405_ed00_0008);
+    let all = [
+        Properties::FIFO,
+        Properties::CAUSAL_ORDER,
+        Properties::TOTAL_ORDER,
+        Properties::UNIFORM,
+        Properties::STABILITY,
+        Properties::FORWARD_CORRECTION,
+        Properties::LATERAL_CORRECTION,
+        Properties::COMPRESSED,
+        Properties::ENCRYPTED,
+    ];
+    let wanted = all.into_iter().filter(|_| rng.chance(500)).fold(Properties::NONE, |sum, p| sum | p);
+    let order = match rng.below(3) {
+        0 => vec![Dish::new(Slots).at(Dish::ORDER).cost(10)],
+        1 => vec![Dish::new(Adaptive).at(Dish::ORDER).cost(10)],
+        _ => Vec::new(),
+    };
+    Ok(compose_with(wanted, &order)?)
 }
 
 fn main() -> anyhow::Result<ExitCode> {
