@@ -18,7 +18,7 @@
 //! * **Header**: that of slots, in all views. The payload of control frames is that of the one at work.
 //! * **When**: with every change of the view, and when the application asks for one (`Group::renew`).
 //! * **What**: slots, if in the view that ends at least two members sent a quarter of what the busiest did or more, all
-//!   together at least 5,000 frames a second; else the sequencer is the busiest one, if 64 frames were seen at all;
+//!   together at least 5,000 frames a second (`much`); else the sequencer is the busiest one, if 64 frames were seen at all;
 //!   else that of rank 0.
 //! * **Invariants**: those of the one at work.
 //! * **Bounds**: a counter for each member.
@@ -41,8 +41,17 @@ const FEW: u64 = 64;
 const MUCH: u64 = 5_000;
 
 /// Total order that adapts with every view.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Adaptive;
+#[derive(Clone, Copy, Debug)]
+pub struct Adaptive {
+    /// So many frames a second, of several members, are for slots. Each member's own: the proposer's counts.
+    pub much: u64,
+}
+
+impl Default for Adaptive {
+    fn default() -> Self {
+        Self { much: MUCH }
+    }
+}
 
 impl Protocol for Adaptive {
     fn spec(&self) -> LayerSpec {
@@ -66,7 +75,7 @@ impl Protocol for Adaptive {
         };
         let how = if slots { "slots".to_owned() } else { format!("the sequencer at rank {sequencer}") };
         let sent = vec![0; members];
-        Box::new(AdaptiveLayer { at_work, how, sent, since: scope.now, latest: scope.now })
+        Box::new(AdaptiveLayer { at_work, how, sent, much: self.much, since: scope.now, latest: scope.now })
     }
 }
 
@@ -75,6 +84,7 @@ struct AdaptiveLayer {
     how: String,
     /// Frames with messages, by sender.
     sent: Vec<u64>,
+    much: u64,
     since: Time,
     latest: Time,
 }
@@ -121,7 +131,7 @@ impl Layer for AdaptiveLayer {
         let busiest = counts.iter().position(|c| *c == most).unwrap_or(0);
         match u32::try_from(busiest) {
             _ if total < FEW => 0,
-            _ if busy > 1 && total.saturating_mul(1_000_000) / micros >= MUCH => SLOTS,
+            _ if busy > 1 && total.saturating_mul(1_000_000) / micros >= self.much => SLOTS,
             Ok(rank) => rank + 1,
             Err(_) => 0,
         }
@@ -143,7 +153,7 @@ mod tests {
     fn seen(sent: &[u64], within: Duration) -> AdaptiveLayer {
         let at_work = Box::new(SequencerLayer::new(sent.len(), 0, 0));
         let (since, latest) = (Time::ZERO, Time::ZERO + within);
-        AdaptiveLayer { at_work, how: String::new(), sent: sent.to_vec(), since, latest }
+        AdaptiveLayer { at_work, how: String::new(), sent: sent.to_vec(), much: MUCH, since, latest }
     }
 
     const SECOND: Duration = Duration::from_secs(1);

@@ -223,7 +223,7 @@ impl Recipe {
             Order::None | Order::Causal => {}
             Order::Sequencer => layers.push(Arc::new(Sequencer)),
             Order::Slots => layers.push(Arc::new(Slots)),
-            Order::Adaptive => layers.push(Arc::new(Adaptive)),
+            Order::Adaptive => layers.push(Arc::new(Adaptive::default())),
         }
         if uniform {
             layers.push(Arc::new(Uniform));

@@ -64,8 +64,14 @@ pub fn explain(wanted: &str) -> Result<String, ExplainError> {
 #[must_use]
 pub fn list_layers() -> String {
     let mut layers: Vec<LayerSpec> = protocols().iter().map(|p| p.spec()).collect();
-    let on_demand: [&dyn Protocol; 6] =
-        [&Slots, &Adaptive, &Inject::default(), &Pace::new(1), &Trace::default(), &Check::stream()];
+    let on_demand: [&dyn Protocol; 6] = [
+        &Slots,
+        &Adaptive::default(),
+        &Inject::default(),
+        &Pace::new(1),
+        &Trace::default(),
+        &Check::stream(),
+    ];
     layers.extend(on_demand.map(Protocol::spec));
     table(layers.into_iter())
 }

@@ -32,7 +32,7 @@ fn draw(rng: &mut Rng) -> (Properties, Blueprint) {
     let mut extra = Vec::new();
     match rng.below(3) {
         0 => extra.push(Dish::new(Slots).at(Dish::ORDER).cost(10)),
-        1 => extra.push(Dish::new(Adaptive).at(Dish::ORDER).cost(10)),
+        1 => extra.push(Dish::new(Adaptive { much: 30 }).at(Dish::ORDER).cost(10)),
         _ => {}
     }
     let stack = compose_with(wanted, &extra);

@@ -8,8 +8,8 @@ use gcs::{
     view::Role,
 };
 use gcs_stacks::{
-    Check, Compress, Fec, Flow, Heartbeat, Inject, Lateral, Pace, Pack, Reliable, Sequencer, SlowReceiver,
-    Trace, Uniform,
+    Adaptive, Check, Compress, Fec, Flow, Heartbeat, Inject, Lateral, Pace, Pack, Reliable, Sequencer,
+    SlowReceiver, Trace, Uniform,
 };
 use std::sync::Arc;
 
@@ -274,6 +274,9 @@ fn total_adaptive_keeps_its_promises() {
     for (stack, from) in [("total-adaptive+check", 11_000_000), ("total-adaptive+uniform+check", 12_000_000)]
     {
         let mut setup = setup(stack, true);
+        // Slots are for many more frames than a simulation sends.
+        let adaptive = Arc::new(Adaptive { much: 30 });
+        setup.blueprint = setup.blueprint.with(adaptive).expect("there is a layer `adaptive`");
         setup.faults.renewals = true;
         let soaked = soak(from..from + SEEDS / 2, 1, 1, &setup);
         if let Some(report) = soaked.failures.first() {

@@ -95,7 +95,7 @@ fn composed(seed: u64) -> anyhow::Result<Blueprint> {
     let wanted = all.into_iter().filter(|_| rng.chance(500)).fold(Properties::NONE, |sum, p| sum | p);
     let order = match rng.below(3) {
         0 => vec![Dish::new(Slots).at(Dish::ORDER).cost(10)],
-        1 => vec![Dish::new(Adaptive).at(Dish::ORDER).cost(10)],
+        1 => vec![Dish::new(Adaptive { much: 30 }).at(Dish::ORDER).cost(10)],
         _ => Vec::new(),
     };
     Ok(compose_with(wanted, &order)?)
