@@ -66,6 +66,7 @@ fn stack(algorithm: Algorithm) -> Option<Stack> {
         window_max: 1 << 20,
         watch: Watch::default(),
         arrangement: 0,
+        partitionable: false,
         version: gcs::frame::WIRE_VERSION,
         secret: Some(Secret([7; 32])),
         seed: 1,

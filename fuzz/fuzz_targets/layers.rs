@@ -35,6 +35,7 @@ fuzz_target!(|data: &[u8]| {
         window_max: 1 << 20,
         watch: Watch::default(),
         arrangement: 0,
+        partitionable: false,
         secret: Some(Secret([7; 32])),
         seed: 1,
     });

@@ -217,6 +217,8 @@ pub struct Scope {
     pub watch: Watch,
     /// What the members have agreed on for a layer that wants it ([`Layer::arrange`]).
     pub arrangement: u32,
+    /// Whether parts of the view may go on without a quorum.
+    pub partitionable: bool,
     /// What only the members of this view know, in groups with keys.
     pub secret: Option<Secret>,
     /// Seeds the layer's own generator; different for each layer, view and process.

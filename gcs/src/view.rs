@@ -132,8 +132,22 @@ pub struct ViewChange {
     /// The transitional set: the members that come from the same previous view as this process, and with it delivered
     /// the same messages there. Only this process itself when it has just joined.
     pub came_with: Vec<MemberId>,
+    /// Whether this is a view of the group's primary component: in groups that are not partitionable every view is. Only
+    /// there are leases given.
+    pub primary: bool,
+    /// The components that have merged in this view, the one whose state holds first; empty if none have.
+    pub merged: Vec<Component>,
     /// True when this process must first receive the group's state: chunks follow, messages after them.
     pub awaits_state: bool,
+}
+
+/// A part of a partitionable group that went on alone, and has merged with others.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Component {
+    /// The tip of its history: its last view.
+    pub view: ViewId,
+    /// Who comes from there.
+    pub members: Vec<MemberId>,
 }
 
 /// The last frame that counts of each sender of the old view, and who is known to hold it.

@@ -97,6 +97,9 @@ pub struct Entry {
     /// Whether it votes only.
     #[prost(bool, tag = "5")]
     pub witness: bool,
+    /// Where components merge: the last view of the one that it comes from; none for joiners.
+    #[prost(message, optional, tag = "6")]
+    pub from: Option<Vid>,
     /// The best version of the protocol that it speaks; 0 is version 1. Since version 2.
     #[prost(uint32, tag = "14")]
     pub speaks: u32,
@@ -108,7 +111,7 @@ impl Entry {
     pub fn new(id: MemberId, name: &str, role: Role, complete: bool) -> Self {
         let weight = (role != Role::default()).then_some(u32::from(role.weight));
         let (name, witness) = (name.to_owned(), role.witness);
-        Self { id: Some(id.into()), name, complete, weight, witness, speaks: 0 }
+        Self { id: Some(id.into()), name, complete, weight, witness, from: None, speaks: 0 }
     }
 
     /// What it counts for.
@@ -137,9 +140,18 @@ pub struct Value {
     /// Who holds the frames up to the cut, by rank in the old view.
     #[prost(uint32, repeated, tag = "3")]
     pub holder: Vec<u32>,
-    /// The epoch of the group's founding, if the present one was forced; else 0.
+    /// The epoch of the group's founding, if the next view's is another one; else 0.
     #[prost(fixed64, tag = "4")]
     pub origin: u64,
+    /// The epoch that the next view begins, in partitionable groups; 0: it is the next one of the same epoch.
+    #[prost(fixed64, tag = "5")]
+    pub epoch: u64,
+    /// The component's line, if that is not the primary one; else 0.
+    #[prost(fixed64, tag = "6")]
+    pub line: u64,
+    /// The component that the next view is to merge into.
+    #[prost(message, optional, tag = "7")]
+    pub yields_to: Option<MemberList>,
     /// What the next view's layers have agreed on, if they want something agreed.
     #[prost(uint32, tag = "11")]
     pub arrangement: u32,
@@ -172,6 +184,27 @@ impl Value {
         if version <= WIRE_VERSION { Ok(version) } else { Err(Malformed) }
     }
 
+    /// The epoch of the group's founding, when this follows `ends`.
+    #[must_use]
+    pub fn origin(&self, ends: ViewId) -> u64 {
+        if self.origin == 0 { ends.epoch } else { self.origin }
+    }
+
+    /// The line of the component that goes on with this after `ends`.
+    #[must_use]
+    pub fn line(&self, ends: ViewId) -> u64 {
+        if self.line == 0 { self.origin(ends) } else { self.line }
+    }
+
+    /// The name of the view that follows `ends`.
+    #[must_use]
+    pub fn successor(&self, ends: ViewId) -> ViewId {
+        match self.epoch {
+            0 => ViewId { epoch: ends.epoch, number: ends.number + 1 },
+            epoch => ViewId { epoch, number: 1 },
+        }
+    }
+
     fn restrict(&mut self) {
         self.version = 0;
         self.next.iter_mut().for_each(|e| e.speaks = 0);
@@ -189,7 +222,8 @@ impl Value {
     /// # Errors
     /// There are none or too many, a name is too long, an identifier is broken or stands twice, nobody votes.
     pub fn members(&self) -> Result<Vec<Member>, Malformed> {
-        if self.next.is_empty() || self.next.len() > MAX_MEMBERS {
+        let known = self.yields_to.as_ref().map_or(0, |l| l.members.len());
+        if self.next.is_empty() || self.next.len().max(known) > MAX_MEMBERS {
             return Err(Malformed);
         }
         let mut members = Vec::with_capacity(self.next.len());
@@ -251,6 +285,15 @@ pub struct Join {
     /// Whether it only votes.
     #[prost(bool, tag = "11")]
     pub witness: bool,
+    /// Whether its group is partitionable.
+    #[prost(bool, tag = "12")]
+    pub partitionable: bool,
+    /// The view that merges into the group, if the joiner comes from one.
+    #[prost(message, optional, tag = "13")]
+    pub from: Option<Vid>,
+    /// Who comes from that view.
+    #[prost(message, repeated, tag = "16")]
+    pub with: Vec<Id>,
     /// The best version of the protocol that the joiner speaks; 0 is version 1. Since version 2.
     #[prost(uint32, tag = "14")]
     pub speaks: u32,
@@ -323,7 +366,7 @@ pub enum Body {
 }
 
 /// See [`Body::MemberList`].
-#[derive(Clone, PartialEq, prost::Message)]
+#[derive(Clone, PartialEq, Eq, prost::Message)]
 pub struct MemberList {
     /// The sender's view.
     #[prost(message, optional, tag = "1")]
@@ -331,9 +374,12 @@ pub struct MemberList {
     /// Its members.
     #[prost(message, repeated, tag = "2")]
     pub members: Vec<Id>,
-    /// The epoch of the group's founding, if the view's was forced; else 0.
+    /// The epoch of the group's founding, if the view's is another one; else 0.
     #[prost(fixed64, tag = "3")]
     pub origin: u64,
+    /// The component's line, if that is not the primary one; else 0.
+    #[prost(fixed64, tag = "4")]
+    pub line: u64,
 }
 
 impl MemberList {
@@ -341,6 +387,17 @@ impl MemberList {
     #[must_use]
     pub fn origin(&self) -> u64 {
         if self.origin == 0 { self.view.unwrap_or_default().epoch } else { self.origin }
+    }
+
+    /// The component's line: the primary one has the name of the group's founding.
+    #[must_use]
+    pub fn line(&self) -> u64 {
+        if self.line == 0 { self.origin() } else { self.line }
+    }
+
+    /// The members that are well formed.
+    pub fn ids(&self) -> impl Iterator<Item = MemberId> {
+        self.members.iter().filter_map(|m| MemberId::try_from(m).ok())
     }
 }
 
@@ -399,6 +456,9 @@ pub struct Promise {
     /// Whether it knows that members count for different things.
     #[prost(bool, tag = "7")]
     pub weighs: bool,
+    /// Whether it has agreed to go on with a part of the view: it does not vote for the view any more.
+    #[prost(bool, tag = "8")]
+    pub parted: bool,
     /// The best version of the protocol that the member speaks; 0 is version 1. Since version 2.
     #[prost(uint32, tag = "14")]
     pub speaks: u32,
@@ -587,7 +647,7 @@ impl Control {
                 if j.name.is_empty()
                     || j.name.len() > 64
                     || j.stack.len().max(j.stack_then.len()) > MAX_TEXT
-                    || j.heard.len() > MAX_MEMBERS
+                    || j.heard.len().max(j.with.len()) > MAX_MEMBERS
                     || j.candidates.len() > MAX_MEMBERS
                     || j.role().is_err() =>
             {
@@ -611,8 +671,10 @@ pub fn decided_view(datagram: &Bytes) -> Option<(ViewId, Vec<Member>)> {
         return None;
     };
     let ends = ViewId::from(decide.view?);
-    let members = decide.value?.members().ok()?;
-    let id = ViewId { number: ends.number.checked_add(1)?, ..ends };
+    let value = decide.value?;
+    let members = value.members().ok()?;
+    ends.number.checked_add(1)?;
+    let id = value.successor(ends);
     (ends.number > 0).then_some((id, members))
 }
 

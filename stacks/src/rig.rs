@@ -215,6 +215,7 @@ impl Rig {
             window_max: window,
             watch: Watch::default(),
             arrangement: 0,
+            partitionable: false,
             secret: Some(Secret([7; 32])),
             seed,
         };

@@ -44,6 +44,7 @@ pub(crate) fn scope(me: usize, n: usize) -> Scope {
         window_max: 1 << 20,
         watch: Watch::default(),
         arrangement: 0,
+        partitionable: false,
         secret: Some(Secret([7; 32])),
         seed: me as u64 + 1,
     }

@@ -4,6 +4,8 @@
 //! (`Frame::ordered_by`; under `sequencer` an ORDER, under `slots` nothing but the frame). The next view
 //! is agreed by a majority of this one, so at least one of those takes part and brings the frame into the cut. (The
 //! "uniform" of Chandra and Toueg; "safe" in Totem and Transis, where it means all members, not a majority: deviation.)
+//! In a partitionable group, where a minority goes on, too, it waits until all members hold it: then it is in every part's
+//! cut.
 //!
 //! ```text
 //! from below      a1 b1 a2 c1 …                     in the order given there
@@ -58,6 +60,7 @@ impl Protocol for Uniform {
             fifo: vec![VecDeque::new(); scope.members()],
             rest: VecDeque::new(),
             stable: Arc::default(),
+            everybody: scope.partitionable,
         })
     }
 }
@@ -71,6 +74,8 @@ struct UniformLayer {
     /// Whatever arrives after `Wedge`, in the order of arrival.
     rest: VecDeque<Frame>,
     stable: Arc<Stability>,
+    /// Not a majority has to hold a frame, but all.
+    everybody: bool,
 }
 
 impl Layer for UniformLayer {
@@ -91,7 +96,7 @@ impl Layer for UniformLayer {
     fn check(&self) {
         if self.phase == Phase::Open {
             for queue in self.fifo.iter().chain([&self.total]) {
-                let waits = queue.front().is_none_or(|f| !held_by_most(&self.stable, f));
+                let waits = queue.front().is_none_or(|f| !is_held(self.held(), f));
                 assert!(waits, "U1: a frame that a majority holds was not passed on");
             }
         }
@@ -144,12 +149,17 @@ impl UniformLayer {
         cx.up(Up::Closed);
     }
 
+    /// By sender: what is held by as many as it takes.
+    fn held(&self) -> &[u64] {
+        if self.everybody { &self.stable.all } else { &self.stable.majority }
+    }
+
     /// Passes on `ready` and everything whose waiting is over.
     fn release(&mut self, mut ready: Frames, cx: &mut Context<'_>) {
         if self.phase == Phase::Open {
-            let stable = &self.stable;
+            let held = if self.everybody { &self.stable.all } else { &self.stable.majority };
             for queue in self.fifo.iter_mut().chain([&mut self.total]) {
-                while let Some(frame) = queue.pop_front_if(|f| held_by_most(stable, f)) {
+                while let Some(frame) = queue.pop_front_if(|f| is_held(held, f)) {
                     ready.push(frame);
                 }
             }
@@ -160,10 +170,11 @@ impl UniformLayer {
     }
 }
 
-/// Whether a majority holds the frame and, if there is one, the frame of the orderer without which its place is not known.
-fn held_by_most(stable: &Stability, frame: &Frame) -> bool {
-    let majority = |rank: usize| stable.majority.get(rank).copied().unwrap_or(0);
-    majority(usize::from(frame.from)) >= frame.seq && majority(usize::from(frame.orderer)) >= frame.ordered_by
+/// Whether `held`, by sender, covers the frame and, if there is one, the frame of the orderer without which its place is
+/// not known.
+fn is_held(held: &[u64], frame: &Frame) -> bool {
+    let held = |rank: usize| held.get(rank).copied().unwrap_or(0);
+    held(usize::from(frame.from)) >= frame.seq && held(usize::from(frame.orderer)) >= frame.ordered_by
 }
 
 #[cfg(test)]

@@ -162,7 +162,7 @@ fn oracles_see_what_they_watch_for() {
 
 #[test]
 fn every_oracle_is_shown_to_see() {
-    let all = for_stack(setup(true, None).gives(), true);
+    let all = for_stack(setup(true, None).gives(), true, false);
     let all: BTreeSet<_> = all.iter().map(|oracle| oracle.name()).collect();
     assert_eq!(all, ROWS.iter().map(|row| row.oracle).collect());
 }

@@ -46,6 +46,9 @@ struct Args {
     /// Let the operator force somebody to go on in every seed, not only in each eleventh.
     #[arg(long)]
     forces: bool,
+    /// Let every part of the group go on in every seed, not only in each thirteenth.
+    #[arg(long)]
+    partitionable: bool,
     /// Damage datagrams as well; then only panics count.
     #[arg(long)]
     corrupt: bool,
@@ -71,6 +74,7 @@ fn setup(args: &Args, seed: u64) -> anyhow::Result<(String, Setup)> {
     setup.physics.trace_keep = args.tail;
     setup.state_transfer = !(seed / 7).is_multiple_of(3);
     setup.workload.casts_per_second = CASTS[usize::try_from(seed / 42 % CASTS.len() as u64)?];
+    setup.partitionable = args.partitionable || seed % 13 == 6;
     let (roles, forces) = (args.roles || seed % 11 == 4, args.forces || seed % 11 == 8);
     let corruption = args.corrupt || setup.keys.is_some();
     let renewals = setup.blueprint.description().contains("adaptive");
@@ -161,8 +165,11 @@ fn say(args: &Args, stack: &str, report: &Report, failed: &Mutex<Vec<(u64, Strin
             let corrupt = if args.corrupt { " --corrupt" } else { "" };
             let roles = if args.roles { " --roles" } else { "" };
             let forces = if args.forces { " --forces" } else { "" };
+            let parts = if args.partitionable { " --partitionable" } else { "" };
             let from = report.seed;
-            println!("repeat with: sim-soak --seeds 1 --from {from} --stack {stack}{corrupt}{roles}{forces}");
+            println!(
+                "repeat with: sim-soak --seeds 1 --from {from} --stack {stack}{corrupt}{roles}{forces}{parts}"
+            );
         }
         failed.push((report.seed, format!("{stack}: {}", what.lines().next().unwrap_or(""))));
     }

@@ -125,7 +125,8 @@ mod tests {
         let came_with = vec![members[1].id];
         let view = View { id: ViewId { epoch: 0x1f, number: 3 }, members };
         let mut p = Printer::new(Vec::new(), json);
-        let change = ViewChange { view, rank: 1, came_with, awaits_state: false };
+        let change =
+            ViewChange { view, rank: 1, came_with, primary: true, merged: Vec::new(), awaits_state: false };
         p.print(&Event::View(change)).unwrap();
         p.print(&Event::Messages(Messages::single(0, 7, Bytes::from_static(b"a \"b\"\xff")))).unwrap();
         p.print(&Event::Writable(true)).unwrap();

@@ -50,6 +50,7 @@ pub(super) struct Change {
     pub(super) renounces: bool,
     decided: Option<Decision>,
     decided_held: bool,
+    decided_at: Time,
     /// No new proposal before this.
     backoff_until: Option<Time>,
     /// When to ask the proposer to propose.
@@ -78,7 +79,7 @@ struct Proposal {
 
 enum Stage {
     Preparing(BTreeMap<Rank, Promised>),
-    Accepting { value: Value, accepted: u64 },
+    Accepting { value: Box<Value>, accepted: u64 },
 }
 
 /// What a member has promised with.
@@ -86,6 +87,8 @@ pub(super) struct Promised {
     pub(super) accepted: Option<(Ballot, Value)>,
     pub(super) frontier: Vec<u64>,
     pub(super) complete: bool,
+    /// It has agreed to go on with a part of the view, and votes no more.
+    pub(super) parted: bool,
     /// It knows that members count for different things.
     pub(super) weighs: bool,
     /// The best version of the protocol that it speaks, as it travels.
@@ -153,7 +156,10 @@ impl Member {
         if let Some(step) = self.try_install(core) {
             return Ok(step);
         }
-        if self.change.decided.is_some() {
+        if self.change.decided.is_some() && !self.gives_up_decision(now, core) {
+            return Ok(Step::Stay);
+        }
+        if self.waits_in_limbo(now, core, fx) {
             return Ok(Step::Stay);
         }
         if self.change.backoff_until.is_some_and(|t| t <= now) {
@@ -167,6 +173,7 @@ impl Member {
         let wanted = self.change.is_wedged()
             || excluded != 0
             || self.joins.wants_change(now, self, excluded)
+            || self.yields_to(now, core).is_some()
             || self.slow(excluded).all() != 0;
         if wanted && mine && self.change.proposal.is_none() && self.change.backoff_until.is_none() {
             self.propose(now, core, fx);
@@ -234,12 +241,11 @@ impl Member {
             if complete && promises.values().any(|p| !p.weighs) {
                 self.joins.refuse_weighted(core, fx);
             }
-            if self.view.is_quorum(answered)
-                && complete
-                && let Some(value) = self.value(core, promises, excluded | unresponsive, now)
+            if complete
+                && let Some(value) = self.value(core, promises, excluded | unresponsive, now, p.ballot)
             {
-                self.phase(core, "has a quorum of promises", Some(p.ballot));
-                p.stage = Stage::Accepting { value, accepted: 0 };
+                self.phase(core, "has the promises that it needs", Some(p.ballot));
+                p.stage = Stage::Accepting { value: Box::new(value), accepted: 0 };
                 p.resend_at = now;
                 p.interval = RESEND.0;
                 p.give_up_at = now + PATIENCE.0 * (1 << self.change.attempts.min(4));
@@ -267,7 +273,7 @@ impl Member {
                 (promises.keys().fold(0_u64, |m, r| m | 1 << r), Body::Prepare(Prepare { view, ballot }))
             }
             Stage::Accepting { value, accepted } => {
-                (*accepted, Body::Accept(Accept { view, ballot, value: Some(value.clone()) }))
+                (*accepted, Body::Accept(Accept { view, ballot, value: Some((**value).clone()) }))
             }
         };
         for r in (0..self.view.len()).filter(|r| answered >> r & 1 == 0) {
@@ -321,6 +327,7 @@ impl Member {
             frontier: self.change.frontier.clone().unwrap_or_default(),
             complete: core.state.is_complete() && !core.config.role.witness,
             weighs: true,
+            parted: self.parting.parted.is_some(),
             speaks: core.config.speaks(),
         };
         self.send_rank(core, from, Body::Promise(promise), fx);
@@ -342,8 +349,8 @@ impl Member {
         if m.ballot.map(Ballot::from) == Some(p.ballot)
             && let Stage::Preparing(promises) = &mut p.stage
         {
-            let Promise { frontier, complete, weighs, speaks, .. } = m;
-            promises.insert(from, Promised { accepted, frontier, complete, weighs, speaks });
+            let Promise { frontier, complete, parted, weighs, speaks, .. } = m;
+            promises.insert(from, Promised { accepted, frontier, complete, parted, weighs, speaks });
         }
         Ok(())
     }
@@ -380,8 +387,17 @@ impl Member {
             self.send_rank(core, from, Body::Reject(reject), fx);
             return Ok(());
         }
-        if self.change.acceptor.accepted().is_some_and(|(b, _)| *b == ballot) {
+        let accepted = self.change.acceptor.accepted().is_some_and(|(b, _)| *b == ballot);
+        if accepted || self.parting.parted == Some(ballot) {
             self.say_accepted(core, ballot, fx);
+            return Ok(());
+        }
+        let concerned = if self.parts(&value) {
+            core.config.partitionable && self.parting(&value) >> self.rank & 1 == 1
+        } else {
+            self.parting.parted.is_none()
+        };
+        if !concerned {
             return Ok(());
         }
         if self.change.pending.as_ref().is_some_and(|p| p.ballot == ballot) {
@@ -390,7 +406,8 @@ impl Member {
         if !self.change.is_wedged() {
             self.down(now, core, Down::Wedge, fx);
         }
-        let left_behind = self.left_behind(&value)?;
+        // Who parts leaves no owner behind, and makes none.
+        let left_behind = if self.parts(&value) { 0 } else { self.left_behind(&value)? };
         self.change.renounces = left_behind >> self.rank & 1 == 1;
         self.down(now, core, Down::Shun(left_behind), fx);
         let cut = Arc::new(value.cut());
@@ -422,7 +439,8 @@ impl Member {
     /// Accepts what is pending, once all frames are here and all leases over.
     fn try_accept(&mut self, now: Time, core: &mut Core, fx: &mut Effects) -> Result<(), Malformed> {
         let Some(p) = self.change.pending.as_ref().filter(|p| p.held) else { return Ok(()) };
-        let mut free_at = self.leases_end(core, self.left_behind(&p.value)?);
+        let parts = self.parts(&p.value);
+        let mut free_at = if parts { now } else { self.leases_end(core, self.left_behind(&p.value)?) };
         if self.change.renounces {
             // Its own word may be what replaces it: then its own lease must be over, too.
             free_at = free_at.max(core.lease_until);
@@ -434,6 +452,12 @@ impl Member {
             return Ok(());
         }
         let Some(p) = self.change.pending.take() else { return Ok(()) };
+        if parts {
+            self.parting.parted = Some(p.ballot);
+            self.phase(core, "accepts to part", Some(p.ballot));
+            self.say_accepted(core, p.ballot, fx);
+            return Ok(());
+        }
         if self.change.acceptor.accept(p.ballot, p.value).is_ok() {
             self.phase(core, "accepts", Some(p.ballot));
             self.say_accepted(core, p.ballot, fx);
@@ -463,10 +487,12 @@ impl Member {
         let Some(p) = self.change.proposal.as_mut().filter(|p| p.ballot == ballot) else { return Ok(()) };
         let Stage::Accepting { value, accepted } = &mut p.stage else { return Ok(()) };
         *accepted |= 1 << from;
-        if !self.view.is_quorum(*accepted) {
+        let (value, accepted) = ((**value).clone(), *accepted);
+        let missing = self.parting(&value) & !accepted;
+        if if self.parts(&value) { missing != 0 } else { !self.view.is_quorum(accepted) } {
             return Ok(());
         }
-        let decision = Decision::new(self.view.id, value.clone())?;
+        let decision = Decision::new(self.view.id, value)?;
         self.change.proposal = None;
         let decide = decision.decide.clone();
         let joiners =
@@ -492,19 +518,41 @@ impl Member {
             return Err(Malformed);
         }
         if let Some(d) = &self.change.decided {
-            return if d.is(&decision) { Ok(()) } else { Err(Malformed) };
+            // Parts of a view may decide what they like, each for itself.
+            return if d.is(&decision) || core.config.partitionable { Ok(()) } else { Err(Malformed) };
         }
         let takes_part = decision.includes(core.me) || core.departs();
+        if core.config.partitionable && !takes_part {
+            let others = self.view.members.iter().enumerate().filter(|(_, m)| decision.includes(m.id));
+            others.for_each(|(r, _)| self.parting.elsewhere |= 1 << r);
+            return Ok(());
+        }
         let cut = decision.cut.clone();
         self.change.proposal = None;
         (self.change.backoff_until, self.change.nudge_at) = (None, None);
         self.change.decided = Some(decision);
+        self.change.decided_at = now;
         self.phase(core, "decided", None);
         if takes_part {
             self.down(now, core, Down::Wedge, fx);
             self.down(now, core, Down::Fetch(cut), fx);
         }
         Ok(())
+    }
+
+    /// In a partitionable group nobody waits for ever for what those have who are out of reach.
+    fn gives_up_decision(&mut self, now: Time, core: &Core) -> bool {
+        let waits = core.config.partitionable && !self.change.decided_held && !core.departs();
+        let gives_up = waits && now >= self.change.decided_at + 2 * core.silence();
+        if gives_up {
+            self.change.decided = None;
+        }
+        gives_up
+    }
+
+    pub(super) fn patience_with_decision(&self, core: &Core) -> Time {
+        let waits = core.config.partitionable && self.change.decided.is_some() && !self.change.decided_held;
+        if waits { self.change.decided_at + 2 * core.silence() } else { Time::NEVER }
     }
 
     /// What to do about the decision, once everything that counts is here.

@@ -49,6 +49,9 @@ pub struct Config {
     pub keys: Option<Arc<dyn Keys>>,
     /// How members watch each other.
     pub watch: Watch,
+    /// Whether every part of the group goes on when the group is cut apart, and the parts merge when they meet again. The
+    /// same at all members. Otherwise only a part with a quorum goes on.
+    pub partitionable: bool,
     /// How many bytes of its own frames a member may have under way, not yet taken by every receiver's application.
     /// Less where [`Self::receive_bytes`] asks for it.
     pub window_bytes: usize,
@@ -81,6 +84,7 @@ impl Config {
             state_transfer: false,
             keys: None,
             watch: Watch::default(),
+            partitionable: false,
             window_bytes: 1 << 20,
             receive_bytes: usize::MAX,
             backlog_bytes: 256 << 20,
@@ -114,6 +118,9 @@ impl Config {
         }
         if self.role.witness && self.role.weight == 0 {
             return Err(ConfigError::Witness);
+        }
+        if self.partitionable && (self.role.witness || self.protocol_max < 2) {
+            return Err(ConfigError::Partitionable);
         }
         let founds = match self.role.class() {
             0 => self.bootstrap != Bootstrap::Join,
@@ -167,6 +174,11 @@ pub enum ConfigError {
     /// A witness that is a learner.
     #[error("a witness that does not vote would do nothing: give it a weight of 1 or more")]
     Witness,
+    /// A witness, or an earlier version, in a partitionable group.
+    #[error(
+        "a partitionable group has no witnesses, because every part of it goes on, and needs version 2 of the protocol"
+    )]
+    Partitionable,
     /// The number of founders.
     #[error("a group can be expected to have founders with 1 to {MAX_VOTES} votes")]
     Expect,

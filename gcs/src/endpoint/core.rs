@@ -51,6 +51,9 @@ pub(super) struct Core {
     pub(super) history: History,
     /// Who may live in an epoch that was replaced by a forced one.
     pub(super) left_behind: BTreeSet<SocketAddr>,
+    /// This component tries to merge into another one not before this; it has tried so often in vain.
+    pub(super) yield_at: Time,
+    pub(super) yields: u32,
 }
 
 impl Core {
@@ -79,6 +82,8 @@ impl Core {
             watched: BTreeSet::new(),
             history: History::default(),
             left_behind: BTreeSet::new(),
+            yield_at: Time::ZERO,
+            yields: 0,
             config,
         }
     }

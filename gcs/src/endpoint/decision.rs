@@ -5,8 +5,8 @@ use crate::{
     frame::{OLDEST_VERSION, WIRE_VERSION},
     id::{MemberId, Rank},
     time::Time,
-    view::{Cut, Role, View, ViewId},
-    wire::{Decide, Entry, Envelopes, Malformed, Value, Vid},
+    view::{Component, Cut, Role, View, ViewId},
+    wire::{Decide, Entry, Envelopes, Malformed, MemberList, Value, Vid},
 };
 use std::sync::Arc;
 
@@ -24,6 +24,10 @@ pub(super) struct Decision {
     pub(super) view: View,
     /// The epoch in which the group was founded: the view's, unless a primary was forced since.
     pub(super) origin: u64,
+    /// The component's line: the founding's epoch in the primary component, and in groups that have no other.
+    pub(super) line: u64,
+    /// By rank in the new view, where components merge: the view that each comes from.
+    pub(super) from: Vec<Option<ViewId>>,
     /// The version of the protocol that the new view speaks.
     pub(super) version: u8,
     /// By rank in the new view: who has the group's state.
@@ -41,9 +45,11 @@ impl Decision {
         let members = value.members()?;
         Ok(Self {
             ends,
-            origin: if value.origin == 0 { ends.epoch } else { value.origin },
+            origin: value.origin(ends),
+            line: value.line(ends),
+            from: value.next.iter().map(|e| e.from.map(ViewId::from)).collect(),
             version: value.version()?,
-            view: View { id: ViewId { epoch: ends.epoch, number: ends.number + 1 }, members: members.into() },
+            view: View { id: value.successor(ends), members: members.into() },
             complete: value.next.iter().map(|e| e.complete).collect(),
             cut: Arc::new(value.cut()),
             arrangement: value.arrangement,
@@ -89,12 +95,14 @@ impl Decision {
         let holder = vec![u32::from(rank); frontier.len()];
         let version = common_version([alone.speaks]);
         let (next, origin) = (vec![alone], before.origin);
-        let value = Value { next, frontier, holder, origin, secret, version, arrangement: 0 };
+        let value = Value { next, frontier, holder, origin, secret, version, ..Value::default() };
         let ends = before.view.id;
         let members = value.members().unwrap_or_default();
         Self {
             ends,
             origin: before.origin,
+            line: before.origin,
+            from: vec![None],
             version: value.version().unwrap_or(OLDEST_VERSION),
             view: View { id: ViewId { epoch, number: 1 }, members: members.into() },
             complete: vec![true],
@@ -109,6 +117,39 @@ impl Decision {
         self.origin != self.view.id.epoch
     }
 
+    /// Whether the view is of the primary component.
+    pub(super) fn is_primary(&self) -> bool {
+        self.line == self.origin
+    }
+
+    /// Whether components merge in the new view.
+    pub(super) fn merges(&self) -> bool {
+        self.from.iter().any(|from| from.is_some_and(|f| f != self.ends))
+    }
+
+    /// The component that the new view is to merge into.
+    pub(super) fn yields_to(&self) -> Option<&MemberList> {
+        self.decide.value.as_ref().and_then(|v| v.yields_to.as_ref())
+    }
+
+    /// The components that merge in the new view, that of the view that ends first: the last view of each, and who comes
+    /// from there.
+    pub(super) fn components(&self) -> Vec<Component> {
+        let mut all: Vec<Component> = Vec::new();
+        if !self.merges() {
+            return all;
+        }
+        for (m, from) in self.view.members.iter().zip(&self.from) {
+            let Some(from) = *from else { continue };
+            match all.iter_mut().find(|c| c.view == from) {
+                Some(c) => c.members.push(m.id),
+                None => all.push(Component { view: from, members: vec![m.id] }),
+            }
+        }
+        all.sort_by_key(|c| c.view != self.ends);
+        all
+    }
+
     /// The best version that this member of the new view is known to speak, as it travels.
     pub(super) fn speaks(&self, rank: Rank) -> u32 {
         let next = self.decide.value.as_ref().and_then(|v| v.next.get(usize::from(rank)));
@@ -117,17 +158,13 @@ impl Decision {
 
     /// Whether this is the same decision. A member of an earlier version may have left out who speaks what.
     pub(super) fn is(&self, other: &Self) -> bool {
-        let secret = |d: &Self| d.decide.value.as_ref().map(|v| (v.secret.clone(), v.arrangement));
-        (self.ends, self.origin, &self.view, self.version, &self.complete, &self.cut, secret(self))
-            == (
-                other.ends,
-                other.origin,
-                &other.view,
-                other.version,
-                &other.complete,
-                &other.cut,
-                secret(other),
-            )
+        let rest = |d: &Self| {
+            d.decide.value.as_ref().map(|v| (v.secret.clone(), v.arrangement, v.yields_to.clone()))
+        };
+        (self.ends, self.origin, self.line, &self.from, &self.view)
+            == (other.ends, other.origin, other.line, &other.from, &other.view)
+            && (self.version, &self.complete, &self.cut, rest(self))
+                == (other.version, &other.complete, &other.cut, rest(other))
     }
 
     pub(super) fn includes(&self, id: MemberId) -> bool {

@@ -43,7 +43,7 @@ pub(super) const TELL: Duration = Duration::from_millis(500);
 const WHO: u64 = (1 << 20) - 1;
 
 /// The name of a new epoch: about the time of day, and larger than the one before.
-fn epoch(before: u64, wall_ns: u64, me: MemberId) -> u64 {
+pub(super) fn epoch(before: u64, wall_ns: u64, me: MemberId) -> u64 {
     let addr = me.addr.to_string();
     let who = fnv1a(fnv1a(FNV_OFFSET, addr.as_bytes()), &me.incarnation.0.to_le_bytes()) & WHO;
     let named = |since: u64| (since & !WHO) | who;
@@ -77,6 +77,9 @@ impl Member {
         wall_ns: u64,
         fx: &mut Effects,
     ) -> Result<Decision, ForceError> {
+        if core.config.partitionable {
+            return Err(ForceError::Partitionable);
+        }
         if core.leaving {
             return Err(ForceError::Leaving);
         }
@@ -130,9 +133,10 @@ impl Member {
         core.departure()
     }
 
-    /// Tells those who are not in this forced epoch of it, now and then.
-    pub(super) fn tell_of_epoch(&mut self, now: Time, core: &Core, fx: &mut Effects) {
-        if !self.decision.is_forced() || now < self.tell_at {
+    /// Tells those who are not in this view of it, now and then: those who live in an epoch that a forced one has replaced,
+    /// and other components.
+    pub(super) fn tell_of_view(&mut self, now: Time, core: &Core, fx: &mut Effects) {
+        if !self.tells(core) || now < self.tell_at {
             return;
         }
         self.tell_at = now + TELL;
@@ -142,14 +146,26 @@ impl Member {
         core.send_all(absent, self.member_list(), fx);
     }
 
-    pub(super) fn tell_deadline(&self) -> Time {
-        if self.decision.is_forced() { self.tell_at } else { Time::NEVER }
+    pub(super) fn tell_deadline(&self, core: &Core) -> Time {
+        if self.tells(core) { self.tell_at } else { Time::NEVER }
+    }
+
+    fn tells(&self, core: &Core) -> bool {
+        let alone = self.change.is_wedged() || core.blocked;
+        if core.config.partitionable { !alone } else { self.decision.is_forced() }
     }
 }
 
 impl Core {
+    /// The name of an epoch that begins now. Other attempts of this process get other names.
+    pub(super) fn new_epoch(&self, now: Time, before: u64, attempt: u32) -> u64 {
+        let later = u64::from(attempt) * (WHO + 1);
+        let wall_ns = self.wall_at_zero.saturating_add(now.0);
+        epoch(before.saturating_add(later), wall_ns.saturating_add(later), self.me)
+    }
+
     /// Remembers who may live in an epoch that is over.
-    fn leave_behind(&mut self, addrs: impl Iterator<Item = SocketAddr>) {
+    pub(super) fn leave_behind(&mut self, addrs: impl Iterator<Item = SocketAddr>) {
         for addr in addrs.filter(|a| *a != self.me.addr) {
             if self.left_behind.len() < MAX_MEMBERS {
                 self.left_behind.insert(addr);

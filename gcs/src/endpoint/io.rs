@@ -113,6 +113,9 @@ pub enum ForceError {
     /// It is on its way out.
     #[error("this process leaves the group")]
     Leaving,
+    /// Nothing to force.
+    #[error("the group is partitionable: this process goes on by itself when the others are out of reach")]
+    Partitionable,
 }
 
 /// What an endpoint tells the application.
@@ -120,6 +123,10 @@ pub enum ForceError {
 pub enum Event {
     /// A view was installed. Messages from here on belong to it.
     View(ViewChange),
+    /// The view ends, in a partitionable group. What is delivered from here to the next view is held by these members, who go
+    /// there together, but perhaps not by others; they may deliver something else. (The transitional configuration of
+    /// extended virtual synchrony.)
+    Transitional(Vec<MemberId>),
     /// Messages are delivered.
     Messages(Messages),
     /// Members have joined with this view that need the state as it is at its beginning: take a snapshot at this point

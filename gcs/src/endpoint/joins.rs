@@ -9,7 +9,7 @@ use super::{
 use crate::{
     id::{MAX_MEMBERS, MemberId, Rank},
     time::Time,
-    view::Role,
+    view::{Role, ViewId},
     wire::{Body, Join, Leave, MemberJoined, Refuse},
 };
 use std::{
@@ -22,6 +22,8 @@ use std::{
 const STALE: Duration = Duration::from_millis(1200);
 /// Joiners that are ready within this time of the first come in together.
 const BATCH: Duration = Duration::from_millis(5);
+/// Those who come from one view are waited for this long.
+const GATHER: Duration = Duration::from_millis(150);
 /// A member that leaves says so this often.
 const LEAVE_EVERY: Duration = Duration::from_millis(50);
 
@@ -47,11 +49,14 @@ pub(super) struct Joiner {
     pub(super) weighs: bool,
     /// The best version that it speaks, as it travels.
     pub(super) speaks: u32,
+    /// The view that merges into the group, if it comes from one, and who comes from there.
+    pub(super) from: Option<ViewId>,
+    with: Vec<MemberId>,
     heard: BTreeSet<MemberId>,
     heard_at: Time,
     /// When it had heard every member.
     since: Option<Time>,
-    /// `since` is [`BATCH`] ago.
+    /// `since` is [`BATCH`] ago; or everybody who comes with it is ready, or has been waited for.
     ripe: bool,
 }
 
@@ -66,7 +71,8 @@ impl Joins {
         let stays = move |r: usize| excluded >> r & 1 == 0;
         self.pending.values().filter(move |j| {
             let heard = |(r, m): (usize, &crate::view::Member)| !stays(r) || j.heard.contains(&m.id);
-            now.since(j.heard_at) < STALE && member.view.members.iter().enumerate().all(heard)
+            let gathered = j.from.is_none() || j.ripe;
+            gathered && now.since(j.heard_at) < STALE && member.view.members.iter().enumerate().all(heard)
         })
     }
 
@@ -76,8 +82,16 @@ impl Joins {
     }
 
     pub(super) fn tick(&mut self, now: Time) {
+        let merges = self.pending.values().any(|j| j.from.is_some());
+        let ready = |j: &&Joiner| j.from.is_some() && j.since.is_some();
+        let ready: BTreeSet<_> = if merges {
+            self.pending.values().filter(ready).map(|j| (j.from, j.id)).collect()
+        } else {
+            BTreeSet::new()
+        };
         for j in self.pending.values_mut() {
-            j.ripe = j.since.is_some_and(|s| now >= s + BATCH);
+            let all = j.from.is_some() && j.with.iter().all(|m| ready.contains(&(j.from, *m)));
+            j.ripe = j.since.is_some_and(|s| all || now >= s + j.wait());
         }
     }
 
@@ -94,8 +108,15 @@ impl Joins {
     }
 
     pub(super) fn deadline(&self) -> Time {
-        let unripe = self.pending.values().filter(|j| !j.ripe).filter_map(|j| j.since);
-        unripe.min().map_or(Time::NEVER, |s| s + BATCH)
+        let unripe = self.pending.values().filter(|j| !j.ripe).filter_map(|j| Some(j.since? + j.wait()));
+        unripe.min().unwrap_or(Time::NEVER)
+    }
+}
+
+impl Joiner {
+    /// How long it waits for others.
+    fn wait(&self) -> Duration {
+        if self.from.is_some() { GATHER } else { BATCH }
     }
 }
 
@@ -108,10 +129,21 @@ impl Member {
         join: Join,
         fx: &mut Effects,
     ) {
+        if self.parting.in_limbo() {
+            return;
+        }
         let id = self.view.members.iter().map(|m| m.id).find(|m| m.addr == from.addr);
         match id {
-            // It has not heard of its view yet.
-            Some(m) if m == from => return self.resend_decision(core, from.addr, fx),
+            Some(m) if m == from => {
+                let rank = self.view.rank_of(m);
+                let known = rank.and_then(|r| self.decision.from.get(usize::from(r)).copied()).flatten();
+                match rank.filter(|_| join.from.is_some() && join.from.map(ViewId::from) != known) {
+                    Some(r) => self.on_gone_elsewhere(r),
+                    // It has not heard of its view yet.
+                    None => self.resend_decision(core, from.addr, fx),
+                }
+                return;
+            }
             Some(m) if m.incarnation > from.incarnation => return,
             // The process at this address is a new one: the old one is dead.
             Some(m) => self.on_gone(now, core, m, fx),
@@ -150,9 +182,19 @@ impl Member {
             .enumerate()
             .all(|(r, m)| excluded >> r & 1 == 1 || heard.contains(&m.id));
         let since = all.then(|| known.and_then(|j| j.since).unwrap_or(now));
-        let (name, speaks) = (join.name, join.speaks);
-        let joiner =
-            Joiner { id: from, name, role, weighs, speaks, heard, heard_at: now, since, ripe: false };
+        let joiner = Joiner {
+            id: from,
+            name: join.name,
+            role,
+            weighs,
+            speaks: join.speaks,
+            from: join.from.map(ViewId::from),
+            with: join.with.iter().filter_map(|m| MemberId::try_from(m).ok()).collect(),
+            heard,
+            heard_at: now,
+            since,
+            ripe: false,
+        };
         self.joins.pending.insert(from.addr, joiner);
         core.send(from.addr, self.member_list(), fx);
     }

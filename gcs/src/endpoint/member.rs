@@ -6,6 +6,7 @@ use super::{
     decision::Decision,
     io::{Datagram, Effects, Event, LeaveReason, Transmit},
     joins::Joins,
+    partition::Parting,
     seeking::{Step, others},
     settling::Settling,
     slow::Complaints,
@@ -15,15 +16,15 @@ use crate::{
     frame::{Dest, FixedHeader, Frames},
     id::{MemberId, Rank},
     layer::{Contact, Down, Scope, Suspicions, Up},
-    membership::{Ballot, select_excluded},
+    membership::{Ballot, select_excluded, select_parted},
     message::Outgoing,
     stack::{Output, Stack},
     time::Time,
-    view::{View, ViewChange, ViewId},
+    view::{Cut, View, ViewChange, ViewId},
     wire::{Body, MemberList},
 };
 use smallvec::{SmallVec, smallvec};
-use std::{collections::VecDeque, net::SocketAddr, time::Duration};
+use std::{collections::VecDeque, net::SocketAddr, sync::Arc, time::Duration};
 
 /// Frames of the next view that are kept until it is installed: at most so many.
 const EARLY_FRAMES: usize = 128;
@@ -56,6 +57,7 @@ pub(super) struct Member {
     contact_at: Time,
     pub(super) change: Change,
     pub(super) joins: Joins,
+    pub(super) parting: Parting,
     pub(super) complaints: Complaints,
     /// Messages of the control protocol from this process to itself.
     pub(super) loopback: VecDeque<Body>,
@@ -76,20 +78,35 @@ impl Member {
         ChangeSpan::finish(previous.as_deref().map(|p| &p.change.span), &core.config.group, core.me, passage);
         let view = decision.view.clone();
         let rank = view.rank_of(core.me).unwrap_or(0);
-        let came_with = previous.as_ref().map_or_else(
-            || vec![core.me],
-            |p| view.members.iter().map(|m| m.id).filter(|m| p.view.rank_of(*m).is_some()).collect(),
-        );
+        let came_with =
+            previous.as_ref().map_or_else(|| vec![core.me], |p| p.go_with(&decision).collect::<Vec<_>>());
+        // It comes from another view than the one that the decision ends.
+        let merges = previous.as_ref().is_some_and(|p| p.view.id != decision.ends);
         let gone = previous.as_ref().map(|p| p.gone()).unwrap_or_default();
         let leavers = previous.as_ref().map(|p| p.leavers(&view)).unwrap_or_default();
         let early = previous.as_ref().map(|p| p.early.clone()).unwrap_or_default();
         let witness = core.config.role.witness;
-        let fresh = previous.is_none() && decision.ends.number != 0;
-        let old = previous.map(|p| p.close(now, core, &decision, fx));
+        let fresh = previous.is_none() && decision.ends.number != 0 || merges;
+        if core.config.partitionable {
+            let left = previous.iter().flat_map(|p| p.ids()).map(|m| m.addr).collect::<Vec<_>>();
+            core.leave_behind(left.into_iter());
+        }
+        if !decision.is_primary() && core.lease_until > now {
+            core.give_up_lease(fx);
+        }
+        let old = previous.map(|p| p.close(now, core, &decision, fx)).filter(|_| !merges);
+        if merges {
+            core.yields = 0;
+            if core.config.state_transfer {
+                core.state.forget();
+            }
+        }
         if decision.ends.number == 0 && !witness {
             core.state.set_complete();
         }
         let ids: Vec<_> = view.members.iter().map(|m| m.id).collect();
+        let came = ids.iter().enumerate().filter(|(_, id)| !came_with.contains(id) && !fresh);
+        let newcomers = came.fold(0_u64, |mask, (r, _)| mask | 1 << r);
         core.state.retain_members(&ids);
         let complete: Vec<_> =
             ids.iter().zip(&decision.complete).filter(|(_, c)| **c).map(|(m, _)| *m).collect();
@@ -107,6 +124,7 @@ impl Member {
             window_max: core.config.window_bytes,
             watch: core.config.watch,
             arrangement: decision.arrangement,
+            partitionable: core.config.partitionable,
             secret: core.secret(&decision).unwrap_or_default(),
             seed: core.rng.next_u64(),
         };
@@ -126,6 +144,7 @@ impl Member {
             contact_at: now,
             change: Change::default(),
             joins: Joins::default(),
+            parting: Parting::new(newcomers),
             complaints: Complaints::default(),
             loopback: VecDeque::new(),
             scratch: Output::default(),
@@ -148,8 +167,13 @@ impl Member {
         for id in gone {
             member.mark_gone(now, core, id, fx);
         }
-        for batch in std::mem::take(&mut core.unsent) {
-            member.down(now, core, Down::Cast(batch), fx);
+        if member.decision.yields_to().is_some() {
+            member.down(now, core, Down::Wedge, fx);
+            member.enter_limbo(now, core);
+        } else {
+            for batch in std::mem::take(&mut core.unsent) {
+                member.down(now, core, Down::Cast(batch), fx);
+            }
         }
         for datagram in early {
             member.on_frames(now, core, vec![datagram], fx);
@@ -168,7 +192,14 @@ impl Member {
         fx: &mut Effects,
     ) {
         let id = self.view.id;
-        let change = ViewChange { view: self.view.clone(), rank: self.rank, awaits_state: joined, came_with };
+        let change = ViewChange {
+            view: self.view.clone(),
+            rank: self.rank,
+            came_with,
+            primary: self.decision.is_primary(),
+            merged: self.decision.components(),
+            awaits_state: joined,
+        };
         core.state.deliver(Event::View(change), fx);
         if joined {
             core.state.receive_from(id, complete.to_vec(), now);
@@ -187,6 +218,21 @@ impl Member {
         self.old.as_ref().map_or_else(Vec::new, |o| o.scope().view.members.iter().map(|m| m.id).collect())
     }
 
+    /// Those who go from this view to the decided one.
+    fn go_with<'a>(&'a self, decision: &'a Decision) -> impl Iterator<Item = MemberId> + use<'a> {
+        let merges = decision.merges();
+        let members = decision.view.members.iter().zip(&decision.from);
+        let from_here = move |from: &Option<ViewId>| !merges || *from == Some(self.view.id);
+        members
+            .filter(move |(m, from)| from_here(from) && self.view.rank_of(m.id).is_some())
+            .map(|(m, _)| m.id)
+    }
+
+    /// Nothing counts.
+    fn empty_cut(&self) -> Arc<Cut> {
+        Arc::new(Cut { frontier: vec![0; self.view.len()], holder: vec![0; self.view.len()] })
+    }
+
     /// Delivers what counts of the view, and keeps the stack for repairs.
     fn close(
         mut self: Box<Self>,
@@ -196,7 +242,12 @@ impl Member {
         fx: &mut Effects,
     ) -> Stack {
         self.down(now, core, Down::Wedge, fx);
-        self.down(now, core, Down::Close(decision.cut.clone()), fx);
+        if core.config.partitionable {
+            let together = self.go_with(decision).collect();
+            core.state.deliver(Event::Transitional(together), fx);
+        }
+        let cut = if decision.ends == self.view.id { decision.cut.clone() } else { self.empty_cut() };
+        self.down(now, core, Down::Close(cut), fx);
         self.stack
     }
 
@@ -207,18 +258,23 @@ impl Member {
 
     /// The members that this one would exclude now, as a mask.
     pub(super) fn excluded(&self) -> u64 {
-        if self.settling.is_settled() { self.suspected() } else { self.suspicions.gone }
+        let gone = self.suspicions.gone | self.parting.elsewhere;
+        if self.settling.is_settled() { self.suspected() } else { gone }
     }
 
     /// The members that evidence and all suspicions together would exclude.
     fn suspected(&self) -> u64 {
         // The usual case, after every input.
-        let nobody = self.suspicions.gone == 0
+        let nobody = self.suspicions.gone | self.parting.elsewhere == 0
             && self.suspicions.silent[..self.view.len()].iter().all(|row| *row == 0);
         if nobody {
             return 0;
         }
         let weights: SmallVec<[u16; 8]> = self.view.weights().collect();
+        if self.stack.scope().partitionable {
+            let gone = self.suspicions.gone | self.parting.elsewhere;
+            return select_parted(&weights, self.rank.into(), &self.suspicions.silent, gone);
+        }
         select_excluded(&weights, self.rank.into(), &self.suspicions.silent, self.suspicions.gone)
     }
 
@@ -226,7 +282,7 @@ impl Member {
     pub(super) fn weigh_suspicions(&mut self, now: Time, core: &Core) -> u64 {
         let suspected = self.suspected();
         let s = &self.suspicions;
-        let unheard = s.gone | s.silent[usize::from(self.rank)];
+        let unheard = s.gone | self.parting.elsewhere | s.silent[usize::from(self.rank)];
         let heartbeat = Duration::from_millis(core.config.watch.heartbeat_ms);
         self.settling.weigh(now, heartbeat, unheard, suspected);
         self.excluded()
@@ -321,7 +377,7 @@ impl Member {
             Up::Contact(c) => {
                 if c.answered_at.len() == self.view.len() {
                     self.contact_at = self.contact_at.max(c.quorum_at);
-                    if !self.change.renounces {
+                    if !self.change.renounces && self.decision.is_primary() {
                         core.extend_lease(c.quorum_at, fx);
                     }
                     self.contact = c;
@@ -347,12 +403,20 @@ impl Member {
                 core.stats.garbage += 1;
                 continue;
             };
-            if header.tag != core.tag.0 ^ self.view.id.epoch {
+            let of = |view: ViewId| header.tag == core.tag.0 ^ view.epoch;
+            let old = self.old.as_ref().is_some_and(|o| {
+                let view = o.scope().view.id;
+                of(view) && view.number == header.view
+            });
+            if !of(self.view.id) && !old {
                 core.stats.other_group += 1;
+                if core.config.partitionable {
+                    self.notice(now, core, d.from, fx);
+                }
                 continue;
             }
-            if header.view != self.view.id.number {
-                self.on_other_view(now, core, d, header, fx);
+            if header.view != self.view.id.number || !of(self.view.id) {
+                self.on_other_view(now, core, d, header, old, fx);
                 continue;
             }
             let via = rank_at(&self.view, d.from).filter(|v| *v != self.rank);
@@ -385,10 +449,11 @@ impl Member {
         core: &mut Core,
         d: Datagram,
         header: FixedHeader,
+        is_old: bool,
         fx: &mut Effects,
     ) {
         core.stats.other_view += 1;
-        if header.view > self.view.id.number {
+        if header.view > self.view.id.number && !is_old {
             if header.view == self.view.id.number + 1 && self.early.len() < EARLY_FRAMES {
                 self.early.push_back(d);
             }
@@ -398,7 +463,7 @@ impl Member {
         if let Some(mut old) = self.old.take() {
             let scope = old.scope();
             let via = rank_at(&scope.view, d.from).filter(|v| *v != scope.me);
-            if let (true, Some(via)) = (header.view == scope.view.id.number, via)
+            if let (true, Some(via)) = (is_old, via)
                 && usize::from(header.from) < scope.members()
                 && let Ok(mut frame) = old.parse(d.payload)
             {
@@ -442,7 +507,8 @@ impl Member {
     pub(super) fn member_list(&self) -> Body {
         let members = self.view.members.iter().map(|m| m.id.into()).collect();
         let origin = if self.decision.is_forced() { self.decision.origin } else { 0 };
-        Body::MemberList(MemberList { view: Some(self.view.id.into()), members, origin })
+        let line = if self.decision.is_primary() { 0 } else { self.decision.line };
+        Body::MemberList(MemberList { view: Some(self.view.id.into()), members, origin, line })
     }
 
     /// Sends the decision to those that are not known to have installed the view.
@@ -491,7 +557,17 @@ impl Member {
     }
 
     /// A member list from another process: of a later view that does not have this one?
-    pub(super) fn on_member_list(&self, core: &mut Core, from: MemberId, list: &MemberList) -> Step {
+    pub(super) fn on_member_list(
+        &mut self,
+        now: Time,
+        core: &mut Core,
+        from: MemberId,
+        list: &MemberList,
+        fx: &mut Effects,
+    ) -> Step {
+        if core.config.partitionable {
+            return self.on_abroad(now, core, from, list, fx);
+        }
         if self.is_superseded(from, list) {
             return self.give_way(core, list);
         }
@@ -516,7 +592,9 @@ impl Member {
         if core.departs() {
             at = at.min(self.joins.leave_at);
         }
-        at.min(self.tell_deadline())
+        at.min(self.tell_deadline(core))
+            .min(self.parting.deadline())
+            .min(self.patience_with_decision(core))
             .min(self.complaints.deadline())
             .min(self.change.deadline())
             .min(self.joins.deadline())
@@ -537,7 +615,7 @@ impl Member {
             self.old = None;
         }
         self.joins.tick(now);
-        self.tell_of_epoch(now, core, fx);
+        self.tell_of_view(now, core, fx);
         self.complain(now, core, fx);
         core.set_blocked(self.is_out_of_contact(now, core), fx);
         if core.blocked && self.ask_abroad_at <= now {

@@ -16,6 +16,7 @@ mod forced;
 mod io;
 mod joins;
 mod member;
+mod partition;
 mod proposal;
 mod report;
 mod seeking;
@@ -244,18 +245,29 @@ impl Endpoint {
                     _ => None,
                 };
                 match Member::install(now, &mut self.core, *decision, previous, fx) {
+                    // Another component may have it.
+                    Err(LeaveReason::StateLost) if self.core.config.partitionable => self.rejoin(now, fx),
                     Err(reason) => self.leave(now, reason, fx),
                     Ok(member) => {
                         self.phase = Phase::Member(Box::new(member));
                         if self.core.state.is_stranded() {
                             self.core.give_up_lease(fx);
                         }
+                        self.rejoin_if_useless(now, fx);
                     }
                 }
             }
             Step::Rejoin if self.core.config.rejoin => self.rejoin(now, fx),
             Step::Rejoin => self.leave(now, LeaveReason::Excluded, fx),
             Step::Leave(reason) => self.leave(now, reason, fx),
+        }
+    }
+
+    /// Who yields without the state of its own component has nothing to bring, and comes as any other joiner.
+    fn rejoin_if_useless(&mut self, now: Time, fx: &mut Effects) {
+        let yields = matches!(&self.phase, Phase::Member(m) if m.parting.in_limbo());
+        if yields && !self.core.state.is_complete() && !self.core.leaving {
+            self.step(now, Step::Rejoin, fx);
         }
     }
 
@@ -424,7 +436,7 @@ impl Endpoint {
                 m.on_join(now, core, from, j, fx);
                 return Ok(Step::Stay);
             }
-            Body::MemberList(l) => return Ok(m.on_member_list(core, from, &l)),
+            Body::MemberList(l) => return Ok(m.on_member_list(now, core, from, &l, fx)),
             Body::MemberJoined(j) if rank.is_some() => {
                 let joiner = MemberId::try_from(j.joiner.as_ref().ok_or(Malformed)?)?;
                 m.on_member_joined(core, joiner, fx);
@@ -443,7 +455,8 @@ impl Endpoint {
                 core.state.on_done(from, d.view.unwrap_or_default().into());
                 return Ok(Step::Stay);
             }
-            Body::Refuse(_) | Body::Release(_) | Body::MemberJoined(_) => return Ok(Step::Stay),
+            Body::Refuse(r) => return Ok(m.on_refused(from, r.reason)),
+            Body::Release(_) | Body::MemberJoined(_) => return Ok(Step::Stay),
             Body::Leave(l) => {
                 return Ok(match (rank, in_view(m, l.view)) {
                     (Some(r), Ok(())) => {
@@ -465,8 +478,10 @@ impl Endpoint {
             Body::Decide(d) => {
                 if in_view(m, d.view).is_ok() {
                     m.on_decide(now, core, d, fx)?;
+                    return Ok(Step::Stay);
                 }
-                return Ok(Step::Stay);
+                m.deny(now, core, from, &d, fx);
+                return m.on_merge(core, d);
             }
             Body::Prepare(x) => (x.view, Say::Prepare(x)),
             Body::Promise(x) => (x.view, Say::Promise(x)),

@@ -3,7 +3,7 @@
 use super::{change::Promised, core::Core, decision::common_version, joins::Joiner, member::Member};
 use crate::{
     id::{MAX_MEMBERS, MemberId, Rank},
-    membership::choose,
+    membership::{Ballot, choose},
     time::Time,
     view::{self, Role, ViewId},
     wire::{Entry, Value},
@@ -19,9 +19,23 @@ impl Member {
         promises: &BTreeMap<Rank, Promised>,
         excluded: u64,
         now: Time,
+        ballot: Ballot,
     ) -> Option<Value> {
-        if let Some(value) = choose(promises.values().filter_map(|p| p.accepted.clone())) {
-            return Some(value);
+        let voting = promises.iter().filter(|(_, p)| !p.parted);
+        let mut quorum = self.view.is_quorum(voting.fold(0, |mask, (r, _)| mask | 1 << r));
+        if !quorum && !core.config.partitionable {
+            return None;
+        }
+        let accepted = promises.values().filter(|p| quorum && !p.parted).filter_map(|p| p.accepted.clone());
+        let mut excluded = excluded;
+        match choose(accepted) {
+            // The others go on like that, if anybody does; those whom it leaves behind go on alone.
+            Some(value) if core.config.partitionable && self.parting(&value) >> self.rank & 1 == 0 => {
+                quorum = false;
+                excluded |= self.parting(&value);
+            }
+            Some(value) => return Some(value),
+            None => {}
         }
         let role = |r: Rank| self.view.member(r).map_or(Role::LEARNER, |m| m.role);
         let alive = |r: Rank| excluded >> r & 1 == 0;
@@ -49,15 +63,23 @@ impl Member {
         let mut weighing = Weighing::new(self, promises, slow.demote != 0);
         for joiner in self.joins.ready(now, self, excluded) {
             let twice = next.iter().any(|e| e.name == joiner.name);
-            if next.len() < MAX_MEMBERS && !twice && !taken(joiner) && weighing.admits(joiner) {
+            // Who comes from another view has left this one first.
+            let here = joiner.from.is_some() && self.view.rank_of(joiner.id).is_some();
+            if next.len() < MAX_MEMBERS && !twice && !here && !taken(joiner) && weighing.admits(joiner) {
                 let complete = !core.config.state_transfer && !joiner.role.witness;
                 let entry = Entry::new(joiner.id, &joiner.name, joiner.role, complete);
-                next.push(Entry { speaks: joiner.speaks, ..entry });
+                next.push(Entry { speaks: joiner.speaks, from: joiner.from.map(Into::into), ..entry });
             }
+        }
+        let latest = next.iter().filter_map(|e| e.from).map(ViewId::from).max();
+        if latest.is_some() {
+            let stay = |e: &&mut Entry| e.id.as_ref().is_some_and(|id| self.is_member(id));
+            next.iter_mut().filter(stay).for_each(|e| e.from = Some(self.view.id.into()));
         }
         let class = |e: &Entry| e.role().map_or(u8::MAX, Role::class);
         next.sort_by_key(class);
-        if !last && (class(&next[0]) != 0 || self.waits_for_the_state(&next)) {
+        let stateless = !quorum && !next.iter().any(|e| e.complete);
+        if !last && (class(&next[0]) != 0 || stateless || self.waits_for_the_state(&next)) {
             return None;
         }
         let mut frontier = vec![0; self.view.len()];
@@ -76,17 +98,43 @@ impl Member {
         let ranks = (0..self.view.len()).filter_map(|r| Rank::try_from(r).ok());
         let old = ranks.map(|r| promises.get(&r).map_or(0, |p| p.speaks).max(self.decision.speaks(r)));
         let version = common_version(old.chain(next.iter().map(|e| e.speaks)));
-        let origin = if self.decision.is_forced() { self.decision.origin } else { 0 };
-        let view = ViewId { number: self.view.id.number + 1, ..self.view.id };
+        // A part that goes on alone begins an epoch and a line; where components merge, an epoch begins.
+        let begun = if !quorum || latest.is_some() {
+            let before = latest.map_or(0, |v| v.epoch).max(self.view.id.epoch);
+            core.new_epoch(now, before, ballot.round)
+        } else {
+            0
+        };
+        let d = &self.decision;
+        let line = if quorum { d.line } else { begun };
+        let said_if = |said: u64, usual: bool| if usual { 0 } else { said };
+        let origin = said_if(d.origin, begun == 0 && !d.is_forced());
+        let yields_to = self.yields_to(now, core).cloned();
         let ids: Vec<_> = next.iter().filter_map(|e| MemberId::try_from(e.id.as_ref()?).ok()).collect();
         let ranks: Vec<_> = ids.iter().map(|id| self.view.rank_of(*id)).collect();
         let arrangement = self.stack.arrange(&ranks);
-        let secret = core.envelopes(now, view, ids.into_iter())?;
-        Some(Value { next, frontier, holder, origin, arrangement, secret, version })
+        let mut value = Value {
+            next,
+            frontier,
+            holder,
+            origin,
+            epoch: begun,
+            line: said_if(line, line == d.origin),
+            yields_to,
+            arrangement,
+            secret: None,
+            version,
+        };
+        value.secret = core.envelopes(now, value.successor(self.view.id), ids.into_iter())?;
+        Some(value)
     }
 }
 
 impl Member {
+    fn is_member(&self, id: &crate::wire::Id) -> bool {
+        MemberId::try_from(id).is_ok_and(|id| self.view.rank_of(id).is_some())
+    }
+
     /// Whether the votes of a witness would take a view without the group's state, which somebody may still have who is out
     /// of reach.
     fn waits_for_the_state(&self, next: &[Entry]) -> bool {

@@ -65,6 +65,8 @@ pub(super) struct Seeking {
     told_at: Time,
     /// The founding and the epoch of their group.
     told_of: (u64, u64),
+    /// Their component's line, in a partitionable group.
+    line: u64,
     heard: BTreeSet<MemberId>,
     candidates: BTreeMap<SocketAddr, Candidate>,
     pledge: Option<MemberId>,
@@ -73,6 +75,8 @@ pub(super) struct Seeking {
     stranger: Option<(SocketAddr, String)>,
     /// The decision that left this process behind. It may be the only one that knows it.
     news: Option<Decision>,
+    /// The view that merges into the group, if the process comes from one, and who comes from there.
+    whence: Option<(ViewId, Vec<MemberId>)>,
 }
 
 struct Candidate {
@@ -96,7 +100,7 @@ impl Seeking {
         known: &[MemberId],
         news: Option<Decision>,
     ) -> Self {
-        let known = known.iter().map(|m| m.addr);
+        let known = known.iter().map(|m| m.addr).chain(core.left_behind.iter().copied());
         let mut contacts: BTreeSet<_> = core.config.contacts.iter().copied().chain(known).collect();
         contacts.remove(&core.me.addr);
         let bootstrap = match (core.config.role.class(), bootstrap) {
@@ -114,12 +118,41 @@ impl Seeking {
             members: Vec::new(),
             told_at: Time::ZERO,
             told_of: (0, 0),
+            line: u64::MAX,
             heard: BTreeSet::new(),
             candidates: BTreeMap::new(),
             pledge: None,
             withdrawing: false,
             stranger: None,
             news,
+            whence: None,
+        }
+    }
+
+    /// A component that looks for the one that it wants to merge into.
+    pub(super) fn toward(
+        now: Time,
+        members: &[MemberId],
+        line: u64,
+        whence: (ViewId, Vec<MemberId>),
+    ) -> Self {
+        Self {
+            bootstrap: Bootstrap::Join,
+            since: now,
+            ask_at: now,
+            interval: ASK.0,
+            contacts: members.iter().map(|m| m.addr).collect(),
+            members: Vec::new(),
+            told_at: now,
+            told_of: (0, 0),
+            line,
+            heard: BTreeSet::new(),
+            candidates: BTreeMap::new(),
+            pledge: None,
+            withdrawing: false,
+            stranger: None,
+            news: None,
+            whence: Some(whence),
         }
     }
 
@@ -145,15 +178,27 @@ impl Seeking {
             core.me.incarnation = Incarnation(core.me.incarnation.0 + 1);
             self.pledge = None;
         }
-        if now.since(self.told_at) > STALE {
-            self.members.clear();
-            self.heard.clear();
-        }
+        self.forget_stale(now);
         if let Some(decision) = self.found(now, core) {
             return Step::Install(Box::new(decision));
         }
         self.ask(now, core, fx);
         Step::Stay
+    }
+
+    /// Asks, if it is time, and does nothing else.
+    pub(super) fn ask_if_due(&mut self, now: Time, core: &mut Core, fx: &mut Effects) {
+        if now >= self.ask_at {
+            self.forget_stale(now);
+            self.ask(now, core, fx);
+        }
+    }
+
+    fn forget_stale(&mut self, now: Time) {
+        if now.since(self.told_at) > STALE {
+            self.members.clear();
+            self.heard.clear();
+        }
     }
 
     /// Founds the group if the time has come.
@@ -248,6 +293,9 @@ impl Seeking {
             withdraw,
             weight: Some(u32::from(core.config.role.weight)),
             witness: core.config.role.witness,
+            partitionable: core.config.partitionable,
+            from: self.whence.as_ref().map(|(view, _)| (*view).into()),
+            with: self.whence.iter().flat_map(|(_, with)| with).map(|m| Id::from(*m)).collect(),
         }
     }
 
@@ -328,10 +376,15 @@ impl Seeking {
         }
         let view = ViewId::from(list.view.unwrap_or_default());
         let (origin, epoch) = self.told_of;
-        if !self.members.is_empty() && list.origin() == origin && view.epoch < epoch {
+        let split = core.config.partitionable;
+        if !split && !self.members.is_empty() && list.origin() == origin && view.epoch < epoch {
             // Those do not know yet that a primary was forced.
             return;
         }
+        if core.config.partitionable && !self.is_welcome(list) {
+            return;
+        }
+        self.line = list.line();
         self.told_of = (list.origin(), view.epoch);
         self.news = self.news.take().filter(|n| view < n.view.id);
         self.told_at = now;
@@ -343,7 +396,12 @@ impl Seeking {
         self.members = members;
     }
 
-    pub(super) fn on_decide(&mut self, core: &Core, decide: Decide) -> Result<Step, crate::wire::Malformed> {
+    /// Whether this is news of the component that the process is about to join, or of one that it should rather join.
+    fn is_welcome(&self, list: &MemberList) -> bool {
+        list.line() <= self.line || self.members.is_empty() && self.whence.is_none()
+    }
+
+    pub(super) fn on_decide(&self, core: &Core, decide: Decide) -> Result<Step, crate::wire::Malformed> {
         let decision = Decision::received(decide)?;
         if !decision.includes(core.me) {
             return Ok(Step::Stay);
@@ -412,6 +470,14 @@ pub(super) fn difference(core: &Core, join: &Join) -> Option<String> {
     };
     if let Some((mine, theirs)) = pairs.iter().find(|(mine, theirs)| mine != theirs) {
         return Some(format!("the group's stack is `{mine}`, the joiner's is `{theirs}`"));
+    }
+    if join.partitionable != c.partitionable {
+        let says = |on: bool| if on { "is partitionable" } else { "is not partitionable" };
+        return Some(format!(
+            "the group {}, the joiner's {}",
+            says(c.partitionable),
+            says(join.partitionable)
+        ));
     }
     if join.state_transfer != c.state_transfer {
         let says = |on: bool| if on { "transfers state" } else { "transfers no state" };

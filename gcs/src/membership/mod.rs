@@ -6,4 +6,4 @@ mod select;
 
 pub use consensus::{Acceptor, Ballot, choose};
 pub use quorum::{is_majority, is_quorum};
-pub use select::select_excluded;
+pub use select::{select_excluded, select_parted};

@@ -25,6 +25,15 @@ pub fn select_excluded(weights: &[u16], me: usize, silent: &[u64], gone: u64) ->
     if !leaves_quorum(fewest) && leaves_quorum(unheard) { unheard } else { fewest }
 }
 
+/// The same for a partitionable group, in which those go on whom `me` hears: without those that it does not hear, and with
+/// as many of the others as have nothing against each other.
+#[must_use]
+pub fn select_parted(weights: &[u16], me: usize, silent: &[u64], gone: u64) -> u64 {
+    let everyone = u64::MAX >> (64 - weights.len().clamp(1, 64));
+    let unheard = (gone | silent.get(me).copied().unwrap_or(0)) & everyone;
+    fewest(weights, silent, unheard)
+}
+
 /// As few as possible so that nobody who is left suspects anybody who is left.
 fn fewest(weights: &[u16], silent: &[u64], gone: u64) -> u64 {
     if silent.iter().take(weights.len()).all(|row| *row == 0) {

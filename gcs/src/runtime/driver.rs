@@ -301,7 +301,10 @@ impl<E: Engine> Driver<E> {
                     let _ = to.send(*outcome);
                 }
             }
-            Event::Messages(_) | Event::StateRequested { .. } | Event::StateChunk { .. } => {}
+            Event::Transitional(_)
+            | Event::Messages(_)
+            | Event::StateRequested { .. }
+            | Event::StateChunk { .. } => {}
         }
         self.state.app.push(event);
     }

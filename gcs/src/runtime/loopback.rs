@@ -53,7 +53,14 @@ impl Loopback {
         self.sent = 0;
         let members = vec![Member::new(self.me, "one")];
         let view = View { id: ViewId { epoch: 1, number: self.number }, members: Arc::from(members) };
-        let change = ViewChange { view, rank: 0, came_with: vec![self.me], awaits_state: false };
+        let change = ViewChange {
+            view,
+            rank: 0,
+            came_with: vec![self.me],
+            primary: true,
+            merged: Vec::new(),
+            awaits_state: false,
+        };
         effects.events.push(Event::View(change));
         effects.events.push(Event::Lease(now + Duration::from_millis(400)));
         effects.events.push(Event::Writable(true));

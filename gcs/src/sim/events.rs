@@ -54,6 +54,7 @@ impl<N: Node, A: App> World<N, A> {
                         self.record(process, me, What::StateRestored { view, digest });
                     }
                 }
+                Event::Transitional(_) => self.record(process, me, What::Transitional),
                 Event::Forced(Ok(())) => self.record(process, me, What::Forced),
                 Event::Forced(Err(_)) => {}
                 Event::Blocked => {
@@ -93,12 +94,13 @@ impl<N: Node, A: App> World<N, A> {
         let previous = p.view.as_ref().filter(|_| p.view_of == Some(me)).map(|v| v.id);
         let witness = change.view.member(change.rank).is_some_and(|m| m.role.witness);
         let digest = p.app.as_ref().and_then(App::digest);
-        let digest = digest.filter(|_| previous.is_some() && !p.awaits_state && !witness);
+        let knows = previous.is_some() && !p.awaits_state && !change.awaits_state;
+        let digest = digest.filter(|_| knows && !witness);
         p.previous = previous;
         p.view = Some(change.view.clone());
         p.view_of = Some(me);
         p.blocked = false;
-        if previous.is_none() {
+        if previous.is_none() || change.awaits_state {
             p.awaits_state = change.awaits_state;
         }
         let installed = Installed {
@@ -107,6 +109,8 @@ impl<N: Node, A: App> World<N, A> {
             roles: change.view.members.iter().map(|m| m.role).collect(),
             rank: change.rank,
             previous,
+            primary: change.primary,
+            merges: !change.merged.is_empty(),
             came_with: change.came_with.as_slice().into(),
             awaits_state: change.awaits_state,
             digest,

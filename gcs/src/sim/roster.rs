@@ -14,6 +14,8 @@ use std::{collections::BTreeMap, sync::Arc};
 pub(super) struct Roster {
     /// The views that anybody has installed, or said to be decided.
     views: BTreeMap<ViewId, Arc<[(MemberId, u16)]>>,
+    /// Every part of the group goes on.
+    pub(super) partitionable: bool,
     /// By process: what it is in.
     at: BTreeMap<usize, Standing>,
 }
@@ -33,7 +35,11 @@ impl Roster {
                 self.views.insert(v.id, v.members.iter().copied().zip(weights).collect());
                 let had = self.at.get(&o.process).is_some_and(|s| s.member == o.member && s.has_state);
                 // Later views of a process that still awaits its state do not say so again.
-                let has_state = if v.previous.is_some() { had } else { !v.awaits_state && !v.at_witness() };
+                let has_state = if v.previous.is_some() {
+                    had && !v.awaits_state
+                } else {
+                    !v.awaits_state && !v.at_witness()
+                };
                 self.at.insert(o.process, Standing { member: o.member, view: v.id, has_state });
             }
             What::StateRestored { .. } => {
@@ -65,12 +71,17 @@ impl Roster {
     /// has installed, has a quorum of members that live, are in a view of its epoch, and are not `without`; and one in
     /// the newest has the state.
     ///
+    /// In a partitionable group whoever has the state goes on.
+    ///
     /// The views before count because a view may have been installed by members only that died at once. The others
     /// cannot know of it, and to agree on it again takes a quorum of the view that they are in. For the same reason a
     /// member that has not yet installed the view counts only if it can: what counts of the view before is with one that
     /// has gone on from there, or in every quorum of that view.
     #[must_use]
     pub(super) fn has_quorum(&self, without: Option<usize>) -> bool {
+        if self.partitionable {
+            return self.at.iter().any(|(p, s)| Some(*p) != without && s.has_state);
+        }
         let Some(latest) = self.latest() else { return false };
         let living = || self.at.iter().filter(|(p, s)| Some(**p) != without && s.view.epoch == latest.epoch);
         let Some(known) = living().map(|(_, s)| s.view).max() else { return false };

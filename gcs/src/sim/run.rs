@@ -115,12 +115,14 @@ pub(super) fn build<N: Node, A: App>(
     let mut all = oracles;
     let sealed = setup.keys.is_some();
     if sealed || !damages(plan) {
-        all.splice(0..0, for_stack(setup.gives(), setup.state_transfer));
+        all.splice(0..0, for_stack(setup.gives(), setup.state_transfer, setup.partitionable));
     }
     let physics = Physics { forgers: sealed || setup.physics.forgers, ..setup.physics.clone() };
     let mut world = World::new(seed, plan.processes, physics, all, make);
     let mut rng = Rng::new(seed ^ 0x0b00_0000_0000_0003);
-    plan.roles.iter().for_each(|(process, role)| world.set_role(*process, *role));
+    world.roster.partitionable = setup.partitionable;
+    let roles = plan.roles.iter().filter(|_| !setup.partitionable);
+    roles.for_each(|(process, role)| world.set_role(*process, *role));
     let votes = world.votes(plan.founders);
     let least = votes * 2 / 3 + 1;
     let more = rng.below((votes - least) as u64 + 1);

@@ -10,8 +10,8 @@
 //! expect view p2 p0 at p0 within 2s
 //! ```
 //! Besides the lines of a plan: `stacks …`, by name, for whoever runs the file; `seed N` of everything that the text does
-//! not say; `casts N` (a second and process); and expectations of one process, which are met one after the other:
-//! `view p… at p` (the members, in rank order), `blocked p`, `resumed p`, `state p` (it has the group's state), `left p`,
+//! not say; `casts N` (a second and process); `partitionable`, if every part of the group goes on; and expectations of one process, which are met one after the other:
+//! `view p… at p` (the members, in rank order), `all at p` (everybody, in any order), `blocked p`, `resumed p`, `state p` (it has the group's state), `left p`,
 //! `log N at p` (its application has so many messages, those of the state that it was given included). An expectation
 //! `within` a time must be met so soon, one `for` a time must be true so long; both count from the expectation before it,
 //! or from the last `at` or `from` above it, whichever is later.
@@ -33,6 +33,7 @@ use super::{
     workload::{Workload, WorkloadOptions},
     world::{Birth, Fate, World},
 };
+use crate::view::View;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 const MS: u64 = 1_000_000;
@@ -44,6 +45,8 @@ pub struct Scenario {
     pub stacks: Vec<String>,
     /// The seed of everything that the text does not say.
     pub seed: u64,
+    /// Whether every part of the group goes on.
+    pub partitionable: bool,
     /// Casts a second and process; None: as the set-up says.
     pub casts: Option<u64>,
     /// What goes wrong.
@@ -76,6 +79,8 @@ pub struct Expectation {
 pub enum Expected {
     /// It is in a view with these members, in this order.
     View(Vec<usize>),
+    /// It is in a view with all processes that live.
+    All,
     /// It has lost contact with the quorum.
     Blocked,
     /// It is in a view, and in contact with a quorum.
@@ -110,6 +115,7 @@ impl Scenario {
             ["stacks", names @ ..] => self.stacks = names.iter().map(ToString::to_string).collect(),
             ["seed", n] => self.seed = n.parse().map_err(|_| "not a number")?,
             ["casts", n] => self.casts = Some(n.parse().map_err(|_| "not a number")?),
+            ["partitionable"] => self.partitionable = true,
             ["no", "progress"] => self.no_progress = true,
             ["expect", what @ .., word @ ("within" | "for"), time] => {
                 let (what, at) = expected(what)?;
@@ -135,6 +141,7 @@ impl Scenario {
     pub fn run(&self, setup: &Setup) -> Report {
         let casts_per_second = self.casts.unwrap_or(setup.workload.casts_per_second);
         let options = WorkloadOptions { casts_per_second, ..setup.workload_options() };
+        let setup = &Setup { partitionable: self.partitionable || setup.partitionable, ..setup.clone() };
         let settings = setup.clone();
         let make = move |birth: &Birth| (settings.endpoint(birth), Workload::new(options));
         let mut world = build(self.seed, setup, &self.plan, Vec::new(), make);
@@ -166,12 +173,13 @@ fn expected(words: &[&str]) -> Result<(Expected, usize), &'static str> {
             let members = members.iter().map(|m| process(m)).collect::<Result<_, _>>()?;
             (Expected::View(members), process(p)?)
         }
+        ["all", "at", p] => (Expected::All, process(p)?),
         ["blocked", p] => (Expected::Blocked, process(p)?),
         ["resumed", p] => (Expected::Resumed, process(p)?),
         ["state", p] => (Expected::State, process(p)?),
         ["left", p] => (Expected::Left, process(p)?),
         ["log", n, "at", p] => (Expected::Log(n.parse().map_err(|_| "not a number")?), process(p)?),
-        _ => return Err("one can expect view, blocked, resumed, state, left, log"),
+        _ => return Err("one can expect view, all, blocked, resumed, state, left, log"),
     })
 }
 
@@ -208,6 +216,11 @@ fn is_met<N: Node>(world: &World<N, Workload>, e: &Expectation) -> bool {
         Expected::View(members) => view.is_some_and(|v| {
             v.members.iter().map(|m| index_of(m.id.addr)).eq(members.iter().map(|m| Some(*m)))
         }),
+        Expected::All => {
+            let all = || world.processes.iter().enumerate().filter(|(_, p)| p.is_alive());
+            let lists = |v: &View, p: usize| v.members.iter().any(|m| index_of(m.id.addr) == Some(p));
+            view.is_some_and(|v| v.len() == all().count() && all().all(|(i, _)| lists(v, i)))
+        }
         Expected::Blocked => p.is_alive() && p.blocked,
         Expected::Resumed => view.is_some() && !p.blocked,
         Expected::State => view.is_some() && !p.awaits_state,

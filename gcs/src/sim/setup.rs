@@ -40,6 +40,8 @@ pub struct Setup {
     pub mixed_versions: bool,
     /// The world.
     pub physics: Physics,
+    /// Whether every part of the group goes on. Such a group speaks the latest version only, and all its members vote.
+    pub partitionable: bool,
     /// Keys, for stacks that encrypt.
     pub keys: Option<Arc<dyn Keys>>,
 }
@@ -61,6 +63,7 @@ impl Setup {
             window_bytes: 256 << 10,
             mixed_versions: true,
             physics: Physics::default(),
+            partitionable: false,
             keys: None,
         }
     }
@@ -76,7 +79,7 @@ impl Setup {
     pub fn protocol_max(&self, birth: &Birth) -> u8 {
         let mut run = Rng::new(birth.run ^ 0x914a_0f5e_ed00_0009);
         let old = run.chance(500) && Rng::new(birth.seed ^ 0x914a_0f5e_ed00_000a).chance(350);
-        if old && self.mixed_versions { OLDEST_VERSION } else { WIRE_VERSION }
+        if old && self.mixed_versions && !self.partitionable { OLDEST_VERSION } else { WIRE_VERSION }
     }
 
     /// The protocol code of a process in one of its lives.
@@ -98,6 +101,7 @@ impl Setup {
             state_transfer: self.state_transfer,
             keys: self.keys.clone(),
             watch: self.watch,
+            partitionable: self.partitionable,
             window_bytes: self.window_bytes,
             contacts: (0..birth.processes).map(addr_of).collect(),
             protocol_max,

@@ -56,7 +56,14 @@ impl Node for Toy {
                 let members = self.all.iter().map(|m| Member::new(*m, "toy")).collect();
                 let view = View { id: ViewId { epoch: 1, number: 1 }, members };
                 let (rank, came_with) = (self.rank(self.me), vec![self.me]);
-                fx.events.push(Event::View(ViewChange { view, rank, came_with, awaits_state: false }));
+                fx.events.push(Event::View(ViewChange {
+                    view,
+                    rank,
+                    came_with,
+                    primary: true,
+                    merged: Vec::new(),
+                    awaits_state: false,
+                }));
                 fx.events.push(Event::Writable(true));
                 fx.events.extend(self.all.iter().map(|m| Event::Watch(*m, true)));
                 self.hello_at = now;

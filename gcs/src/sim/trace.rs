@@ -75,6 +75,8 @@ pub enum What {
         /// Digest of the state, if the application computes one.
         digest: Option<u64>,
     },
+    /// The view ends, in a partitionable group: what follows is delivered by those who go on together.
+    Transitional,
     /// Told to go on without a quorum, and does: what is delivered until the next view is another history than that of
     /// the others in the same view.
     Forced,
@@ -136,6 +138,10 @@ pub struct Installed {
     pub rank: Rank,
     /// The view before, of the same incarnation; None if it has just joined.
     pub previous: Option<ViewId>,
+    /// Whether it is a view of the primary component.
+    pub primary: bool,
+    /// Whether parts of the group have merged in it.
+    pub merges: bool,
     /// The transitional set that the event names.
     pub came_with: Arc<[MemberId]>,
     /// Whether the state is yet to come.

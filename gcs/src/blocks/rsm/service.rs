@@ -192,7 +192,11 @@ impl<M: StateMachine> Service<M> {
             Event::Blocked => self.blocked = true,
             Event::Resumed => self.blocked = false,
             Event::Left(_) => self.stopped = true,
-            Event::Lease(_) | Event::Writable(_) | Event::Watch(..) | Event::Forced(_) => {}
+            Event::Lease(_)
+            | Event::Writable(_)
+            | Event::Watch(..)
+            | Event::Forced(_)
+            | Event::Transitional(_) => {}
         }
     }
 

@@ -150,7 +150,14 @@ impl BrokenNode {
         let members = view.members.iter().skip(usize::from(*rank)).take(1).cloned().collect();
         let view = View { id, members };
         let came_with = vec![self.inner.me()];
-        out.push(Event::View(ViewChange { view, rank: 0, came_with, awaits_state: false }));
+        out.push(Event::View(ViewChange {
+            view,
+            rank: 0,
+            came_with,
+            primary: true,
+            merged: Vec::new(),
+            awaits_state: false,
+        }));
     }
 }
 

@@ -18,11 +18,30 @@ pub struct M5 {
     installed: BTreeMap<ViewId, BTreeSet<MemberId>>,
     /// Where the living are, by process: a new incarnation is no member of the views of the one before.
     at: BTreeMap<usize, (MemberId, ViewId)>,
+    /// The group's parts go on. By primary view: the primary view to which members have gone from it.
+    lines: Option<BTreeMap<ViewId, ViewId>>,
     /// Who was forced to go on, and is about to install the view in which it does.
     forced: BTreeSet<MemberId>,
 }
 
 impl M5 {
+    /// For a group whose parts go on, or not.
+    #[must_use]
+    pub fn new(partitionable: bool) -> Self {
+        Self { lines: partitionable.then(BTreeMap::new), ..Self::default() }
+    }
+
+    /// The primary component of a partitionable group has one history.
+    fn on_line(&mut self, v: &Installed) -> Result<(), Violation> {
+        let before = v.previous.and_then(|p| self.views.get(&p)).filter(|p| p.primary && v.primary);
+        if let (Some(before), Some(lines)) = (before.map(|b| b.id), &mut self.lines) {
+            let next = *lines.entry(before).or_insert(v.id);
+            hold!(self, next == v.id, "after the primary view {before} come {next} and {}", v.id);
+        }
+        self.views.entry(v.id).or_insert_with(|| v.clone());
+        Ok(())
+    }
+
     /// A new epoch begins: no quorum of an older one may be alive, and in it.
     fn on_founding(&self, founded: ViewId) -> Result<(), Violation> {
         let mut newest: BTreeMap<u64, ViewId> = BTreeMap::new();
@@ -53,6 +72,7 @@ impl Oracle for M5 {
 
     fn observe(&mut self, o: &Observation) -> Result<(), Violation> {
         match &o.what {
+            What::View(v) if self.lines.is_some() => self.on_line(v)?,
             What::View(v) => {
                 if !self.views.contains_key(&v.id) {
                     if v.id.number == 1 && self.forced.remove(&o.member) {

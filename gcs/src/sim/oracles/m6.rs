@@ -1,4 +1,6 @@
-//! M6, agreement on predecessors: p goes V→V' and q ∈ V∩V' installs V' as a survivor ⇒ q came from V.
+//! M6, agreement on predecessors: p goes V→V' and q ∈ V∩V' installs V' as a survivor ⇒ q came from V. Not where components of a
+//! partitionable group merge: there survivors come from several views, one may have been in another one's before, and the
+//! view says who comes from where (D6).
 
 use super::{Oracle, Violation, hold};
 use crate::sim::trace::Short;
@@ -24,7 +26,8 @@ impl Oracle for M6 {
         {
             let (who, from) = *self.came_from.entry(v.id).or_insert((o.member, previous));
             let (me, who) = (Short(o.member), Short(who));
-            hold!(self, from == previous, "{me} comes to view {} from {previous}, {who} from {from}", v.id);
+            let agree = v.merges || from == previous;
+            hold!(self, agree, "{me} comes to view {} from {previous}, {who} from {from}", v.id);
         }
         Ok(())
     }

@@ -117,9 +117,9 @@ macro_rules! hold {
 }
 use hold;
 
-/// The oracles for a stack that promises `gives`, in a group that transfers state or not.
+/// The oracles for a stack that promises `gives`, in a group that transfers state or not, whose parts go on or not.
 #[must_use]
-pub fn for_stack(gives: Properties, state_transfer: bool) -> Vec<Box<dyn Oracle>> {
+pub fn for_stack(gives: Properties, state_transfer: bool, partitionable: bool) -> Vec<Box<dyn Oracle>> {
     let mut all: Vec<Box<dyn Oracle>> = vec![
         // At the end of a run, a group that is not whole explains what else is missing.
         Box::new(L1),
@@ -130,7 +130,7 @@ pub fn for_stack(gives: Properties, state_transfer: bool) -> Vec<Box<dyn Oracle>
         Box::<M2>::default(),
         Box::<M3>::default(),
         Box::<M4>::default(),
-        Box::<M5>::default(),
+        Box::new(M5::new(partitionable)),
         Box::<M6>::default(),
         Box::<M7>::default(),
         Box::<D1>::default(),
@@ -154,13 +154,17 @@ pub fn for_stack(gives: Properties, state_transfer: bool) -> Vec<Box<dyn Oracle>
     }
     if uniform {
         all.push(Box::<O4>::default());
-        all.push(Box::new(O5::new(total)));
+        if !partitionable {
+            // There it is all members that hold what is delivered: O4 sees it, because each of them goes on somewhere.
+            all.push(Box::new(O5::new(total)));
+        }
     }
     // Members that deliver different messages have different states.
     if state_transfer && same {
         all.push(Box::<A1>::default());
     }
-    if total && uniform && state_transfer {
+    // Where every part goes on, what clients are told is not one history.
+    if total && uniform && state_transfer && !partitionable {
         all.push(Box::<A3>::default());
     }
     all

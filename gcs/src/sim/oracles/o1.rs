@@ -11,7 +11,10 @@ use crate::{
     sim::{envelope::MessageId, process::life_of},
     view::ViewId,
 };
-use std::collections::BTreeMap;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 /// Oracle O1, FIFO.
 #[derive(Clone, Debug, Default)]
@@ -22,6 +25,10 @@ pub struct O1 {
     last: BTreeMap<(MemberId, usize, u32), (MessageId, MemberId)>,
     /// The first view that a member has installed.
     joined: BTreeMap<MemberId, ViewId>,
+    /// The members of the view that each is in.
+    at: BTreeMap<MemberId, Arc<[MemberId]>>,
+    /// Receivers, and senders that went on in another part of the group since.
+    parted: BTreeSet<(MemberId, MemberId)>,
     /// The first view that lists a member.
     listed: BTreeMap<MemberId, ViewId>,
 }
@@ -49,6 +56,10 @@ impl Oracle for O1 {
     fn observe(&mut self, o: &Observation) -> Result<(), Violation> {
         if let What::View(v) = &o.what {
             self.joined.entry(o.member).or_insert(v.id);
+            let new = v.members.iter().filter(|_| v.merges);
+            let old = self.at.insert(o.member, v.members.clone()).filter(|_| v.previous.is_some());
+            let apart = old.iter().flat_map(|o| o.iter()).chain(new).filter(|m| !v.came_with.contains(m));
+            self.parted.extend(apart.map(|m| (o.member, *m)));
             v.members.iter().for_each(|m| {
                 let first = self.listed.entry(*m).or_insert(v.id);
                 *first = v.id.min(*first);
@@ -56,12 +67,13 @@ impl Oracle for O1 {
         }
         if let What::Delivered { id, from: Some(from), .. } = &o.what {
             let key = (o.member, id.process(), id.life());
+            let parted = self.parted.remove(&(o.member, *from));
             let new = !self.last.contains_key(&key) && id.count() != 1;
-            let gap = new && !self.gaps && self.was_there_for_all(o.member, *from);
+            let gap = new && !self.gaps && !parted && self.was_there_for_all(o.member, *from);
             hold!(self, !gap, "{} delivers {id}, and nothing of {from} before", Short(o.member));
             if let Some((last, by)) = self.last.insert(key, (*id, *from)) {
                 hold!(self, last < *id, "{} delivers {id} after {last}", Short(o.member));
-                let gap = !self.gaps && by == *from && last.count() + 1 != id.count();
+                let gap = !self.gaps && !parted && by == *from && last.count() + 1 != id.count();
                 hold!(self, !gap, "{} delivers {id} directly after {last}", Short(o.member));
             }
         }

@@ -27,7 +27,7 @@ impl O3 {
     }
 
     fn on_delivered(&mut self, o: &Observation, id: MessageId) -> Result<(), Violation> {
-        let Some(d) = self.current.of(o.process) else { return Ok(()) };
+        let Some(d) = self.current.of(o.process).filter(|d| !d.transitional) else { return Ok(()) };
         let (view, at) = (d.view, d.messages.len() - 1);
         let sequence = self.sequence.entry(view).or_default();
         match sequence.get(at) {

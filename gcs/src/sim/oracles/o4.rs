@@ -26,7 +26,7 @@ impl Oracle for O4 {
     fn observe(&mut self, o: &Observation) -> Result<(), Violation> {
         let passage = self.current.observe(o);
         if let What::Delivered { id, view: Some(view), .. } = &o.what
-            && self.current.of(o.process).is_some()
+            && self.current.of(o.process).is_some_and(|d| !d.transitional)
         {
             self.delivered.entry(*view).or_default().entry(*id).or_insert(o.member);
             let missed = self.survived.get(view).is_some_and(|s| !s.contains(id));

@@ -22,6 +22,8 @@ pub(super) struct Deliveries {
     pub(super) member: MemberId,
     pub(super) view: ViewId,
     pub(super) messages: Vec<MessageId>,
+    /// The view ends, and those who go on together deliver what is left.
+    pub(super) transitional: bool,
 }
 
 /// A process went from one view to the next: what it delivered in the old one.
@@ -40,7 +42,8 @@ impl Current {
                 None
             }
             What::View(v) => {
-                let new = Deliveries { member: o.member, view: v.id, messages: Vec::new() };
+                let new =
+                    Deliveries { member: o.member, view: v.id, messages: Vec::new(), transitional: false };
                 let old = self.by_process.insert(o.process, new)?;
                 (v.previous == Some(old.view) && old.member == o.member).then_some(Passage { to: v.id, old })
             }
@@ -51,6 +54,12 @@ impl Current {
                 None
             }
             // Who is forced to go on ends the view's history for itself: the others' is not compared with it.
+            What::Transitional => {
+                if let Some(d) = self.by_process.get_mut(&o.process) {
+                    d.transitional = true;
+                }
+                None
+            }
             What::Crashed | What::Started | What::Left(_) | What::Forced => {
                 self.by_process.remove(&o.process);
                 None

@@ -87,6 +87,8 @@ impl Script {
             rank: members.iter().position(|m| *m == me).and_then(|r| u16::try_from(r).ok()).unwrap_or(0),
             roles: vec![Role::default(); members.len()].into(),
             members: members.into(),
+            primary: true,
+            merges: false,
             previous: before.map(|(n, _)| ViewId { epoch: self.epoch, number: n }),
             came_with: came_with.into(),
             awaits_state: false,
