@@ -1,11 +1,16 @@
 //! Partitionable groups: every part goes on, and parts merge.
 
+use bytes::Bytes;
 use gcs::{
+    blocks::{AgreedTime, Replicated, RestoreError, Snapshot, StateMachine},
+    group::Group,
     keys::PreShared,
+    net::memory::Hub,
     properties::Properties,
     sim::{Report, Scenario, Setup, run, soak},
+    view::{View, ViewChange},
 };
-use std::{fmt::Write as _, sync::Arc};
+use std::{collections::BTreeSet, fmt::Write as _, net::SocketAddr, sync::Arc, time::Duration};
 
 fn setup(stack: &str) -> Setup {
     let mut setup = Setup::new(gcs_stacks::named(stack).expect("a name of the catalogue"));
@@ -89,6 +94,120 @@ fn two_to_eight_components_merge_within_two_seconds() {
         for seed in 1..=5 {
             let report = merge(components, "total+uniform", seed);
             assert!(report.is_ok(), "{components} components: {report}");
+        }
+    }
+}
+
+/// Words that were said, and those of them that were said since the whole group was last together.
+#[derive(Clone, Default)]
+struct Words {
+    all: BTreeSet<Bytes>,
+    since: BTreeSet<Bytes>,
+    most: usize,
+}
+
+impl StateMachine for Words {
+    fn apply(&mut self, command: &[u8], _: AgreedTime) -> Bytes {
+        let word = Bytes::copy_from_slice(command);
+        self.all.insert(word.clone());
+        self.since.insert(word.clone());
+        word
+    }
+
+    fn query(&self, _: &[u8], _: AgreedTime) -> Bytes {
+        self.all.iter().flatten().copied().collect()
+    }
+
+    fn view_changed(&mut self, view: &View) {
+        if view.len() >= self.most {
+            self.since.clear();
+            self.most = view.len();
+        }
+    }
+
+    fn reconcile(&mut self, change: &ViewChange) -> Vec<Bytes> {
+        assert_eq!(change.merged.len(), 2, "two parts have met");
+        self.since.iter().cloned().collect()
+    }
+
+    fn snapshot(&self) -> Arc<dyn Snapshot> {
+        Arc::new(Frozen(self.all.iter().cloned().collect()))
+    }
+
+    fn reset(&mut self) {
+        *self = Self::default();
+    }
+
+    fn restore(&mut self, chunk: &[u8]) -> Result<(), RestoreError> {
+        self.all.insert(Bytes::copy_from_slice(chunk));
+        Ok(())
+    }
+}
+
+struct Frozen(Vec<Bytes>);
+
+impl Snapshot for Frozen {
+    fn chunks(&self) -> u64 {
+        self.0.len() as u64
+    }
+
+    fn chunk(&self, index: u64) -> Bytes {
+        self.0[usize::try_from(index).expect("small")].clone()
+    }
+}
+
+async fn until_view(group: &Group, members: usize, primary: bool) {
+    let mut status = group.status();
+    let there = status.wait_for(|s| {
+        s.view.as_ref().is_some_and(|v| v.view.len() == members && v.primary == primary && !s.blocked)
+    });
+    let there = tokio::time::timeout(Duration::from_secs(30), there).await;
+    there.expect("in time").expect("the group runs");
+}
+
+/// Three replicas in one process, one of which is cut off, goes on, and comes back with what it has done alone.
+#[tokio::test]
+async fn what_a_part_has_done_alone_is_said_again() {
+    let hub = Hub::new();
+    let addrs: Vec<SocketAddr> = (1..=3).map(|i| ([10, 1, 1, i], 7000).into()).collect();
+    let mut replicas = Vec::new();
+    for a in &addrs {
+        let builder = Group::builder("parts")
+            .transport(hub.bind(*a).expect("free"))
+            .bind(*a)
+            .contacts(addrs.iter().copied())
+            .expect(3)
+            .partitionable(true)
+            .stack(gcs_stacks::named("total+uniform").expect("a name of the catalogue"));
+        replicas.push(tokio::spawn(Replicated::start(builder, Words::default())));
+    }
+    let mut all = Vec::new();
+    for r in replicas {
+        all.push(r.await.expect("no panic").expect("starts"));
+    }
+    for r in &all {
+        r.wait_ready().await.expect("there");
+        until_view(r.group(), 3, true).await;
+    }
+    let said = |word: &'static [u8]| Bytes::from_static(word);
+    all[0].execute(said(b"a")).await.expect("three agree");
+    let last = addrs[2];
+    hub.isolate(last, true);
+    until_view(all[0].group(), 2, true).await;
+    until_view(all[2].group(), 1, false).await;
+    all[1].execute(said(b"b")).await.expect("two agree");
+    all[2].execute(said(b"c")).await.expect("one goes on alone");
+    assert_eq!(all[2].query(Bytes::new()).await.expect("alone"), "ac");
+    hub.isolate(last, false);
+    for r in &all {
+        until_view(r.group(), 3, true).await;
+        r.wait_ready().await.expect("there");
+    }
+    for r in &all {
+        let deadline = tokio::time::Instant::now() + Duration::from_secs(20);
+        while r.query(Bytes::new()).await.expect("three agree") != "abc" {
+            assert!(tokio::time::Instant::now() < deadline, "what was said alone is not there");
+            tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }
 }

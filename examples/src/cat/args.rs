@@ -34,7 +34,8 @@ Examples:
     seq 3 | gcs-cat --group solo --bind 127.0.0.1:4001 --found --json
 
 Output with --json, one object a line:
-  {\"event\":\"view\",\"id\":ID,\"members\":[NAME...],\"came_with\":[NAME...]}   who is in the group now, oldest first
+  {\"event\":\"view\",\"id\":ID,\"members\":[NAME...],\"came_with\":[NAME...]}   who is in the group now, oldest first;
+                                         with --partitionable: \"primary\":BOOL, and \"merged\":[[NAME...]...] if parts have met
   {\"event\":\"message\",\"view\":ID,\"from\":NAME,\"seq\":N,\"text\":LINE}      seq counts from 0 for each sender and view
   {\"event\":\"blocked\"}                      no majority in reach: nothing is delivered
   {\"event\":\"resumed\"}                      in reach again, same view
@@ -87,6 +88,9 @@ pub struct Args {
     /// Do not vote: receive and deliver everything; the group goes on without asking this member.
     #[arg(long, conflicts_with = "weight")]
     pub learner: bool,
+    /// Let every part of the group go on when the network is cut; the parts merge when it heals. The same at all members.
+    #[arg(long, conflicts_with = "witness")]
+    pub partitionable: bool,
     /// What the group promises, a name of --list-stacks; the same at all members.
     #[arg(long, value_name = "NAME", default_value = "total+uniform")]
     pub stack: String,

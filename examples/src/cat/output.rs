@@ -7,18 +7,35 @@ use std::io::{self, Write};
 #[derive(Serialize)]
 #[serde(tag = "event", rename_all = "lowercase")]
 enum Line<'a> {
-    View { id: &'a str, members: &'a [String], came_with: Vec<&'a str> },
-    Message { view: &'a str, from: &'a str, seq: u64, text: &'a str },
+    View {
+        id: &'a str,
+        members: &'a [String],
+        came_with: Vec<&'a str>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        primary: Option<bool>,
+        #[serde(skip_serializing_if = "Vec::is_empty")]
+        merged: Vec<Vec<&'a str>>,
+    },
+    Message {
+        view: &'a str,
+        from: &'a str,
+        seq: u64,
+        text: &'a str,
+    },
     Blocked,
     Forced,
     Resumed,
-    Left { reason: &'a str },
+    Left {
+        reason: &'a str,
+    },
 }
 
 /// Prints events.
 pub struct Printer<W> {
     out: W,
     json: bool,
+    /// Whether to say of each view if it is the primary component's.
+    partitionable: bool,
     /// The present view: its name, and those of its members by rank.
     view: String,
     names: Vec<String>,
@@ -26,8 +43,8 @@ pub struct Printer<W> {
 
 impl<W: Write> Printer<W> {
     /// Prints to `out`, which should buffer.
-    pub fn new(out: W, json: bool) -> Self {
-        Self { out, json, view: String::new(), names: Vec::new() }
+    pub fn new(out: W, json: bool, partitionable: bool) -> Self {
+        Self { out, json, partitionable, view: String::new(), names: Vec::new() }
     }
 
     /// Prints an event, if it is one for people.
@@ -60,7 +77,9 @@ impl<W: Write> Printer<W> {
         let (view, names) = (std::mem::take(&mut self.view), std::mem::take(&mut self.names));
         let name = |id: &MemberId| change.view.rank_of(*id).map(|r| names[usize::from(r)].as_str());
         let came_with = change.came_with.iter().filter_map(name).collect();
-        let printed = self.line(&Line::View { id: &view, members: &names, came_with });
+        let merged = change.merged.iter().map(|c| c.members.iter().filter_map(name).collect()).collect();
+        let primary = self.partitionable.then_some(change.primary);
+        let printed = self.line(&Line::View { id: &view, members: &names, came_with, primary, merged });
         (self.view, self.names) = (view, names);
         printed
     }
@@ -91,11 +110,15 @@ impl<W: Write> Printer<W> {
             return self.out.write_all(b"\n");
         }
         match line {
-            Line::View { id, members, came_with } => {
+            Line::View { id, members, came_with, primary, merged } => {
                 let new: Vec<_> =
                     members.iter().map(String::as_str).filter(|m| !came_with.contains(m)).collect();
                 let new = if new.is_empty() { String::new() } else { format!("; new: {}", new.join(", ")) };
-                writeln!(self.out, "-- view {id}: {}{new}", members.join(", "))
+                let alone = if *primary == Some(false) { "; a part that goes on alone" } else { "" };
+                let parts: Vec<_> = merged.iter().map(|p| p.join(", ")).collect();
+                let met =
+                    if parts.is_empty() { String::new() } else { format!("; met: {}", parts.join(" | ")) };
+                writeln!(self.out, "-- view {id}: {}{new}{met}{alone}", members.join(", "))
             }
             Line::Message { from, text, .. } => writeln!(self.out, "{from}: {text}"),
             Line::Blocked => writeln!(self.out, "-- blocked: no majority of the members is in reach"),
@@ -124,7 +147,7 @@ mod tests {
         let members: Arc<[Member]> = [member(1, "ann"), member(2, "bob")].into();
         let came_with = vec![members[1].id];
         let view = View { id: ViewId { epoch: 0x1f, number: 3 }, members };
-        let mut p = Printer::new(Vec::new(), json);
+        let mut p = Printer::new(Vec::new(), json, false);
         let change =
             ViewChange { view, rank: 1, came_with, primary: true, merged: Vec::new(), awaits_state: false };
         p.print(&Event::View(change)).unwrap();

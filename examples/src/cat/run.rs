@@ -119,6 +119,7 @@ async fn run(args: Args) -> Result<(), Failure> {
         .weight(args.weight)
         .witness(args.witness)
         .learner(args.learner)
+        .partitionable(args.partitionable)
         .tune(move |c| c.join_timeout_ms = timeout_ms);
     builder = args.contacts.tell(builder);
     if let Some(name) = &args.name {
@@ -136,7 +137,7 @@ async fn run(args: Args) -> Result<(), Failure> {
     let cast = Arc::new(AtomicU64::new(0));
     let sender = tokio::spawn(send(group.clone(), batches, Arc::clone(&cast), args.witness));
     tokio::spawn(mind_signals(group.clone(), sender.abort_handle(), interrupt, terminate));
-    let printer = Printer::new(BufWriter::with_capacity(OUTPUT, io::stdout()), args.json);
+    let printer = Printer::new(BufWriter::with_capacity(OUTPUT, io::stdout()), args.json, args.partitionable);
     Session { group, cast, delivered: 0, rank: None, me: None, reborn: false, left: None }
         .run(events, printer, sender)
         .await

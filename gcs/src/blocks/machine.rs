@@ -1,6 +1,6 @@
 //! What a replicated program implements: a deterministic state machine, and its snapshot.
 
-use crate::view::View;
+use crate::view::{View, ViewChange};
 use bytes::Bytes;
 use std::sync::Arc;
 
@@ -22,6 +22,15 @@ pub trait StateMachine: Send + 'static {
     /// replica that receives the state at a view's beginning is not called for that view, the state includes it.
     fn view_changed(&mut self, view: &View) {
         let _ = view;
+    }
+
+    /// In a partitionable group: the part that this replica is in merges into another one, whose state is about to replace
+    /// this one. Returns commands that the group is to apply then: what of this part's own history is to be in the common
+    /// one. Every replica of the part is asked, those of the first member are submitted, once; if it dies before they are
+    /// delivered, they are lost.
+    fn reconcile(&mut self, change: &ViewChange) -> Vec<Bytes> {
+        let _ = change;
+        Vec::new()
     }
 
     /// Freezes the present state. Called between two commands while the group goes on, so it must be cheap (share

@@ -5,7 +5,7 @@ use crate::{
     frame::OLDEST_VERSION,
     report::Report,
     time::Time,
-    view::{Role, View, ViewId},
+    view::{Role, ViewId},
 };
 use std::{collections::VecDeque, time::Duration};
 
@@ -21,6 +21,10 @@ pub enum Cause {
     Came,
     /// The operator has forced it.
     Forced,
+    /// Components of a partitionable group have merged.
+    Merged,
+    /// A part of a partitionable group goes on without the others, or without one that has gone on elsewhere.
+    Parted,
     /// A member's process was found gone.
     Gone,
     /// A member was silent.
@@ -43,6 +47,8 @@ impl Cause {
             Self::Founded => "founded",
             Self::Came => "came",
             Self::Forced => "forced",
+            Self::Merged => "merged",
+            Self::Parted => "parted",
             Self::Gone => "gone",
             Self::Silent => "silent",
             Self::Slow => "slow",
@@ -83,7 +89,7 @@ impl History {
     pub(super) fn note(&mut self, now: Time, decision: &Decision, previous: Option<&Member>) -> &Passage {
         let view = &decision.view;
         let (cause, words) = match previous {
-            Some(p) => p.cause(view),
+            Some(p) => p.cause(decision),
             None if decision.ends.number == 0 => (Cause::Founded, "the group was founded".to_owned()),
             None => (Cause::Came, "this process came".to_owned()),
         };
@@ -115,15 +121,25 @@ impl History {
 
 impl Member {
     /// What is different in `next`, and why.
-    fn cause(&self, next: &View) -> (Cause, String) {
+    fn cause(&self, decision: &Decision) -> (Cause, String) {
+        let next = &decision.view;
         let (mut words, mut causes) = (Vec::new(), Vec::new());
-        if next.id.epoch != self.view.id.epoch {
+        if decision.merges() {
+            let views: Vec<_> = decision.components().iter().map(|c| c.view.to_string()).collect();
+            causes.push(Cause::Merged);
+            words.push(format!("views {} merge", views.join(" and ")));
+        } else if decision.line != self.decision.line {
+            causes.push(Cause::Parted);
+            words.push("goes on without a quorum".to_owned());
+        } else if next.id.epoch != self.view.id.epoch {
             causes.push(Cause::Forced);
             words.push("forced by the operator".to_owned());
         }
         for (r, m) in self.view.members.iter().enumerate().filter(|(_, m)| next.rank_of(m.id).is_none()) {
             let (cause, why) = if self.suspicions.gone >> r & 1 == 1 {
                 (Cause::Gone, "its process is gone")
+            } else if self.parting.elsewhere >> r & 1 == 1 {
+                (Cause::Parted, "gone on elsewhere")
             } else if self.joins.leavers >> r & 1 == 1 {
                 (Cause::Left, "it left")
             } else if self.slow(0).exclude >> r & 1 == 1 {
@@ -146,6 +162,13 @@ impl Member {
         to.section("view");
         to.say("id", self.view.id);
         to.say("version of the protocol", self.decision.version);
+        if core.config.partitionable {
+            let kind =
+                if self.decision.is_primary() { "the primary one" } else { "a part that went on alone" };
+            to.say("component", kind);
+            to.say("has gone on elsewhere", Report::names(&self.view, self.parting.elsewhere));
+            to.say("waits to merge", self.parting.in_limbo());
+        }
         for (r, m) in self.view.members.iter().enumerate() {
             let me = if r == usize::from(self.rank) { " (this one)" } else { "" };
             let role = match m.role {

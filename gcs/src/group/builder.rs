@@ -191,6 +191,16 @@ impl Builder {
         self.tune(move |c| c.state_transfer = on)
     }
 
+    /// Whether every part of the group goes on when the network is cut, and the parts merge when it heals; the same at all
+    /// members. Default: no, only a part with a quorum goes on. Parts do not know what the others do: what has to be one
+    /// history everywhere does not belong into such a group. Each view says whether it is of the primary part
+    /// ([`ViewChange::primary`](crate::view::ViewChange::primary)), the only one in which owners have leases, and which parts
+    /// have merged in it; with state transfer the parts take the state of the one that they come to, and say again what they
+    /// want of their own ([`StateMachine::reconcile`](crate::blocks::StateMachine::reconcile)).
+    pub fn partitionable(self, on: bool) -> Self {
+        self.tune(move |c| c.partitionable = on)
+    }
+
     /// How many votes this process has when the group decides who goes on without whom. Default: 1. A group goes on where
     /// more than half of all votes are, or half with the lowest-ranked member: give more to a process that is to win against
     /// several others. 0 makes a [learner](Self::learner).

@@ -33,6 +33,8 @@ use tokio::{
 
 /// Below the number of replies that the table keeps, so that none of them can be missing from it.
 const IN_FLIGHT: usize = REPLIES / 2;
+/// Commands that are said again after a merge travel together up to about so many bytes.
+const RECONCILE_BYTES: usize = 64 << 10;
 
 type Answer = oneshot::Sender<Result<Vec<Bytes>, ExecuteError>>;
 
@@ -206,6 +208,7 @@ impl<M: StateMachine> Service<M> {
         let reborn = self.me.is_some() && self.me != me;
         self.me = me;
         if change.awaits_state {
+            self.reconcile(change);
             // The state that follows is that of this view's beginning: the view is in it.
             self.ready.send_replace(false);
             return;
@@ -215,6 +218,30 @@ impl<M: StateMachine> Service<M> {
             self.resubmit();
         }
         self.ready.send_replace(true);
+    }
+
+    /// This replica's part of the group merges into another one: what the first member of the part wants to say again waits
+    /// with the other commands until the state is there.
+    fn reconcile(&mut self, change: &ViewChange) {
+        let me = change.view.member(change.rank).map(|m| m.id);
+        let mine = change.merged.iter().find(|c| c.members.iter().any(|m| Some(*m) == me));
+        let Some(mine) = mine else { return };
+        let commands = self.replica.machine.reconcile(change);
+        if mine.members.first().copied() != me {
+            return;
+        }
+        let (mut batch, mut bytes) = (Vec::new(), 0);
+        for command in commands {
+            bytes += command.len();
+            batch.push(command);
+            if bytes >= RECONCILE_BYTES {
+                self.enqueue(What::Commands(std::mem::take(&mut batch), oneshot::channel().0));
+                bytes = 0;
+            }
+        }
+        if !batch.is_empty() {
+            self.enqueue(What::Commands(batch, oneshot::channel().0));
+        }
     }
 
     fn on_chunk(&mut self, index: u64, last: bool, data: &[u8]) {
