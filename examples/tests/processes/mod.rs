@@ -23,12 +23,26 @@ pub(crate) const DEADLINE: Duration = Duration::from_secs(20);
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(tag = "event", rename_all = "lowercase")]
 pub(crate) enum Line {
-    View { id: String, members: Vec<String>, came_with: Vec<String> },
-    Message { view: String, from: String, seq: u64, text: String },
+    View {
+        id: String,
+        members: Vec<String>,
+        came_with: Vec<String>,
+        primary: Option<bool>,
+        #[serde(default)]
+        merged: Vec<Vec<String>>,
+    },
+    Message {
+        view: String,
+        from: String,
+        seq: u64,
+        text: String,
+    },
     Blocked,
     Forced,
     Resumed,
-    Left { reason: String },
+    Left {
+        reason: String,
+    },
 }
 
 /// What a child has printed so far.
@@ -307,15 +321,16 @@ pub(crate) fn since_view(lines: &[Line], view: &str) -> Vec<Line> {
 
 /// What holds of the output of every process: views grow, messages are of the present view, without gaps.
 pub(crate) fn check_output(lines: &[Line]) {
-    let (mut view, mut number) = (None, 0);
+    let (mut view, mut name) = (None, (0, 0));
     let mut next = std::collections::BTreeMap::<&str, u64>::new();
     for line in lines {
         match line {
-            Line::View { id, members, came_with } => {
-                let n: u64 = id.split_once('.').unwrap().1.parse().unwrap();
-                assert!(n > number, "view {id} after number {number}");
+            Line::View { id, members, came_with, .. } => {
+                let (epoch, number) = id.split_once('.').unwrap();
+                let n = (u64::from_str_radix(epoch, 16).unwrap(), number.parse::<u64>().unwrap());
+                assert!(n > name, "view {id} after {name:x?}");
                 assert!(came_with.iter().all(|m| members.contains(m)), "{line:?}");
-                (view, number) = (Some(id), n);
+                (view, name) = (Some(id), n);
                 next = members.iter().map(|m| (m.as_str(), 0)).collect();
             }
             Line::Message { view: v, from, seq, .. } => {
