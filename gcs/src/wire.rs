@@ -456,9 +456,6 @@ pub struct Promise {
     /// Whether it knows that members count for different things.
     #[prost(bool, tag = "7")]
     pub weighs: bool,
-    /// Whether it has agreed to go on with a part of the view: it does not vote for the view any more.
-    #[prost(bool, tag = "8")]
-    pub parted: bool,
     /// The best version of the protocol that the member speaks; 0 is version 1. Since version 2.
     #[prost(uint32, tag = "14")]
     pub speaks: u32,

@@ -87,8 +87,6 @@ pub(super) struct Promised {
     pub(super) accepted: Option<(Ballot, Value)>,
     pub(super) frontier: Vec<u64>,
     pub(super) complete: bool,
-    /// It has agreed to go on with a part of the view, and votes no more.
-    pub(super) parted: bool,
     /// It knows that members count for different things.
     pub(super) weighs: bool,
     /// The best version of the protocol that it speaks, as it travels.
@@ -327,7 +325,6 @@ impl Member {
             frontier: self.change.frontier.clone().unwrap_or_default(),
             complete: core.state.is_complete() && !core.config.role.witness,
             weighs: true,
-            parted: self.parting.parted.is_some(),
             speaks: core.config.speaks(),
         };
         self.send_rank(core, from, Body::Promise(promise), fx);
@@ -349,8 +346,8 @@ impl Member {
         if m.ballot.map(Ballot::from) == Some(p.ballot)
             && let Stage::Preparing(promises) = &mut p.stage
         {
-            let Promise { frontier, complete, parted, weighs, speaks, .. } = m;
-            promises.insert(from, Promised { accepted, frontier, complete, parted, weighs, speaks });
+            let Promise { frontier, complete, weighs, speaks, .. } = m;
+            promises.insert(from, Promised { accepted, frontier, complete, weighs, speaks });
         }
         Ok(())
     }
@@ -392,11 +389,8 @@ impl Member {
             self.say_accepted(core, ballot, fx);
             return Ok(());
         }
-        let concerned = if self.parts(&value) {
-            core.config.partitionable && self.parting(&value) >> self.rank & 1 == 1
-        } else {
-            self.parting.parted.is_none()
-        };
+        let with_this_one = core.config.partitionable && self.parting(&value) >> self.rank & 1 == 1;
+        let concerned = !self.parts(&value) || with_this_one;
         if !concerned {
             return Ok(());
         }

@@ -39,8 +39,8 @@ use std::{net::SocketAddr, time::Duration};
 
 /// Who was left behind is told of the new epoch this often.
 pub(super) const TELL: Duration = Duration::from_millis(500);
-/// The low bits of a forced epoch tell apart processes that are forced in the same millisecond.
-const WHO: u64 = (1 << 20) - 1;
+/// The low bits of a forced epoch, or of a part's, tell apart processes that begin one at about the same time: within 67 ms.
+const WHO: u64 = (1 << 26) - 1;
 
 /// The name of a new epoch: about the time of day, and larger than the one before.
 pub(super) fn epoch(before: u64, wall_ns: u64, me: MemberId) -> u64 {

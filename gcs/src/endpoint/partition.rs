@@ -1,8 +1,9 @@
 //! Partitionable groups: every part of the group goes on, and the parts merge when they meet again.
 //!
-//! A part with a quorum goes on as in any group. Another one agrees on a view of its members alone: *all* of them must
-//! accept it, and it begins an epoch of its own. Who has accepted such a view votes for the old one no more, so to the part
-//! with the quorum it is as good as dead. Each component has a *line*: the epoch in which it parted from the others; the
+//! A part with a quorum goes on as in any group. Another one agrees on a view of its members alone, which
+//! begins an epoch of its own, when all of them hold what counts. That is no consensus: another attempt may end otherwise, and
+//! then the members of one part are in two. Safety does not depend on it. Attempts have different names, and who goes on
+//! with a part is, to the consensus of the old view, as good as dead; until then it votes there. Each component has a *line*: the epoch in which it parted from the others; the
 //! primary component's is the epoch of the founding. Lines do not change when members come and go, and of two components
 //! that meet, the one whose line is later merges into the other:
 //!
@@ -58,7 +59,7 @@ pub(super) struct Parting {
     pub(super) joined: u64,
     /// A component that this one would merge into, and when it was heard of.
     better: Option<(MemberList, Time)>,
-    /// The last ballot in which this member has agreed to go on with a part of the view.
+    /// The last ballot in which this member has agreed to go on with a part of the view. It still votes for the view.
     pub(super) parted: Option<Ballot>,
     limbo: Option<Limbo>,
 }

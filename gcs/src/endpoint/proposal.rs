@@ -21,12 +21,11 @@ impl Member {
         now: Time,
         ballot: Ballot,
     ) -> Option<Value> {
-        let voting = promises.iter().filter(|(_, p)| !p.parted);
-        let mut quorum = self.view.is_quorum(voting.fold(0, |mask, (r, _)| mask | 1 << r));
+        let mut quorum = self.view.is_quorum(promises.keys().fold(0, |mask, r| mask | 1 << r));
         if !quorum && !core.config.partitionable {
             return None;
         }
-        let accepted = promises.values().filter(|p| quorum && !p.parted).filter_map(|p| p.accepted.clone());
+        let accepted = promises.values().filter(|_| quorum).filter_map(|p| p.accepted.clone());
         let mut excluded = excluded;
         match choose(accepted) {
             // The others go on like that, if anybody does; those whom it leaves behind go on alone.
