@@ -138,7 +138,7 @@ impl Engine {
             let payload = t.payload.into_bytes();
             for to in t.to {
                 self.inboxes[usize::from(to.port() - 7000)]
-                    .push_back(Datagram { from, payload: payload.clone() });
+                    .push_back(Datagram { from, payload: payload.clone().into() });
             }
         }
         for e in self.effects.events.drain(..) {

@@ -15,6 +15,7 @@ fuzz_target!(|data: &[u8]| {
     let Ok(stack) = gcs_stacks::catalogue::named("total+uniform") else { return };
     let mut config = Config::new("fuzz", "a", stack);
     config.bootstrap = Bootstrap::Found;
+    config.partitionable = data.len() % 2 == 1;
     let me = MemberId { addr: addr(1), incarnation: Incarnation(1) };
     let Ok(mut endpoint) = Endpoint::new(config, me, 1400, 1) else { return };
     let mut effects = Effects::default();
@@ -26,7 +27,7 @@ fuzz_target!(|data: &[u8]| {
         let mut payload = vec![if head[1] & 1 == 0 { gcs::frame::MAGIC_CONTROL } else { gcs::frame::MAGIC_FRAME }, 1];
         payload.extend_from_slice(one);
         now = now + std::time::Duration::from_millis(u64::from(head[2]));
-        let datagram = Datagram { from: addr(u16::from(head[1] % 4)), payload: Bytes::from(payload) };
+        let datagram = Datagram { from: addr(u16::from(head[1] % 4)), payload: Bytes::from(payload).into() };
         endpoint.handle(now, Input::Datagrams(vec![datagram]), &mut effects);
         endpoint.check();
         effects.transmits.clear();

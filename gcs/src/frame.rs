@@ -13,7 +13,7 @@ use crate::{
     view::ViewId,
 };
 use bytes::{Bytes, BytesMut};
-use std::ops::Range;
+use std::ops::{Deref, Range};
 
 /// The first byte of every frame.
 pub const MAGIC_FRAME: u8 = 0xC5;
@@ -64,10 +64,47 @@ pub struct Frame {
     shared: Bytes,
 }
 
+/// Bytes that one owner can change where they are, or that are shared. A clone of the former is a copy.
 #[derive(Clone, Debug)]
-enum Buf {
-    Writing(BytesMut),
+pub enum Buf {
+    /// Of one owner.
+    Own(BytesMut),
+    /// Shared, perhaps.
     Shared(Bytes),
+}
+
+impl Buf {
+    /// The bytes, to be shared from now on.
+    #[must_use]
+    pub fn into_bytes(self) -> Bytes {
+        match self {
+            Self::Own(b) => b.freeze(),
+            Self::Shared(b) => b,
+        }
+    }
+}
+
+impl Deref for Buf {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        match self {
+            Self::Own(b) => b,
+            Self::Shared(b) => b,
+        }
+    }
+}
+
+impl From<Bytes> for Buf {
+    fn from(b: Bytes) -> Self {
+        Self::Shared(b)
+    }
+}
+
+impl From<BytesMut> for Buf {
+    fn from(b: BytesMut) -> Self {
+        Self::Own(b)
+    }
 }
 
 const FLAG_UNRELIABLE: u8 = 1;
@@ -108,7 +145,7 @@ impl Frame {
             place: 0,
             ordered_by: 0,
             orderer: 0,
-            buf: Buf::Writing(buf),
+            buf: Buf::Own(buf),
             payload_at,
             shared: Bytes::new(),
         }
@@ -127,7 +164,13 @@ impl Frame {
     ///
     /// # Errors
     /// Says which check failed; the frame is to be dropped and counted.
-    pub fn parse(bytes: Bytes, group: GroupTag, view: ViewId, header: usize) -> Result<Self, FrameError> {
+    pub fn parse(
+        bytes: impl Into<Buf>,
+        group: GroupTag,
+        view: ViewId,
+        header: usize,
+    ) -> Result<Self, FrameError> {
+        let bytes = bytes.into();
         let fixed = FixedHeader::parse(&bytes)?;
         if fixed.tag != group.0 ^ view.epoch {
             return Err(FrameError::OtherGroup);
@@ -149,7 +192,7 @@ impl Frame {
             place: 0,
             ordered_by: 0,
             orderer: 0,
-            buf: Buf::Shared(bytes),
+            buf: bytes,
             payload_at: header.max(FIXED_HEADER),
             shared: Bytes::new(),
         })
@@ -157,10 +200,7 @@ impl Frame {
 
     /// The header, and the payload unless that is shared.
     fn bytes(&self) -> &[u8] {
-        match &self.buf {
-            Buf::Writing(b) => b,
-            Buf::Shared(b) => b,
-        }
+        &self.buf
     }
 
     /// [`Self::DATA`], or the index of the layer that consumes it.
@@ -213,7 +253,7 @@ impl Frame {
         self.seal();
         match &self.buf {
             Buf::Shared(b) => b.slice(self.payload_at..),
-            Buf::Writing(b) => Bytes::copy_from_slice(&b[self.payload_at..]),
+            Buf::Own(b) => Bytes::copy_from_slice(&b[self.payload_at..]),
         }
     }
 
@@ -222,7 +262,7 @@ impl Frame {
         let mut buf = BytesMut::with_capacity(self.payload_at + payload.len());
         buf.extend_from_slice(&self.bytes()[..self.payload_at]);
         buf.extend_from_slice(payload);
-        self.buf = Buf::Writing(buf);
+        self.buf = Buf::Own(buf);
         self.shared = Bytes::new();
     }
 
@@ -256,18 +296,17 @@ impl Frame {
     fn header_mut(&mut self) -> &mut BytesMut {
         if let Buf::Shared(b) = &mut self.buf {
             let bytes = std::mem::take(b);
-            self.buf =
-                Buf::Writing(bytes.try_into_mut().unwrap_or_else(|shared| BytesMut::from(&shared[..])));
+            self.buf = Buf::Own(bytes.try_into_mut().unwrap_or_else(|shared| BytesMut::from(&shared[..])));
         }
         match &mut self.buf {
-            Buf::Writing(b) => b,
+            Buf::Own(b) => b,
             Buf::Shared(_) => unreachable!("made writable above"),
         }
     }
 
     /// Freezes the buffer, so that clones of the frame share it instead of copying.
     pub fn seal(&mut self) {
-        if let Buf::Writing(b) = &mut self.buf {
+        if let Buf::Own(b) = &mut self.buf {
             self.buf = Buf::Shared(std::mem::take(b).freeze());
         }
     }
@@ -276,11 +315,7 @@ impl Frame {
     #[must_use]
     pub fn into_packet(mut self) -> Packet {
         self.seal();
-        let head = match self.buf {
-            Buf::Shared(b) => b,
-            Buf::Writing(b) => b.freeze(),
-        };
-        Packet { head, tail: self.shared }
+        Packet { head: self.buf.into_bytes(), tail: self.shared }
     }
 }
 

@@ -48,7 +48,10 @@ impl Wants {
     pub const RECEIVED: Self = Self(2);
     /// All other events.
     pub const CONTROL: Self = Self(4);
-    /// Everything.
+    /// Received frames that nobody shares, to change them where they are: who wants this calls [`Frame::seal`] on what it passes
+    /// on.
+    pub const UNSHARED: Self = Self(8);
+    /// Everything that passes.
     pub const ALL: Self = Self(7);
 
     /// Both sets together.

@@ -1,14 +1,13 @@
 //! Stacks: checked compositions of layers ([`Blueprint`]), and one such composition at work in one view ([`Stack`]).
 
 use crate::{
-    frame::{FIXED_HEADER, Frame, FrameError, Frames, WIRE_VERSION},
+    frame::{Buf, FIXED_HEADER, Frame, FrameError, Frames, WIRE_VERSION},
     id::{FNV_OFFSET, Rank, fnv1a},
     layer::{Context, Down, Emitted, Layer, LayerSpec, Protocol, Scope, TIMERS, Up, Wants},
     properties::Properties,
     report::Report,
     time::Time,
 };
-use bytes::Bytes;
 use smallvec::{SmallVec, smallvec};
 use std::{collections::VecDeque, fmt, ops::Range, sync::Arc};
 
@@ -191,7 +190,8 @@ impl Blueprint {
         let timers = vec![smallvec![Time::NEVER; TIMERS]; layers.len()];
         let names = self.protocols.iter().map(|p| p.spec().name).collect();
         let (routes, queue) = (Routes::new(&wants), VecDeque::new());
-        Stack { routes, scope, slots, header, layers, names, timers, queue }
+        let unshared = self.protocols.iter().any(|p| p.spec().wants.contains(Wants::UNSHARED));
+        Stack { unshared, routes, scope, slots, header, layers, names, timers, queue }
     }
 }
 
@@ -252,6 +252,8 @@ pub struct Output {
 /// Layers at work in one view.
 pub struct Stack {
     scope: Scope,
+    /// Received frames are left as they are for a layer that changes them.
+    unshared: bool,
     slots: Vec<Range<usize>>,
     header: usize,
     layers: Vec<Box<dyn Layer>>,
@@ -286,11 +288,16 @@ impl Stack {
     ///
     /// # Errors
     /// The frame is not for this stack.
-    pub fn parse(&self, datagram: Bytes) -> Result<Frame, FrameError> {
+    pub fn parse(&self, datagram: impl Into<Buf>) -> Result<Frame, FrameError> {
+        let datagram = datagram.into();
         if datagram.get(1) != Some(&self.scope.version) {
             return Err(FrameError::Version);
         }
-        Frame::parse(datagram, self.scope.group, self.scope.view.id, self.header)
+        let mut frame = Frame::parse(datagram, self.scope.group, self.scope.view.id, self.header)?;
+        if !self.unshared {
+            frame.seal();
+        }
+        Ok(frame)
     }
 
     /// Hands received frames to the bottom layer.

@@ -184,6 +184,13 @@ impl Value {
         if version <= WIRE_VERSION { Ok(version) } else { Err(Malformed) }
     }
 
+    /// Whether it says what only partitionable groups have to say.
+    #[must_use]
+    pub fn is_of_parts(&self) -> bool {
+        let merges = self.next.iter().any(|e| e.from.is_some());
+        merges || self.epoch != 0 || self.line != 0 || self.yields_to.is_some()
+    }
+
     /// The epoch of the group's founding, when this follows `ends`.
     #[must_use]
     pub fn origin(&self, ends: ViewId) -> u64 {
@@ -200,7 +207,7 @@ impl Value {
     #[must_use]
     pub fn successor(&self, ends: ViewId) -> ViewId {
         match self.epoch {
-            0 => ViewId { epoch: ends.epoch, number: ends.number + 1 },
+            0 => ViewId { epoch: ends.epoch, number: ends.number.saturating_add(1) },
             epoch => ViewId { epoch, number: 1 },
         }
     }

@@ -4,7 +4,7 @@
 //! frame  | fixed header | counter, tag | slots of the layers above | payload |
 //!         ── authenticated ──────────── ────────── encrypted ──────────────
 //! ```
-//! AES-256-GCM (RFC 5116) with a key for each sender, derived from the view's secret, which only its members have
+//! AES-128-GCM (RFC 5116) with a key for each sender, derived from the view's secret, which only its members have
 //! (`gcs::keys`). The counter is the nonce; a new view brings new keys, so none is ever used twice. Who receives lets
 //! each counter of a sender through once, so that nothing can be repeated; whoever repairs a loss seals the frame
 //! anew under its own key. The layer holds nothing: what gets lost is repaired above.
@@ -30,13 +30,15 @@ use gcs::{
     report::Report,
 };
 use ring::{
-    aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey},
+    aead::{AES_128_GCM, Aad, LessSafeKey, Nonce, Tag, UnboundKey},
     hkdf,
 };
 use std::ops::Range;
 
 const COUNTER: usize = 8;
 const TAG: usize = 16;
+/// Frames are sealed in pieces of a buffer of this size, in bytes.
+const ROOM: usize = 256 << 10;
 /// What is authenticated and not encrypted: the fixed header and the counter.
 const HEAD: usize = FIXED_HEADER + COUNTER;
 
@@ -51,7 +53,7 @@ impl Protocol for Seal {
             version: 1,
             needs: Properties::NONE,
             gives: Properties::ENCRYPTED,
-            wants: Wants::SENT.and(Wants::RECEIVED),
+            wants: Wants::SENT.and(Wants::RECEIVED).and(Wants::UNSHARED),
         }
     }
 
@@ -69,6 +71,7 @@ impl Protocol for Seal {
             own: key(scope.me),
             peers: (0..members).map(|r| Peer { key: key(r), window: Window::new() }).collect(),
             sent: 0,
+            room: BytesMut::new(),
             replayed: 0,
             nonsense: Nonsense::default(),
         })
@@ -77,16 +80,11 @@ impl Protocol for Seal {
 
 /// The key under which a member seals frames in a view with this secret.
 fn key_of(secret: &[u8], rank: Rank) -> LessSafeKey {
-    let mut key = [0; 32];
     let rank = rank.to_le_bytes();
-    let made = hkdf::Salt::new(hkdf::HKDF_SHA256, b"gcs seal 1")
-        .extract(secret)
-        .expand(&[&rank], hkdf::HKDF_SHA256)
-        .and_then(|okm| okm.fill(&mut key))
-        .and_then(|()| UnboundKey::new(&AES_256_GCM, &key));
-    match made {
+    let salt = hkdf::Salt::new(hkdf::HKDF_SHA256, b"gcs seal 1");
+    match salt.extract(secret).expand(&[&rank], &AES_128_GCM).map(UnboundKey::from) {
         Ok(key) => LessSafeKey::new(key),
-        Err(_) => unreachable!("32 bytes are what the hash gives and the cipher takes"),
+        Err(_) => unreachable!("the hash gives as many bytes as the cipher takes"),
     }
 }
 
@@ -101,6 +99,8 @@ struct SealLayer {
     peers: Vec<Peer>,
     /// The counter of the latest frame.
     sent: u64,
+    /// Where frames are sealed; used again when they are gone.
+    room: BytesMut,
     /// Frames that were refused because they had come before.
     replayed: u64,
     nonsense: Nonsense,
@@ -118,8 +118,11 @@ impl SealLayer {
         self.sent += 1;
         let to = frame.to;
         let packet = frame.into_packet();
-        let mut bytes = BytesMut::with_capacity(packet.len());
-        packet.parts().for_each(|p| bytes.extend_from_slice(p));
+        if self.room.capacity() < packet.len() {
+            self.room.reserve(packet.len().max(ROOM));
+        }
+        packet.parts().for_each(|p| self.room.extend_from_slice(p));
+        let mut bytes = self.room.split();
         let counter = self.sent.to_le_bytes();
         bytes[slot.start..slot.start + COUNTER].copy_from_slice(&counter);
         let aad = head(&bytes, counter);
@@ -133,37 +136,33 @@ impl SealLayer {
 
     fn on_frames_received(&mut self, frames: Frames, cx: &mut Context<'_>) {
         let slot = cx.slot();
-        let opened: Frames = frames.into_iter().filter_map(|f| self.open(f, &slot, cx)).collect();
+        let opened: Frames = frames.into_iter().filter_map(|f| self.open(f, &slot)).collect();
         if !opened.is_empty() {
             cx.up(Up::Frames(opened));
         }
     }
 
-    fn open(&mut self, frame: Frame, slot: &Range<usize>, cx: &Context<'_>) -> Option<Frame> {
+    /// Opens a frame where it is.
+    fn open(&mut self, mut frame: Frame, slot: &Range<usize>) -> Option<Frame> {
         let via = frame.via;
-        let packet = frame.into_packet();
         let peer = self.peers.get_mut(usize::from(via))?;
-        let sealed = packet.into_bytes();
-        let counter = sealed[slot.start..].first_chunk::<COUNTER>().copied()?;
+        let bytes = frame.writable();
+        let counter = bytes[slot.start..].first_chunk::<COUNTER>().copied()?;
         let number = u64::from_le_bytes(counter);
         if !peer.window.is_new(number) {
             self.replayed += 1;
             return None;
         }
-        // The tag is moved behind what it belongs to.
-        let mut bytes = BytesMut::with_capacity(sealed.len() + TAG);
-        bytes.extend_from_slice(&sealed);
-        bytes.extend_from_slice(&sealed[slot.start + COUNTER..slot.end]);
-        let aad = head(&sealed, counter);
-        if peer.key.open_in_place(nonce(number), Aad::from(aad), &mut bytes[slot.end..]).is_err() {
+        let aad = head(bytes, counter);
+        let tag = Tag::try_from(&bytes[slot.start + COUNTER..slot.end]).ok()?;
+        let (sealed, aad) = (&mut bytes[slot.end..], Aad::from(aad));
+        if peer.key.open_in_place_separate_tag(nonce(number), aad, tag, sealed, 0..).is_err() {
             self.nonsense.note("seal", via, "its sender has not sealed it");
             return None;
         }
         peer.window.note(number);
-        bytes.truncate(sealed.len());
         bytes[slot.clone()].fill(0);
-        let mut frame = cx.parse_frame(bytes.freeze()).ok()?;
-        frame.via = via;
+        frame.seal();
         Some(frame)
     }
 }

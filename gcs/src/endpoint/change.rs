@@ -370,7 +370,9 @@ impl Member {
     ) -> Result<(), Malformed> {
         let (ballot, value) = (Ballot::from(m.ballot.ok_or(Malformed)?), m.value.ok_or(Malformed)?);
         value.members()?;
-        if value.version()? > core.config.protocol_max
+        let foreign = value.is_of_parts() && !core.config.partitionable;
+        if foreign
+            || value.version()? > core.config.protocol_max
             || value.frontier.len() != self.view.len()
             || value.holder.len() != self.view.len()
             || value.holder.iter().any(|r| *r as usize >= self.view.len())
@@ -508,7 +510,8 @@ impl Member {
         let sound = decision.cut.frontier.len() == self.view.len()
             && decision.cut.holder.len() == self.view.len()
             && decision.cut.holder.iter().all(|r| usize::from(*r) < self.view.len());
-        if decision.ends != self.view.id || !sound || decision.version > core.config.protocol_max {
+        let known = decision.version <= core.config.protocol_max && decision.fits(&core.config);
+        if decision.ends != self.view.id || !sound || !known {
             return Err(Malformed);
         }
         if let Some(d) = &self.change.decided {

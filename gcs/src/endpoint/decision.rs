@@ -1,6 +1,6 @@
 //! The outcome of a view change, as everybody learns it.
 
-use super::core::Core;
+use super::{config::Config, core::Core};
 use crate::{
     frame::{OLDEST_VERSION, WIRE_VERSION},
     id::{MemberId, Rank},
@@ -115,6 +115,11 @@ impl Decision {
     /// Whether the view's epoch is not the one in which the group was founded.
     pub(super) fn is_forced(&self) -> bool {
         self.origin != self.view.id.epoch
+    }
+
+    /// Whether it says only what groups with these settings say.
+    pub(super) fn fits(&self, config: &Config) -> bool {
+        config.partitionable || self.decide.value.as_ref().is_none_or(|v| !v.is_of_parts())
     }
 
     /// Whether the view is of the primary component.

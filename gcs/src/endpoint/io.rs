@@ -2,7 +2,7 @@
 
 use crate::{
     blocks::Snapshot,
-    frame::Packet,
+    frame::{Buf, Packet},
     id::MemberId,
     message::{Messages, Outgoing},
     time::Time,
@@ -17,8 +17,8 @@ use std::{fmt, net::SocketAddr, sync::Arc};
 pub struct Datagram {
     /// Where it came from.
     pub from: SocketAddr,
-    /// What it says.
-    pub payload: Bytes,
+    /// What it says. Alone in its buffer where that costs nothing: then layers can change it where it is.
+    pub payload: Buf,
 }
 
 /// What an endpoint is told.

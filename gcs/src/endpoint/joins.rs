@@ -129,7 +129,7 @@ impl Member {
         join: Join,
         fx: &mut Effects,
     ) {
-        if self.parting.in_limbo() {
+        if self.parting.in_limbo() || join.from.is_some() && !core.config.partitionable {
             return;
         }
         let id = self.view.members.iter().map(|m| m.id).find(|m| m.addr == from.addr);

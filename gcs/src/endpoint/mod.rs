@@ -341,7 +341,7 @@ impl Endpoint {
     }
 
     fn on_control(&mut self, now: Time, d: Datagram, fx: &mut Effects) {
-        if let Some(control) = self.decode(d.from, d.payload, fx) {
+        if let Some(control) = self.decode(d.from, d.payload.into_bytes(), fx) {
             self.on_said(now, d.from, control, fx);
         }
     }

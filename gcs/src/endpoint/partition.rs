@@ -30,6 +30,7 @@
 
 use super::{
     core::Core,
+    decision::Decision,
     io::Effects,
     member::Member,
     seeking::{Seeking, Step},
@@ -149,14 +150,11 @@ impl Member {
 
     /// Somebody takes this process for a member of a view that it is not in.
     pub(super) fn deny(&mut self, now: Time, core: &Core, from: MemberId, decide: &Decide, fx: &mut Effects) {
-        let lists = |v: &Value| {
-            v.next.iter().any(|e| e.id.as_ref().is_some_and(|id| MemberId::try_from(id) == Ok(core.me)))
-        };
-        let later = |v: &Value| {
-            ViewId::from(decide.view.unwrap_or_default()).number > 0
-                && v.successor(decide.view.unwrap_or_default().into()) != self.view.id
-        };
-        if core.config.partitionable && decide.value.as_ref().is_some_and(|v| lists(v) && later(v)) {
+        if core.config.partitionable
+            && let Ok(d) = Decision::received(decide.clone())
+            && d.includes(core.me)
+            && d.view.id != self.view.id
+        {
             self.notice(now, core, from.addr, fx);
         }
     }
@@ -205,7 +203,7 @@ impl Member {
     pub(super) fn on_merge(&mut self, core: &Core, decide: Decide) -> Result<Step, Malformed> {
         let Some(limbo) = &self.parting.limbo else { return Ok(Step::Stay) };
         let step = limbo.seeking.on_decide(core, decide)?;
-        let comes_from_here = |d: &super::decision::Decision| {
+        let comes_from_here = |d: &Decision| {
             let rank = d.view.rank_of(core.me).map(usize::from);
             rank.and_then(|r| d.from.get(r)).is_some_and(|from| *from == Some(self.view.id))
         };

@@ -406,7 +406,7 @@ impl Seeking {
         if !decision.includes(core.me) {
             return Ok(Step::Stay);
         }
-        if decision.version > core.config.protocol_max {
+        if decision.version > core.config.protocol_max || !decision.fits(&core.config) {
             return Err(crate::wire::Malformed);
         }
         let founder = decision.view.members[0].id;

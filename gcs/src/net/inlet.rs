@@ -81,10 +81,10 @@ impl Inlet {
         self.recv_calls += 1;
         let n = self.state.recv((&self.socket).into(), &mut windows, &mut meta)?;
         for (slot, meta) in self.slots.iter_mut().zip(&meta[..n]) {
-            let mut train = slot.split_to(meta.len.min(WINDOW)).freeze();
+            let mut train = slot.split_to(meta.len.min(WINDOW));
             while !train.is_empty() {
                 let payload = train.split_to(meta.stride.clamp(1, train.len()));
-                batch.push(Datagram { from: meta.addr, payload });
+                batch.push(Datagram { from: meta.addr, payload: payload.into() });
                 self.received += 1;
             }
         }

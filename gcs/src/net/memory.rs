@@ -114,7 +114,7 @@ impl Transport for Memory {
                     continue;
                 }
                 queue.bytes += payload.len();
-                queue.datagrams.push(Datagram { from: self.addr, payload: payload.clone() });
+                queue.datagrams.push(Datagram { from: self.addr, payload: payload.clone().into() });
                 wake.extend(queue.waker.take());
                 self.stats.sent += 1;
             }

@@ -42,7 +42,7 @@ impl Toy {
 
     fn deliver(&mut self, d: &Datagram, fx: &mut Effects) {
         if let (Some(from), [b'm', rest @ ..]) = (index_of(d.from), &d.payload[..])
-            && let Some(m) = Messages::packed(from as u16, 0, d.payload.slice_ref(rest))
+            && let Some(m) = Messages::packed(from as u16, 0, bytes::Bytes::copy_from_slice(rest))
         {
             fx.events.push(Event::Messages(m));
         }
@@ -74,7 +74,7 @@ impl Node for Toy {
                 let payload = bytes::Bytes::from(payload);
                 self.sent += 1;
                 self.multicast(payload.clone(), fx);
-                self.deliver(&Datagram { from: self.me.addr, payload }, fx);
+                self.deliver(&Datagram { from: self.me.addr, payload: payload.into() }, fx);
             }
             Input::Datagrams(batch) => batch.iter().for_each(|d| self.deliver(d, fx)),
             Input::Gone(m) => self.gone.push(m),

@@ -231,7 +231,9 @@ impl<N: Node, A: App> World<N, A> {
 
     fn happen(&mut self, happening: Happening) {
         match happening {
-            Happening::Arrival { to, from, payload } => self.arrive(to, Datagram { from, payload }),
+            Happening::Arrival { to, from, payload } => {
+                self.arrive(to, Datagram { from, payload: payload.into() })
+            }
             Happening::Read(p) => self.read(p),
             Happening::Tick(p) => {
                 if self.processes[p].tick_at == self.now {

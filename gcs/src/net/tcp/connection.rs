@@ -176,7 +176,7 @@ impl Connection {
                 break;
             }
             self.received.advance(PREFIX);
-            batch.push(Datagram { from, payload: self.received.split_to(length).freeze() });
+            batch.push(Datagram { from, payload: self.received.split_to(length).into() });
             stats.received += 1;
         }
         Ok(bytes)
