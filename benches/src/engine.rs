@@ -3,10 +3,12 @@
 use gcs::{
     endpoint::{Bootstrap, Config, Datagram, Effects, Endpoint, Event, Input},
     id::{Incarnation, MemberId},
+    layer::{Layer, LayerSpec, Protocol, Scope},
     message::Outgoing,
     time::Time,
 };
-use std::{collections::VecDeque, net::SocketAddr, time::Duration};
+use gcs_stacks::Template;
+use std::{collections::VecDeque, net::SocketAddr, sync::Arc, time::Duration};
 
 /// What to run.
 #[derive(Clone, Debug, clap::Args)]
@@ -14,6 +16,9 @@ pub struct Shape {
     /// A stack's name.
     #[arg(long, default_value = "total+uniform")]
     pub stack: String,
+    /// So many layers more, at the bottom, each of which writes and reads a byte of every frame's header: up to 10.
+    #[arg(long, default_value_t = 0)]
+    pub extra: usize,
     /// Members.
     #[arg(long, default_value_t = 3)]
     pub members: u16,
@@ -35,12 +40,35 @@ impl Default for Shape {
     fn default() -> Self {
         Self {
             stack: "total+uniform".to_owned(),
+            extra: 0,
             members: 3,
             senders: u16::MAX,
             payload: 64,
             batch: 500,
             mtu: 60 << 10,
         }
+    }
+}
+
+const EXTRA: [&str; 10] = [
+    "extra-0", "extra-1", "extra-2", "extra-3", "extra-4", "extra-5", "extra-6", "extra-7", "extra-8",
+    "extra-9",
+];
+
+/// The template of layers under another name, so that several of them make a stack.
+struct Extra(&'static str);
+
+impl Protocol for Extra {
+    fn spec(&self) -> LayerSpec {
+        LayerSpec { name: self.0, ..Template.spec() }
+    }
+
+    fn header_len(&self, members: usize) -> usize {
+        Template.header_len(members)
+    }
+
+    fn build(&self, scope: &Scope) -> Box<dyn Layer> {
+        Template.build(scope)
     }
 }
 
@@ -71,7 +99,9 @@ impl Engine {
     pub fn new(shape: &Shape) -> anyhow::Result<Self> {
         let mut endpoints = Vec::new();
         for i in 0..shape.members {
-            let mut c = Config::new("bench", &format!("p{i}"), gcs_stacks::named(&shape.stack)?);
+            let extra = EXTRA.iter().take(shape.extra).map(|name| Arc::new(Extra(name)) as Arc<dyn Protocol>);
+            let stack = gcs_stacks::named(&shape.stack)?.upon(extra.collect())?;
+            let mut c = Config::new("bench", &format!("p{i}"), stack);
             c.contacts = (0..shape.members).map(addr).collect();
             c.bootstrap = Bootstrap::Expect(shape.members.into());
             let me = MemberId { addr: addr(i), incarnation: Incarnation(1) };

@@ -75,6 +75,7 @@ pub enum Buf {
 
 impl Buf {
     /// The bytes, to be shared from now on.
+    #[inline]
     #[must_use]
     pub fn into_bytes(self) -> Bytes {
         match self {
@@ -87,6 +88,7 @@ impl Buf {
 impl Deref for Buf {
     type Target = [u8];
 
+    #[inline]
     fn deref(&self) -> &[u8] {
         match self {
             Self::Own(b) => b,
@@ -96,6 +98,7 @@ impl Deref for Buf {
 }
 
 impl From<Bytes> for Buf {
+    #[inline]
     fn from(b: Bytes) -> Self {
         Self::Shared(b)
     }
@@ -164,6 +167,7 @@ impl Frame {
     ///
     /// # Errors
     /// Says which check failed; the frame is to be dropped and counted.
+    #[inline]
     pub fn parse(
         bytes: impl Into<Buf>,
         group: GroupTag,
@@ -305,6 +309,7 @@ impl Frame {
     }
 
     /// Freezes the buffer, so that clones of the frame share it instead of copying.
+    #[inline]
     pub fn seal(&mut self) {
         if let Buf::Own(b) = &mut self.buf {
             self.buf = Buf::Shared(std::mem::take(b).freeze());

@@ -110,6 +110,14 @@ impl Blueprint {
         Self::new(&self.name, protocols)
     }
 
+    /// The same stack with these layers (bottom first) below it.
+    ///
+    /// # Errors
+    /// [`StackError`].
+    pub fn upon(&self, below: Vec<Arc<dyn Protocol>>) -> Result<Self, StackError> {
+        Self::new(&self.name, below.into_iter().chain(self.protocols.iter().cloned()).collect())
+    }
+
     /// The stack's name.
     #[must_use]
     pub fn name(&self) -> &str {
@@ -289,15 +297,14 @@ impl Stack {
     /// # Errors
     /// The frame is not for this stack.
     pub fn parse(&self, datagram: impl Into<Buf>) -> Result<Frame, FrameError> {
-        let datagram = datagram.into();
+        let datagram = match datagram.into() {
+            Buf::Own(b) if !self.unshared => Buf::Shared(b.freeze()),
+            other => other,
+        };
         if datagram.get(1) != Some(&self.scope.version) {
             return Err(FrameError::Version);
         }
-        let mut frame = Frame::parse(datagram, self.scope.group, self.scope.view.id, self.header)?;
-        if !self.unshared {
-            frame.seal();
-        }
-        Ok(frame)
+        Frame::parse(datagram, self.scope.group, self.scope.view.id, self.header)
     }
 
     /// Hands received frames to the bottom layer.

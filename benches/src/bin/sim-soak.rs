@@ -40,6 +40,9 @@ struct Args {
     /// How many of the last observations a failure prints.
     #[arg(long, default_value_t = 200)]
     tail: usize,
+    /// Show datagrams among the observations, except frames.
+    #[arg(long)]
+    datagrams: bool,
     /// Draw votes, witnesses and learners for every seed, not only for each eleventh.
     #[arg(long)]
     roles: bool,
@@ -72,6 +75,7 @@ fn setup(args: &Args, seed: u64) -> anyhow::Result<(String, Setup)> {
     }
     setup.members = (3, 7);
     setup.physics.trace_keep = args.tail;
+    setup.physics.trace_datagrams = args.datagrams;
     setup.state_transfer = !(seed / 7).is_multiple_of(3);
     setup.workload.casts_per_second = CASTS[usize::try_from(seed / 42 % CASTS.len() as u64)?];
     setup.partitionable = args.partitionable || seed % 13 == 6;

@@ -157,7 +157,7 @@ impl Member {
         if self.change.decided.is_some() && !self.gives_up_decision(now, core) {
             return Ok(Step::Stay);
         }
-        if self.waits_in_limbo(now, core, fx) {
+        if core.config.partitionable && self.waits_in_limbo(now, core, fx) {
             return Ok(Step::Stay);
         }
         if self.change.backoff_until.is_some_and(|t| t <= now) {
@@ -171,7 +171,7 @@ impl Member {
         let wanted = self.change.is_wedged()
             || excluded != 0
             || self.joins.wants_change(now, self, excluded)
-            || self.yields_to(now, core).is_some()
+            || core.config.partitionable && self.yields_to(now, core).is_some()
             || self.slow(excluded).all() != 0;
         if wanted && mine && self.change.proposal.is_none() && self.change.backoff_until.is_none() {
             self.propose(now, core, fx);

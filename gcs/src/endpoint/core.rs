@@ -12,6 +12,7 @@ use crate::{
     guard::Guard,
     id::{GroupTag, MemberId},
     message::Outgoing,
+    properties::Properties,
     rng::Rng,
     time::Time,
     wire::{Body, Control},
@@ -59,6 +60,7 @@ pub(super) struct Core {
 impl Core {
     pub(super) fn new(config: Config, me: MemberId, mtu: usize, seed: u64) -> Self {
         let complete = !config.state_transfer;
+        let same = config.stack.gives().contains(Properties::VIRTUAL_SYNCHRONY);
         let guard = config.keys.as_ref().map(|k| k.guard(seed));
         Self {
             tag: GroupTag::of(&config.group),
@@ -69,7 +71,12 @@ impl Core {
             wall_at_zero: 0,
             door: Door::default(),
             stats: Stats::default(),
-            state: State::new(complete, mtu - if guard.is_some() { SEAL } else { 0 }, config.backlog_bytes),
+            state: State::new(
+                complete,
+                same,
+                mtu - if guard.is_some() { SEAL } else { 0 },
+                config.backlog_bytes,
+            ),
             guard,
             unsent: Vec::new(),
             cast: 0,

@@ -151,8 +151,10 @@ impl Member {
     }
 
     fn tells(&self, core: &Core) -> bool {
-        let alone = self.change.is_wedged() || core.blocked;
-        if core.config.partitionable { !alone } else { self.decision.is_forced() }
+        if core.config.partitionable {
+            return !self.change.is_wedged() && !core.blocked;
+        }
+        self.decision.is_forced()
     }
 }
 

@@ -82,6 +82,9 @@ impl Joins {
     }
 
     pub(super) fn tick(&mut self, now: Time) {
+        if self.pending.is_empty() {
+            return;
+        }
         let merges = self.pending.values().any(|j| j.from.is_some());
         let ready = |j: &&Joiner| j.from.is_some() && j.since.is_some();
         let ready: BTreeSet<_> = if merges {

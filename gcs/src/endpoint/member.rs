@@ -592,9 +592,10 @@ impl Member {
         if core.departs() {
             at = at.min(self.joins.leave_at);
         }
+        if core.config.partitionable {
+            at = at.min(self.parting.deadline()).min(self.patience_with_decision(core));
+        }
         at.min(self.tell_deadline(core))
-            .min(self.parting.deadline())
-            .min(self.patience_with_decision(core))
             .min(self.complaints.deadline())
             .min(self.change.deadline())
             .min(self.joins.deadline())

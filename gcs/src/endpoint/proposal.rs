@@ -60,7 +60,9 @@ impl Member {
             self.view.members.iter().any(|m| same(m) && !dead_or_leaving(m.id))
         };
         let mut weighing = Weighing::new(self, promises, slow.demote != 0);
-        for joiner in self.joins.ready(now, self, excluded) {
+        // Joiners that could not go on either do not keep the last one from leaving.
+        let useful = !last || self.joins.ready(now, self, excluded).any(|j| j.role.class() == 0);
+        for joiner in self.joins.ready(now, self, excluded).filter(|_| useful) {
             let twice = next.iter().any(|e| e.name == joiner.name);
             // Who comes from another view has left this one first.
             let here = joiner.from.is_some() && self.view.rank_of(joiner.id).is_some();

@@ -52,6 +52,8 @@ const DONE: (Duration, u32) = (Duration::from_millis(100), 5);
 /// Both sides of state transfer.
 pub(super) struct State {
     complete: bool,
+    /// All members have the same state at the beginning of a view.
+    same: bool,
     mtu: usize,
     backlog_max: usize,
     donor: Donor,
@@ -110,9 +112,10 @@ struct Done {
 }
 
 impl State {
-    pub(super) fn new(complete: bool, mtu: usize, backlog_max: usize) -> Self {
+    pub(super) fn new(complete: bool, same: bool, mtu: usize, backlog_max: usize) -> Self {
         Self {
             complete,
+            same,
             mtu,
             backlog_max,
             donor: Donor::default(),
@@ -134,7 +137,7 @@ impl State {
 
     /// A new life: nothing is known of the state.
     pub(super) fn forget(&mut self) {
-        *self = Self::new(false, self.mtu, self.backlog_max);
+        *self = Self::new(false, self.same, self.mtu, self.backlog_max);
     }
 
     /// Offers the state at the beginning of `view` to its joiners. Returns whether the application is to be asked.
@@ -167,7 +170,7 @@ impl State {
             let donor = r.donors.first().copied();
             r.donors.retain(|d| members.contains(d));
             if r.donors.first().copied() != donor {
-                r.start_over_with_next();
+                r.start_over_with_next(self.same);
             }
         }
     }
@@ -310,7 +313,7 @@ impl State {
                 if !r.donors.is_empty() {
                     r.donors.rotate_left(1);
                 }
-                r.start_over_with_next();
+                r.start_over_with_next(self.same);
                 r.progress_at = now;
             } else if now.since(r.progress_at) >= RETRY {
                 r.ask_again();
@@ -385,8 +388,12 @@ impl Offer {
 }
 
 impl Receiver {
-    /// Forgets incomplete chunks: another donor may cut them differently.
-    fn start_over_with_next(&mut self) {
+    /// Forgets incomplete chunks: another donor may cut them differently. Where members have different states, it forgets
+    /// all of them: the application does when it gets the first one again.
+    fn start_over_with_next(&mut self, same: bool) {
+        if !same {
+            (self.next, self.chunks) = (0, None);
+        }
         self.partial.clear();
         self.under_way = 0;
         self.window = WINDOW.0;

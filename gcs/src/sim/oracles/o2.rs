@@ -40,7 +40,8 @@ impl Oracle for O2 {
             What::View(v) => {
                 self.now.insert(o.process, (v.id, Seen::new()));
             }
-            What::Crashed | What::Started | What::Left(_) => {
+            // Who is forced to go on delivers what it holds: another history until its next view.
+            What::Crashed | What::Started | What::Left(_) | What::Forced => {
                 self.now.remove(&o.process);
             }
             What::Sent { id, .. } => {
