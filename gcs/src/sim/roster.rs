@@ -25,6 +25,7 @@ struct Standing {
     member: MemberId,
     view: ViewId,
     has_state: bool,
+    witness: bool,
 }
 
 impl Roster {
@@ -40,7 +41,10 @@ impl Roster {
                 } else {
                     !v.awaits_state && !v.at_witness()
                 };
-                self.at.insert(o.process, Standing { member: o.member, view: v.id, has_state });
+                self.at.insert(
+                    o.process,
+                    Standing { member: o.member, view: v.id, has_state, witness: v.at_witness() },
+                );
             }
             What::StateRestored { .. } => {
                 if let Some(s) = self.at.get_mut(&o.process) {
@@ -95,9 +99,13 @@ impl Roster {
         let counts = |id: ViewId, m: &MemberId| {
             living().any(|(_, s)| s.member == *m && (s.view >= id || can_leave(&s.view)))
         };
+        // Witnesses and learners alone do not go on (ADR 10).
+        let votes_and_runs =
+            |m: &MemberId, weight: u16| weight > 0 && living().any(|(_, s)| s.member == *m && !s.witness);
         let with_state = |m: &MemberId| living().any(|(_, s)| s.member == *m && s.has_state);
         self.views.range(known..).all(|(id, members)| quorum_of(members, |m| counts(*id, m)))
             && self.views[&latest].iter().any(|(m, _)| with_state(m))
+            && self.views[&latest].iter().any(|(m, weight)| votes_and_runs(m, *weight))
     }
 }
 
