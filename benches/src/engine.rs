@@ -16,9 +16,9 @@ pub struct Shape {
     /// A stack's name.
     #[arg(long, default_value = "total+uniform")]
     pub stack: String,
-    /// So many layers more, at the bottom, each of which writes and reads a byte of every frame's header: up to 10.
-    #[arg(long, default_value_t = 0)]
-    pub extra: usize,
+    /// So many layers more, at the bottom, each of which writes a byte of every frame's header, and looks at every received frame.
+    #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u8).range(..=10))]
+    pub extra: u8,
     /// Members.
     #[arg(long, default_value_t = 3)]
     pub members: u16,
@@ -99,7 +99,8 @@ impl Engine {
     pub fn new(shape: &Shape) -> anyhow::Result<Self> {
         let mut endpoints = Vec::new();
         for i in 0..shape.members {
-            let extra = EXTRA.iter().take(shape.extra).map(|name| Arc::new(Extra(name)) as Arc<dyn Protocol>);
+            let extra =
+                EXTRA.iter().take(shape.extra.into()).map(|name| Arc::new(Extra(name)) as Arc<dyn Protocol>);
             let stack = gcs_stacks::named(&shape.stack)?.upon(extra.collect())?;
             let mut c = Config::new("bench", &format!("p{i}"), stack);
             c.contacts = (0..shape.members).map(addr).collect();
