@@ -22,6 +22,10 @@ pub struct KeyFiles {
     /// The certificate of the authority that has signed those of all processes (PEM).
     #[arg(long, value_name = "PATH", requires = "certificate")]
     pub authority: Option<PathBuf>,
+    /// Sign everything with the certificate's key, so that not even a member can speak in another one's name. All processes
+    /// of the group do, or none; it costs processor time (see docs/performance.md).
+    #[arg(long, requires = "certificate")]
+    pub sign: bool,
 }
 
 impl KeyFiles {
@@ -44,7 +48,7 @@ impl KeyFiles {
         Ok(Some(Arc::new(keys.map_err(|e| e.to_string())?)))
     }
 
-    /// The name of the stack that encrypts, if there are keys.
+    /// The name of the stack that encrypts, if there are keys, and signs, if that is wanted.
     #[must_use]
     pub fn stack(&self, name: &str) -> String {
         let open = self.key_file.is_none() && self.certificate.is_none();
@@ -52,9 +56,10 @@ impl KeyFiles {
             return name.to_owned();
         }
         let name = gcs_stacks::named(name).map_or_else(|_| name.to_owned(), |s| s.name().to_owned());
+        let closed = if self.sign { "+encrypted+signed" } else { "+encrypted" };
         match name.strip_suffix("+check") {
-            Some(base) => format!("{base}+encrypted+check"),
-            None => format!("{name}+encrypted"),
+            Some(base) => format!("{base}{closed}+check"),
+            None => format!("{name}{closed}"),
         }
     }
 }
@@ -90,6 +95,9 @@ mod tests {
             assert_eq!(closed.stack(name), stack);
             assert!(gcs_stacks::named(stack).is_ok(), "{stack}");
         }
+        let signing = KeyFiles { certificate: Some("c".into()), sign: true, ..KeyFiles::default() };
+        assert_eq!(signing.stack("total+check"), "total+encrypted+signed+check");
+        assert!(gcs_stacks::named(&signing.stack("uniform")).is_ok());
     }
 
     #[test]

@@ -127,3 +127,26 @@ fn certificates_let_in_who_has_one_of_the_same_authority() {
     b.send("still here");
     a.wait_text("still here");
 }
+
+/// Three processes sign what they say; one dies, one joins; who does not sign is told that the group does.
+#[test]
+fn a_group_signs_everything() {
+    let addrs: [_; 4] = free_addrs();
+    let ours = Authority::new("signing");
+    let start = |name: &str, at: usize, more: &[&str]| {
+        let words = ours.options(name, 2200);
+        let words: Vec<_> = words.iter().map(String::as_str).chain(more.iter().copied()).collect();
+        Start::new("signed", name, addrs[at]).contacts(&addrs[..2]).with(&words)
+    };
+    let [a, mut b] = [("a", 0), ("b", 1)].map(|(name, at)| start(name, at, &["--sign"]).expect(2).spawn());
+    let c = start("c", 2, &["--sign"]).spawn();
+    a.wait_view(&["a", "b", "c"]);
+    c.send("signed by c");
+    b.wait_text("signed by c");
+    b.kill();
+    a.wait_view(&["a", "c"]);
+    a.send("signed by a");
+    c.wait_text("signed by a");
+    let said = refused(start("d", 3, &[]));
+    assert!(said.contains("the group's stack is") && said.contains("sign/1"), "{said}");
+}

@@ -276,6 +276,12 @@ impl Frame {
         self.shared = payload;
     }
 
+    /// The whole header.
+    #[must_use]
+    pub fn header(&self) -> &[u8] {
+        &self.bytes()[..self.payload_at]
+    }
+
     /// A layer's part of the header.
     #[must_use]
     pub fn slot(&self, slot: &Range<usize>) -> &[u8] {

@@ -12,7 +12,7 @@ use crate::{
 };
 use bytes::Bytes;
 use smallvec::SmallVec;
-use std::{fmt, net::SocketAddr};
+use std::{fmt, net::SocketAddr, sync::Arc};
 
 /// The first byte of every sealed control message and introduction.
 pub const MAGIC_SEALED: u8 = 0xC8;
@@ -24,6 +24,41 @@ pub trait Keys: fmt::Debug + Send + Sync {
 
     /// Whether they are for a process of this name.
     fn fits(&self, name: &str) -> bool;
+
+    /// What signs for this process, if others can tell its signatures from everybody else's.
+    fn signer(&self) -> Option<Arc<dyn Signer>> {
+        None
+    }
+}
+
+/// A digest that is signed: 32 bytes (SHA-256).
+pub type Digest = [u8; 32];
+/// A signature: 64 bytes (Ed25519).
+pub type Signature = [u8; 64];
+
+/// Whose signatures can be recognized: a public key (Ed25519).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PublicKey(pub [u8; 32]);
+
+/// Signs for one process, and knows whose signatures others' are.
+pub trait Signer: fmt::Debug + Send + Sync {
+    /// What shows others whose signatures this process's are.
+    fn certificate(&self) -> Bytes;
+
+    /// This process's own key.
+    fn public_key(&self) -> PublicKey;
+
+    /// Signs.
+    fn sign(&self, digest: &Digest) -> Signature;
+
+    /// The key of who has this certificate. It does not matter when it expires: see who is let in ([`Guard::open`]).
+    ///
+    /// # Errors
+    /// It is not accepted, or not for a process of this name.
+    fn key_of(&self, certificate: &[u8], name: &str) -> Result<PublicKey, Refusal>;
+
+    /// Whether who has this key has signed this.
+    fn is_signed(&self, by: &PublicKey, digest: &Digest, signature: &Signature) -> bool;
 }
 
 /// A view's secret: 32 bytes that only its members know.

@@ -9,7 +9,7 @@
 
 use crate::{
     frame::{Dest, Frame, FrameError, Frames, WIRE_VERSION},
-    guard::Secret,
+    guard::{Secret, Signer},
     id::{GroupTag, MAX_MEMBERS, Rank},
     message::{Messages, Outgoing},
     properties::Properties,
@@ -224,6 +224,8 @@ pub struct Scope {
     pub partitionable: bool,
     /// What only the members of this view know, in groups with keys.
     pub secret: Option<Secret>,
+    /// What signs for this process, in groups in which each has a key of its own.
+    pub signer: Option<Arc<dyn Signer>>,
     /// Seeds the layer's own generator; different for each layer, view and process.
     pub seed: u64,
 }

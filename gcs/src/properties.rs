@@ -49,8 +49,10 @@ impl Properties {
     /// What is lost is repaired with high probability, in bounded time, without waiting for anybody. Views are agreed on,
     /// what is delivered in them is not.
     pub const PROBABILISTIC: Self = Self(1 << 18);
+    /// No member can make a frame in another one's name.
+    pub const SIGNED: Self = Self(1 << 19);
 
-    const NAMES: [&'static str; 19] = [
+    const NAMES: [&'static str; 20] = [
         "suspicion",
         "reliable",
         "fifo",
@@ -70,6 +72,7 @@ impl Properties {
         "in-order",
         "best-effort",
         "probabilistic",
+        "signed",
     ];
 
     /// Whether all of `other` are in this set.

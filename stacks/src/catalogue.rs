@@ -91,6 +91,14 @@ pub enum CatalogueError {
         /// What was asked for.
         name: String,
     },
+    /// The program was built without what it needs.
+    #[error(
+        "the stack `{name}` needs the feature `encrypted` of gcs-stacks, which this program was built without"
+    )]
+    Disabled {
+        /// What was asked for.
+        name: String,
+    },
     /// The layers do not hold together: a bug of the catalogue.
     #[error(transparent)]
     Stack(#[from] StackError),
@@ -117,6 +125,8 @@ pub enum CatalogueError {
 /// * `best-effort`: in each sender's order, not repaired at all.
 /// * `total+uniform+encrypted`: everything is sealed, for groups with keys. The other names can have this word, too, at
 ///   their ends but before `+check`.
+/// * `total+uniform+encrypted+signed`: and everything is signed, so that no member can speak in another one's name; for
+///   groups with certificates. The other names can have these words, too.
 /// * each of them with `+check`: with oracles that panic when a promise is broken.
 ///
 /// # Errors
@@ -131,11 +141,14 @@ pub fn named(name: &str) -> Result<Blueprint, CatalogueError> {
         "uniform" => "total+uniform",
         other => other,
     };
-    let plain = wanted.replacen("+encrypted", "", 1);
+    let plain = wanted.replacen("+encrypted+signed", "", 1).replacen("+encrypted", "", 1);
     if !STACKS.contains(&wanted) && !STACKS.contains(&&*plain) {
         return Err(CatalogueError::Unknown { name: name.to_owned() });
     }
     let recipe = Recipe::of(wanted);
+    if recipe.encrypted && !cfg!(feature = "encrypted") {
+        return Err(CatalogueError::Disabled { name: name.to_owned() });
+    }
     Ok(Blueprint::new(wanted, recipe.layers())?)
 }
 
@@ -152,6 +165,7 @@ struct Recipe {
     uniform: bool,
     compressed: bool,
     encrypted: bool,
+    signed: bool,
     /// Whether there are oracles.
     check: bool,
 }
@@ -180,6 +194,7 @@ impl Recipe {
             uniform: has("uniform"),
             compressed: has("compressed"),
             encrypted: has("encrypted"),
+            signed: has("signed"),
             check: has("check"),
         }
     }
@@ -190,21 +205,30 @@ impl Recipe {
         if self.encrypted {
             layers.push(Arc::new(crate::seal::Seal));
         }
-        #[cfg(not(feature = "encrypted"))]
-        assert!(!self.encrypted, "names with `encrypted` need the feature of that name");
-        layers.push(Arc::new(Heartbeat));
+        if !self.signed {
+            layers.push(Arc::new(Heartbeat));
+        }
         match self.repair {
             Repair::Forward => layers.push(Arc::new(Fec::default())),
             Repair::Lateral => layers.push(Arc::new(Lateral::default())),
+            Repair::Asked | Repair::Gossip | Repair::None => {}
+        }
+        #[cfg(feature = "encrypted")]
+        if self.signed {
+            // Signs of life are signed, too.
+            layers.push(Arc::new(crate::sign::Sign));
+            layers.push(Arc::new(Heartbeat));
+        }
+        match self.repair {
             Repair::Gossip => layers.push(Arc::new(Bimodal::default())),
             Repair::None => layers.push(Arc::new(BestEffort::default())),
-            Repair::Asked => {}
+            Repair::Asked | Repair::Forward | Repair::Lateral => {
+                layers.push(Arc::new(Reliable { prompt: self.uniform }));
+            }
         }
-        if matches!(self.repair, Repair::Gossip | Repair::None) {
-            layers.push(Arc::new(PackWithGaps));
-        } else {
-            layers.push(Arc::new(Reliable { prompt: self.uniform }));
-            layers.append(&mut self.above_reliable());
+        match self.repair {
+            Repair::Gossip | Repair::None => layers.push(Arc::new(PackWithGaps)),
+            Repair::Asked | Repair::Forward | Repair::Lateral => layers.append(&mut self.above_reliable()),
         }
         if self.check {
             layers.push(Arc::new(Check::messages()));
@@ -272,9 +296,14 @@ mod tests {
             assert_eq!(stack.description().contains("prompt"), name.contains("uniform"), "{stack:?}");
         }
         assert_eq!(named("uniform").unwrap().fingerprint(), named("total+uniform").unwrap().fingerprint());
-        for (name, layers) in [("fifo+encrypted", 5), ("total-slots+uniform+encrypted+check", 10)] {
+        for (name, layers) in [
+            ("fifo+encrypted", 5),
+            ("total-slots+uniform+encrypted+check", 10),
+            ("fifo+lateral+encrypted+signed", 7),
+        ] {
             let stack = named(name).unwrap();
             assert!(stack.name() == name && stack.gives().contains(Properties::ENCRYPTED));
+            assert_eq!(stack.gives().contains(Properties::SIGNED), name.contains("signed"));
             assert_eq!((stack.layers().count(), stack.layers().next().unwrap().name), (layers, "seal"));
         }
         let all: BTreeSet<_> = names().map(|n| named(n).unwrap().fingerprint()).collect();
@@ -297,7 +326,7 @@ mod tests {
                 [Order::None, Order::Causal, Order::Sequencer, Order::Slots, Order::Adaptive][order];
             let total = !matches!(order, Order::None | Order::Causal);
             let repair = Repair::Asked;
-            let recipe = Recipe { repair, order, uniform, compressed, encrypted: false, check: true };
+            let recipe = Recipe { repair, order, uniform, compressed, encrypted: false, signed: false, check: true };
             let above = recipe.layers().split_off(2);
             let (mut rig, mut rng) = (Rig::new(above, n, 600, 10_000, seed), Rng::new(seed));
             let mut cast: Vec<Vec<Vec<u8>>> = vec![Vec::new(); n];

@@ -53,8 +53,8 @@ impl Dish {
         Self { protocol: Arc::new(protocol), height: Self::BELOW_FLOW, cost: 20 }
     }
 
-    /// Sets its place: layers stand in the order of their heights. Those on the menu are at 50 (seal), 100 (heartbeat), 150
-    /// (fec), 160 (lateral), 200 (reliable), 400 (sequencer), 500 (uniform), 550 (causal), 650 (compress), 700 (flow) and 900
+    /// Sets its place: layers stand in the order of their heights. Those on the menu are at 50 (seal), 100 (heartbeat, or
+    /// 180 in stacks that sign), 150 (fec), 160 (lateral), 170 (sign), 200 (reliable), 400 (sequencer), 500 (uniform), 550 (causal), 650 (compress), 700 (flow) and 900
     /// (pack).
     #[must_use]
     pub fn at(mut self, height: u16) -> Self {
@@ -131,20 +131,21 @@ pub fn compose(wanted: Properties) -> Result<Blueprint, ComposeError> {
 /// [`ComposeError`] names the properties that cannot be had.
 pub fn compose_with(wanted: Properties, extra: &[Dish]) -> Result<Blueprint, ComposeError> {
     let all = wanted | REQUIRED;
-    let layers = choose(all, menu(false, extra))?;
+    let signed = wanted.contains(Properties::SIGNED);
+    let layers = choose(all, menu(false, signed, extra))?;
     // Who waits for acknowledgements wants them at once.
     let uniform = layers.iter().any(|l| l.spec().gives.contains(Properties::UNIFORM));
-    let layers = if uniform { choose(all, menu(true, extra))? } else { layers };
+    let layers = if uniform { choose(all, menu(true, signed, extra))? } else { layers };
     Ok(Blueprint::new(&format!("composed for {wanted}"), layers)?)
 }
 
 /// The cost of what promises less: more than any stack without it.
 const WEAKER: u32 = 1 << 20;
 
-/// The menu, from the bottom up.
-fn menu(prompt: bool, extra: &[Dish]) -> Vec<Dish> {
+/// The menu, from the bottom up. Where frames are signed, signs of life are.
+fn menu(prompt: bool, signed: bool, extra: &[Dish]) -> Vec<Dish> {
     let mut menu = vec![
-        Dish::new(Heartbeat).at(100).cost(1),
+        Dish::new(Heartbeat).at(if signed { 180 } else { 100 }).cost(1),
         Dish::new(Fec::default()).at(Dish::BELOW_RELIABLE).cost(10),
         Dish::new(Lateral::default()).at(160).cost(10),
         Dish::new(Reliable { prompt }).at(200).cost(10),
@@ -160,7 +161,10 @@ fn menu(prompt: bool, extra: &[Dish]) -> Vec<Dish> {
         Dish::new(PackWithGaps).at(900).cost(3),
     ];
     #[cfg(feature = "encrypted")]
-    menu.push(Dish::new(crate::seal::Seal).at(50).cost(15));
+    menu.extend([
+        Dish::new(crate::seal::Seal).at(50).cost(15),
+        Dish::new(crate::sign::Sign).at(170).cost(100),
+    ]);
     menu.extend_from_slice(extra);
     menu.sort_by_key(|d| d.height);
     menu
@@ -168,7 +172,7 @@ fn menu(prompt: bool, extra: &[Dish]) -> Vec<Dish> {
 
 /// The protocols on the menu, from the bottom up.
 pub(crate) fn protocols() -> Vec<Arc<dyn Protocol>> {
-    menu(false, &[]).into_iter().map(|d| d.protocol).collect()
+    menu(false, false, &[]).into_iter().map(|d| d.protocol).collect()
 }
 
 /// A way to a stack: what it gives so far, at which cost, with which layers.
@@ -310,7 +314,7 @@ mod tests {
 
     #[test]
     fn what_nobody_gives_is_named() {
-        let few = menu(false, &[]).into_iter().filter(|d| d.height > 500).collect();
+        let few = menu(false, false, &[]).into_iter().filter(|d| d.height > 500).collect();
         let error = choose(Properties::TOTAL_ORDER, few).err().unwrap().to_string();
         assert_eq!(
             error,
@@ -338,7 +342,7 @@ mod tests {
 
     #[test]
     fn needs_that_are_met_only_above_make_no_stack() {
-        let mut menu = menu(false, &[]);
+        let mut menu = menu(false, false, &[]);
         menu.retain(|d| !d.protocol.spec().gives.contains(Properties::ENCRYPTED));
         menu.insert(0, Dish::new(Fake("low", Properties::FIFO, Properties::ENCRYPTED)).at(Dish::BOTTOM));
         let wanted = Properties::ENCRYPTED | REQUIRED;

@@ -6,9 +6,10 @@
 //! | Layer, from the bottom | Needs | Gives |
 //! |---|---|---|
 //! | [`Seal`], in groups with keys | | encrypted |
-//! | [`Heartbeat`] | | suspicion |
+//! | [`Heartbeat`], in stacks that sign above [`Sign`] | | suspicion |
 //! | [`Fec`] | | forward correction (`fec`) |
 //! | [`Lateral`] | | lateral correction (`lateral`) |
+//! | [`Sign`], in groups with certificates | encrypted | signed |
 //! | [`Reliable`] | | reliable, FIFO, stability, virtual synchrony, view-end |
 //! | [`Bimodal`], instead of it | | in-order, probabilistic, bounded, view-end |
 //! | [`BestEffort`], instead of it | | in-order, best-effort, bounded, view-end |
@@ -39,6 +40,7 @@
 //! | `total-adaptive`, `total-adaptive+uniform` | with adaptive: by slots or a sequencer that moves, chosen with every view |
 //! | `bimodal`, `best-effort` | heartbeat, bimodal or besteffort, pack-gaps |
 //! | `total+uniform+encrypted`, and each other with `+encrypted` | seal below them: for groups with keys |
+//! | `total+uniform+encrypted+signed`, and each other with `+encrypted+signed` | seal, sign, heartbeat, …: for groups with certificates |
 //! | each with `+check` | and oracles that panic when a promise is broken |
 //!
 //! To write a layer, copy `template.rs`. To have [`compose_with`] use it, put it on the menu as a [`Dish`].
@@ -63,6 +65,8 @@ pub mod reliable;
 #[cfg(feature = "encrypted")]
 pub mod seal;
 pub mod sequencer;
+#[cfg(feature = "encrypted")]
+pub mod sign;
 pub mod slots;
 pub mod template;
 pub mod trace;
@@ -98,6 +102,8 @@ pub use reliable::Reliable;
 #[cfg(feature = "encrypted")]
 pub use seal::Seal;
 pub use sequencer::Sequencer;
+#[cfg(feature = "encrypted")]
+pub use sign::Sign;
 pub use slots::Slots;
 pub use template::Template;
 pub use trace::Trace;

@@ -217,6 +217,7 @@ impl Rig {
             arrangement: 0,
             partitionable: false,
             secret: Some(Secret([7; 32])),
+            signer: None,
             seed,
         };
         let mut rig = Self {

@@ -17,7 +17,8 @@
 //! * **Bounds**: one window of 2048 counters for each member; a frame that is further behind counts as lost.
 //! * **Leaves** to the other layers what to compress: below this layer nothing compresses, and above it only where
 //!   secrets and what others choose do not meet in one frame (see [`compress`](crate::compress)). It leaves lengths and
-//!   times to be seen by anybody, and does not keep members from forging each other's frames: they share the keys.
+//!   times to be seen by anybody, and does not keep members from forging each other's frames: they share the keys
+//!   (see [`sign`](crate::sign)).
 
 use crate::nonsense::Nonsense;
 use bytes::BytesMut;

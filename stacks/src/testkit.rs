@@ -46,6 +46,7 @@ pub(crate) fn scope(me: usize, n: usize) -> Scope {
         arrangement: 0,
         partitionable: false,
         secret: Some(Secret([7; 32])),
+        signer: None,
         seed: me as u64 + 1,
     }
 }

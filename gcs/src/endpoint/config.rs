@@ -133,10 +133,12 @@ impl Config {
         if matches!(self.bootstrap, Bootstrap::Expect(n) if n == 0 || n > MAX_VOTES) {
             return Err(ConfigError::Expect);
         }
+        let signs = self.stack.gives().contains(Properties::SIGNED);
         match (&self.keys, self.stack.gives().contains(Properties::ENCRYPTED)) {
             (None, true) => return Err(ConfigError::NoKeys),
             (Some(_), false) => return Err(ConfigError::Unsealed),
             (Some(keys), true) if !keys.fits(&self.name) => return Err(ConfigError::NotForName),
+            (Some(keys), true) if signs && keys.signer().is_none() => return Err(ConfigError::NoSigner),
             (Some(_), true) | (None, false) => {}
         }
         let w = self.watch;
@@ -192,6 +194,11 @@ pub enum ConfigError {
         "there are keys, and the stack does not encrypt: take one that does, such as total+uniform+encrypted"
     )]
     Unsealed,
+    /// Keys that sign nothing.
+    #[error(
+        "the stack signs, and a key that all share signs for nobody: take certificates, or a stack without `signed`"
+    )]
+    NoSigner,
     /// A certificate for another process.
     #[error("the certificate is not for this process's name: it must be among its subject alternative names")]
     NotForName,

@@ -126,6 +126,7 @@ impl Member {
             arrangement: decision.arrangement,
             partitionable: core.config.partitionable,
             secret: core.secret(&decision).unwrap_or_default(),
+            signer: core.config.keys.as_ref().and_then(|k| k.signer()),
             seed: core.rng.next_u64(),
         };
         let mut member = Self {

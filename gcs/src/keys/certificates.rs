@@ -6,7 +6,7 @@ use super::{
     derive::Entropy,
     sentry::Sentry,
 };
-use crate::guard::{Guard, Keys};
+use crate::guard::{Guard, Keys, Signer};
 use ring::signature::{Ed25519KeyPair, KeyPair as _};
 use rustls_pki_types::{CertificateDer, PrivatePkcs8KeyDer, ServerName, pem::PemObject as _};
 use std::{fmt, sync::Arc};
@@ -23,6 +23,7 @@ pub(super) const MAX_CERTIFICATE: usize = 1024;
 #[derive(Clone)]
 pub struct Certificates {
     identity: Arc<Identity>,
+    seeded: bool,
 }
 
 impl Certificates {
@@ -63,17 +64,30 @@ impl Certificates {
         if anchors.is_empty() {
             return Err(unreadable("authority's certificate", &"there is none in it"));
         }
-        Ok(Self { identity: Arc::new(Identity { certificate, key, anchors }) })
+        Ok(Self { identity: Arc::new(Identity { certificate, key, anchors }), seeded: false })
+    }
+
+    /// The same, with secrets that anybody can guess: for simulations, which must be repeatable.
+    #[cfg(feature = "sim")]
+    #[must_use]
+    pub fn repeatable(mut self) -> Self {
+        self.seeded = true;
+        self
     }
 }
 
 impl Keys for Certificates {
-    fn guard(&self, _seed: u64) -> Box<dyn Guard> {
-        Box::new(Sentry::new(Credential::Certified(Arc::clone(&self.identity)), Entropy::new(None)))
+    fn guard(&self, seed: u64) -> Box<dyn Guard> {
+        let entropy = Entropy::new(self.seeded.then_some(seed));
+        Box::new(Sentry::new(Credential::Certified(Arc::clone(&self.identity)), entropy))
     }
 
     fn fits(&self, name: &str) -> bool {
         is_for(&self.identity.certificate, name)
+    }
+
+    fn signer(&self) -> Option<Arc<dyn Signer>> {
+        Some(Arc::clone(&self.identity) as Arc<dyn Signer>)
     }
 }
 

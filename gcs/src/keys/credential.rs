@@ -83,7 +83,7 @@ impl Credential {
 }
 
 /// What people want to know first.
-fn describe(error: &webpki::Error) -> String {
+pub(super) fn describe(error: &webpki::Error) -> String {
     match error {
         webpki::Error::CertExpired { .. } => "it has expired".to_owned(),
         webpki::Error::CertNotValidYet { .. } => "it is not valid yet; do the clocks agree?".to_owned(),

@@ -25,6 +25,7 @@ mod introduction;
 mod peers;
 mod pre_shared;
 mod sentry;
+mod signing;
 #[cfg(test)]
 mod tests;
 

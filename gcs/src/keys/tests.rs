@@ -286,6 +286,33 @@ fn foreign_expired_and_misused_certificates_are_refused_and_named() {
 }
 
 #[test]
+fn signatures_are_known_by_certificates() {
+    let authority = Authority::new();
+    let (alpha, beta) = (authority.keys("alpha", unchanged), authority.keys("beta", unchanged));
+    let (alpha, beta) = (alpha.signer().unwrap(), beta.signer().unwrap());
+    let key = beta.key_of(&alpha.certificate(), "alpha").unwrap();
+    assert_eq!(key, alpha.public_key());
+    let signature = alpha.sign(&[1; 32]);
+    assert!(beta.is_signed(&key, &[1; 32], &signature));
+    assert!(
+        !beta.is_signed(&key, &[2; 32], &signature)
+            && !beta.is_signed(&beta.public_key(), &[1; 32], &signature)
+    );
+    // Who has been let in stays in when its certificate expires; its signatures count like before.
+    let old = authority.keys("old", |p| p.not_after = rcgen::date_time_ymd(2021, 1, 1)).signer().unwrap();
+    assert_eq!(beta.key_of(&old.certificate(), "old"), Ok(old.public_key()));
+    let why = |certificate: &[u8], name| beta.key_of(certificate, name).unwrap_err().to_string();
+    assert_eq!(why(&alpha.certificate(), "beta"), "its certificate is not for the name `beta`");
+    let foreign = Authority::new().keys("alpha", unchanged).signer().unwrap();
+    let expected = "its certificate is not accepted: another authority has signed it";
+    assert_eq!(why(&foreign.certificate(), "alpha"), expected);
+    for cut in 0..alpha.certificate().len() {
+        assert!(beta.key_of(&alpha.certificate()[..cut], "alpha").is_err(), "cut to {cut}");
+    }
+    assert!(shared(1).signer().is_none(), "a key that all share signs for nobody");
+}
+
+#[test]
 fn a_flood_of_proofs_is_checked_slowly_and_the_group_goes_on() {
     let authority = Authority::new();
     let (mut a, mut b) =
