@@ -57,8 +57,6 @@ fn regressions() {
     let found = [
         // A joiner whose component had lost the state left the group, and did not look for another component.
         ("fifo", 440, 20),
-        // Members that a view left behind, a quorum together, proposed that view for ever.
-        ("total+uniform", 366, 6),
         // Who waited for a state that nobody in its primary component had any more took itself for better than the others.
         ("fifo", 1235, 6),
     ];

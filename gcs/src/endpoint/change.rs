@@ -391,7 +391,7 @@ impl Member {
             self.say_accepted(core, ballot, fx);
             return Ok(());
         }
-        let with_this_one = core.config.partitionable && self.parting(&value) >> self.rank & 1 == 1;
+        let with_this_one = core.config.partitionable && self.survivors(&value) >> self.rank & 1 == 1;
         let concerned = !self.parts(&value) || with_this_one;
         if !concerned {
             return Ok(());
@@ -484,8 +484,12 @@ impl Member {
         let Stage::Accepting { value, accepted } = &mut p.stage else { return Ok(()) };
         *accepted |= 1 << from;
         let (value, accepted) = ((**value).clone(), *accepted);
-        let missing = self.parting(&value) & !accepted;
-        if if self.parts(&value) { missing != 0 } else { !self.view.is_quorum(accepted) } {
+        let agreed = if self.parts(&value) {
+            self.survivors(&value) & !accepted == 0
+        } else {
+            self.view.is_quorum(accepted)
+        };
+        if !agreed {
             return Ok(());
         }
         let decision = Decision::new(self.view.id, value)?;
@@ -520,8 +524,7 @@ impl Member {
         }
         let takes_part = decision.includes(core.me) || core.departs();
         if core.config.partitionable && !takes_part {
-            let others = self.view.members.iter().enumerate().filter(|(_, m)| decision.includes(m.id));
-            others.for_each(|(r, _)| self.parting.elsewhere |= 1 << r);
+            self.parting.elsewhere |= self.ranks_of(decision.view.members.iter().map(|m| m.id));
             return Ok(());
         }
         let cut = decision.cut.clone();
@@ -539,17 +542,21 @@ impl Member {
 
     /// In a partitionable group nobody waits for ever for what those have who are out of reach.
     fn gives_up_decision(&mut self, now: Time, core: &Core) -> bool {
-        let waits = core.config.partitionable && !self.change.decided_held && !core.departs();
-        let gives_up = waits && now >= self.change.decided_at + 2 * core.silence();
+        let gives_up = now >= self.patience_with_decision(core);
         if gives_up {
             self.change.decided = None;
         }
         gives_up
     }
 
+    /// When it gives a decision up; never in other groups, or if it holds what counts, or departs.
     pub(super) fn patience_with_decision(&self, core: &Core) -> Time {
-        let waits = core.config.partitionable && self.change.decided.is_some() && !self.change.decided_held;
-        if waits { self.change.decided_at + 2 * core.silence() } else { Time::NEVER }
+        let waits = self.change.decided.is_some() && !self.change.decided_held && !core.departs();
+        if core.config.partitionable && waits {
+            self.change.decided_at + 2 * core.silence()
+        } else {
+            Time::NEVER
+        }
     }
 
     /// What to do about the decision, once everything that counts is here.

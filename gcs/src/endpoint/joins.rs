@@ -85,13 +85,8 @@ impl Joins {
         if self.pending.is_empty() {
             return;
         }
-        let merges = self.pending.values().any(|j| j.from.is_some());
         let ready = |j: &&Joiner| j.from.is_some() && j.since.is_some();
-        let ready: BTreeSet<_> = if merges {
-            self.pending.values().filter(ready).map(|j| (j.from, j.id)).collect()
-        } else {
-            BTreeSet::new()
-        };
+        let ready: BTreeSet<_> = self.pending.values().filter(ready).map(|j| (j.from, j.id)).collect();
         for j in self.pending.values_mut() {
             let all = j.from.is_some() && j.with.iter().all(|m| ready.contains(&(j.from, *m)));
             j.ripe = j.since.is_some_and(|s| all || now >= s + j.wait());
@@ -141,7 +136,8 @@ impl Member {
                 let rank = self.view.rank_of(m);
                 let known = rank.and_then(|r| self.decision.from.get(usize::from(r)).copied()).flatten();
                 match rank.filter(|_| join.from.is_some() && join.from.map(ViewId::from) != known) {
-                    Some(r) => self.on_gone_elsewhere(r),
+                    // It has left this view for another one.
+                    Some(r) => self.parting.elsewhere |= 1 << r,
                     // It has not heard of its view yet.
                     None => self.resend_decision(core, from.addr, fx),
                 }

@@ -259,22 +259,20 @@ impl Member {
 
     /// The members that this one would exclude now, as a mask.
     pub(super) fn excluded(&self) -> u64 {
-        let gone = self.suspicions.gone | self.parting.elsewhere;
-        if self.settling.is_settled() { self.suspected() } else { gone }
+        if self.settling.is_settled() { self.suspected() } else { self.absent() }
     }
 
     /// The members that evidence and all suspicions together would exclude.
     fn suspected(&self) -> u64 {
         // The usual case, after every input.
-        let nobody = self.suspicions.gone | self.parting.elsewhere == 0
-            && self.suspicions.silent[..self.view.len()].iter().all(|row| *row == 0);
+        let nobody =
+            self.absent() == 0 && self.suspicions.silent[..self.view.len()].iter().all(|row| *row == 0);
         if nobody {
             return 0;
         }
         let weights: SmallVec<[u16; 8]> = self.view.weights().collect();
         if self.stack.scope().partitionable {
-            let gone = self.suspicions.gone | self.parting.elsewhere;
-            return select_parted(&weights, self.rank.into(), &self.suspicions.silent, gone);
+            return select_parted(&weights, self.rank.into(), &self.suspicions.silent, self.absent());
         }
         select_excluded(&weights, self.rank.into(), &self.suspicions.silent, self.suspicions.gone)
     }
@@ -283,7 +281,7 @@ impl Member {
     pub(super) fn weigh_suspicions(&mut self, now: Time, core: &Core) -> u64 {
         let suspected = self.suspected();
         let s = &self.suspicions;
-        let unheard = s.gone | self.parting.elsewhere | s.silent[usize::from(self.rank)];
+        let unheard = self.absent() | s.silent[usize::from(self.rank)];
         let heartbeat = Duration::from_millis(core.config.watch.heartbeat_ms);
         self.settling.weigh(now, heartbeat, unheard, suspected);
         self.excluded()

@@ -29,7 +29,7 @@ pub use config::{Bootstrap, Config, ConfigError};
 pub use io::{Datagram, Effects, Event, ForceError, Input, LeaveReason, Stats, Transmit};
 pub use report::{Cause, Passage};
 
-use self::{change::Say, core::Core, member::Member, seeking::Seeking, seeking::Step};
+use self::{change::Say, core::Core, decision::Decision, member::Member, seeking::Seeking, seeking::Step};
 use crate::{
     frame::{MAGIC_CONTROL, MAGIC_FRAME, OLDEST_VERSION},
     guard::MAGIC_SEALED,
@@ -414,7 +414,7 @@ impl Endpoint {
                 Step::Stay
             }
             (Phase::Seeking(s), Body::Refuse(r)) => s.on_refuse(from, r.reason),
-            (Phase::Seeking(s), Body::Decide(d)) => s.on_decide(core, d)?,
+            (Phase::Seeking(s), Body::Decide(d)) => s.judge(core, Decision::received(d)?)?,
             (Phase::Seeking(_), _) => Step::Stay,
             (Phase::Member(m), body) => Self::on_member_body(now, core, m, from, body, fx)?,
         };
@@ -480,8 +480,10 @@ impl Endpoint {
                     m.on_decide(now, core, d, fx)?;
                     return Ok(Step::Stay);
                 }
-                m.deny(now, core, from, &d, fx);
-                return m.on_merge(core, d);
+                if !core.config.partitionable {
+                    return Ok(Step::Stay);
+                }
+                return m.on_decide_abroad(now, core, from, d, fx);
             }
             Body::Prepare(x) => (x.view, Say::Prepare(x)),
             Body::Promise(x) => (x.view, Say::Promise(x)),

@@ -91,10 +91,19 @@ impl Member {
         value.line(self.view.id) != self.decision.line
     }
 
-    /// The members of this view that must accept such a value.
-    pub(super) fn parting(&self, value: &Value) -> u64 {
-        let ids = value.next.iter().filter_map(|e| MemberId::try_from(e.id.as_ref()?).ok());
+    /// The members of this view that go on with a value, as a mask. If it parts, they must all accept it.
+    pub(super) fn survivors(&self, value: &Value) -> u64 {
+        self.ranks_of(value.next.iter().filter_map(|e| MemberId::try_from(e.id.as_ref()?).ok()))
+    }
+
+    /// The members of this view among these processes, as a mask.
+    pub(super) fn ranks_of(&self, ids: impl Iterator<Item = MemberId>) -> u64 {
         ids.filter_map(|id| self.view.rank_of(id)).fold(0, |mask, r| mask | 1 << r)
+    }
+
+    /// The members of this view that are dead, or have gone on elsewhere, as a mask.
+    pub(super) fn absent(&self) -> u64 {
+        self.suspicions.gone | self.parting.elsewhere
     }
 
     /// Another component's view, as one of its members tells it.
@@ -111,7 +120,7 @@ impl Member {
         if !tells(from) || tells(core.me) || view == self.view.id {
             return Step::Stay;
         }
-        let shared = list.ids().filter_map(|id| self.view.rank_of(id)).fold(0_u64, |mask, r| mask | 1 << r);
+        let shared = self.ranks_of(list.ids());
         if let Some(rank) = self.view.rank_of(from).filter(|r| self.never_came(*r, view)) {
             self.parting.elsewhere |= 1 << rank;
         }
@@ -146,17 +155,6 @@ impl Member {
     fn never_came(&self, rank: Rank, is_in: ViewId) -> bool {
         let from = self.decision.from.get(usize::from(rank)).copied().flatten();
         self.parting.joined >> rank & 1 == 1 && from != Some(is_in)
-    }
-
-    /// Somebody takes this process for a member of a view that it is not in.
-    pub(super) fn deny(&mut self, now: Time, core: &Core, from: MemberId, decide: &Decide, fx: &mut Effects) {
-        if core.config.partitionable
-            && let Ok(d) = Decision::received(decide.clone())
-            && d.includes(core.me)
-            && d.view.id != self.view.id
-        {
-            self.notice(now, core, from.addr, fx);
-        }
     }
 
     /// Whether those whom this member hears could go on without the others, as far as it knows.
@@ -199,28 +197,34 @@ impl Member {
         false
     }
 
-    /// A view of another component was decided: perhaps the one in which this one merges into it.
-    pub(super) fn on_merge(&mut self, core: &Core, decide: Decide) -> Result<Step, Malformed> {
-        let Some(limbo) = &self.parting.limbo else { return Ok(Step::Stay) };
-        let step = limbo.seeking.on_decide(core, decide)?;
-        let comes_from_here = |d: &Decision| {
-            let rank = d.view.rank_of(core.me).map(usize::from);
-            rank.and_then(|r| d.from.get(r)).is_some_and(|from| *from == Some(self.view.id))
+    /// A view of another component was decided: perhaps the one in which this one merges into it. Or its members take this process
+    /// for one of them, which it is not.
+    pub(super) fn on_decide_abroad(
+        &mut self,
+        now: Time,
+        core: &Core,
+        from: MemberId,
+        decide: Decide,
+        fx: &mut Effects,
+    ) -> Result<Step, Malformed> {
+        let decision = Decision::received(decide)?;
+        let rank = decision.view.rank_of(core.me);
+        let Some(rank) = rank.filter(|_| decision.view.id != self.view.id) else { return Ok(Step::Stay) };
+        let comes_from_here = decision.from.get(usize::from(rank)) == Some(&Some(self.view.id));
+        let step = match &self.parting.limbo {
+            Some(limbo) => limbo.seeking.judge(core, decision)?,
+            None => Step::Stay,
         };
-        Ok(match step {
-            Step::Install(d) if !comes_from_here(&d) => Step::Stay,
-            step => step,
-        })
+        if matches!(step, Step::Stay) || matches!(step, Step::Install(_)) && !comes_from_here {
+            self.notice(now, core, from.addr, fx);
+            return Ok(Step::Stay);
+        }
+        Ok(step)
     }
 
     /// Whom this component wanted to merge into does not take it.
     pub(super) fn on_refused(&self, from: MemberId, reason: String) -> Step {
         self.parting.limbo.as_ref().map_or(Step::Stay, |l| l.seeking.on_refuse(from, reason))
-    }
-
-    /// A member of this view asks to be let in from another one: it has left this one.
-    pub(super) fn on_gone_elsewhere(&mut self, rank: Rank) {
-        self.parting.elsewhere |= 1 << rank;
     }
 }
 

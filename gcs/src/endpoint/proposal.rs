@@ -29,9 +29,9 @@ impl Member {
         let mut excluded = excluded;
         match choose(accepted) {
             // The others go on like that, if anybody does; those whom it leaves behind go on alone.
-            Some(value) if core.config.partitionable && self.parting(&value) >> self.rank & 1 == 0 => {
+            Some(value) if core.config.partitionable && self.survivors(&value) >> self.rank & 1 == 0 => {
                 quorum = false;
-                excluded |= self.parting(&value);
+                excluded |= self.survivors(&value);
             }
             Some(value) => return Some(value),
             None => {}

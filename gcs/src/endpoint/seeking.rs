@@ -30,7 +30,7 @@ use crate::{
     id::{Incarnation, MAX_MEMBERS, MemberId},
     time::Time,
     view::{Role, ViewId},
-    wire::{Body, Decide, Id, Join, MemberList, Refuse, Release},
+    wire::{Body, Id, Join, Malformed, MemberList, Refuse, Release},
 };
 use smallvec::SmallVec;
 use std::{
@@ -109,6 +109,22 @@ impl Seeking {
             (1.., _) => Bootstrap::Join,
             (_, other) => other,
         };
+        Self { news, ..Self::blank(now, bootstrap, contacts) }
+    }
+
+    /// A component that looks for the one that it wants to merge into.
+    pub(super) fn toward(
+        now: Time,
+        members: &[MemberId],
+        line: u64,
+        whence: (ViewId, Vec<MemberId>),
+    ) -> Self {
+        let contacts = members.iter().map(|m| m.addr).collect();
+        Self { told_at: now, line, whence: Some(whence), ..Self::blank(now, Bootstrap::Join, contacts) }
+    }
+
+    /// Nothing is known yet.
+    fn blank(now: Time, bootstrap: Bootstrap, contacts: BTreeSet<SocketAddr>) -> Self {
         Self {
             bootstrap,
             since: now,
@@ -124,35 +140,8 @@ impl Seeking {
             pledge: None,
             withdrawing: false,
             stranger: None,
-            news,
-            whence: None,
-        }
-    }
-
-    /// A component that looks for the one that it wants to merge into.
-    pub(super) fn toward(
-        now: Time,
-        members: &[MemberId],
-        line: u64,
-        whence: (ViewId, Vec<MemberId>),
-    ) -> Self {
-        Self {
-            bootstrap: Bootstrap::Join,
-            since: now,
-            ask_at: now,
-            interval: ASK.0,
-            contacts: members.iter().map(|m| m.addr).collect(),
-            members: Vec::new(),
-            told_at: now,
-            told_of: (0, 0),
-            line,
-            heard: BTreeSet::new(),
-            candidates: BTreeMap::new(),
-            pledge: None,
-            withdrawing: false,
-            stranger: None,
             news: None,
-            whence: Some(whence),
+            whence: None,
         }
     }
 
@@ -401,13 +390,13 @@ impl Seeking {
         list.line() <= self.line || self.members.is_empty() && self.whence.is_none()
     }
 
-    pub(super) fn on_decide(&self, core: &Core, decide: Decide) -> Result<Step, crate::wire::Malformed> {
-        let decision = Decision::received(decide)?;
+    /// What follows from a decision.
+    pub(super) fn judge(&self, core: &Core, decision: Decision) -> Result<Step, Malformed> {
         if !decision.includes(core.me) {
             return Ok(Step::Stay);
         }
         if decision.version > core.config.protocol_max || !decision.fits(&core.config) {
-            return Err(crate::wire::Malformed);
+            return Err(Malformed);
         }
         let founder = decision.view.members[0].id;
         if decision.ends.number == 0 && self.pledge != Some(founder) {
