@@ -1,12 +1,14 @@
 //! A member process of a measurement.
 
 pub(crate) mod cpg;
+mod keys;
 mod lossy;
 mod replica;
 mod rpc;
 mod span;
 mod udp;
 
+use keys::keys_for;
 use lossy::Lossy;
 pub(crate) use replica::VALUE;
 pub use rpc::Wanted;
@@ -20,14 +22,11 @@ use anyhow::Context as _;
 use gcs::{
     endpoint::Event,
     group::{Builder, Group},
-    guard::Keys,
-    keys::PreShared,
 };
 use hdrhistogram::Histogram;
 use serde::{Deserialize, Serialize};
 use std::{
     net::{SocketAddr, SocketAddrV4},
-    sync::Arc,
     thread,
     time::Duration,
 };
@@ -138,7 +137,7 @@ impl Settings {
             .member_name(&self.name)
             .bind(self.bind)
             .contacts(self.contacts.clone())
-            .keys(keys_for(&self.stack))
+            .keys(keys_for(&self.stack, &self.name)?)
             .stack(gcs_stacks::named(&self.stack)?)
             .busy_poll(self.busy_poll)
             .own_thread(self.own_thread)
@@ -390,10 +389,4 @@ impl Meter {
             _ => {}
         }
     }
-}
-
-/// The key of every group that encrypts.
-fn keys_for(stack: &str) -> Option<Arc<dyn Keys>> {
-    let key = PreShared::new(b"a key that everybody can read here").ok()?;
-    stack.contains("encrypted").then(|| Arc::new(key) as Arc<dyn Keys>)
 }

@@ -31,7 +31,7 @@ pub trait Keys: fmt::Debug + Send + Sync {
     }
 }
 
-/// A digest that is signed: 32 bytes (SHA-256).
+/// A digest that is signed: 32 bytes of a hash function for which nobody finds collisions.
 pub type Digest = [u8; 32];
 /// A signature: 64 bytes (Ed25519).
 pub type Signature = [u8; 64];

@@ -8,7 +8,7 @@
 //! C ◀────── ASK for A ───── B        C brings what A has made, and B does not know A
 //! C ── CERTIFICATE of A ──▶ B        as A has sent it
 //! ```
-//! Ed25519 (RFC 8032) over a SHA-256 digest, with the key of the certificate that lets the process into the group
+//! Ed25519 (RFC 8032) over a BLAKE3 digest, with the key of the certificate that lets the process into the group
 //! (`gcs::keys`). What is made of a frame is checked where it comes from: who repairs a loss passes the maker's signature on as
 //! it is. So what a member can forge in a group that only encrypts (frames, their numbers and order, acknowledgements,
 //! signs of life) is refused here, counted, and named in the log once for each member that has sent it.
@@ -35,7 +35,6 @@ use gcs::{
     report::Report,
     time::Time,
 };
-use ring::digest;
 use std::{ops::Range, sync::Arc, time::Duration};
 
 const COUNTER: usize = 8;
@@ -225,15 +224,11 @@ fn stamp(frame: &Frame, slot: &Range<usize>) -> Option<(u64, Signature)> {
 
 /// The digest of what is signed.
 fn digest(frame: &Frame, slot: &Range<usize>) -> Digest {
-    let mut context = digest::Context::new(&digest::SHA256);
-    let header = frame.header();
+    let (mut hasher, header) = (blake3::Hasher::new(), frame.header());
     for part in [&header[..FIXED_HEADER], &header[slot.start..slot.start + COUNTER], &header[slot.end..]] {
-        context.update(part);
+        hasher.update(part);
     }
-    context.update(frame.payload());
-    let mut digest = Digest::default();
-    digest.copy_from_slice(context.finish().as_ref());
-    digest
+    hasher.update(frame.payload()).finalize().into()
 }
 
 impl Layer for SignLayer {
