@@ -5,7 +5,7 @@ use gcs::{
     keys::PreShared,
     properties::Properties,
     rng::Rng,
-    sim::{Setup, run},
+    sim::{Setup, certified, run},
     stack::Blueprint,
 };
 use gcs_stacks::{Adaptive, Dish, Slots, compose_with};
@@ -29,6 +29,9 @@ const PROPERTIES: [Properties; 9] = [
 
 fn draw(rng: &mut Rng) -> (Properties, Blueprint) {
     let wanted = PROPERTIES.into_iter().filter(|_| rng.chance(500)).fold(Properties::NONE, |a, b| a | b);
+    // Curve arithmetic takes its time.
+    let signed = if rng.chance(50) { Properties::SIGNED } else { Properties::NONE };
+    let wanted = wanted | signed;
     let mut extra = Vec::new();
     match rng.below(3) {
         0 => extra.push(Dish::new(Slots).at(Dish::ORDER).cost(10)),
@@ -50,7 +53,11 @@ fn what_is_composed_keeps_its_promises() {
         let mut setup = Setup::new(stack.clone());
         setup.state_transfer = rng.chance(500);
         if stack.gives().contains(Properties::ENCRYPTED) {
-            setup.keys = Some(Arc::new(PreShared::new(&[7; 32]).expect("a key").repeatable()));
+            setup.keys = if stack.gives().contains(Properties::SIGNED) {
+                certified((0..16).map(|i| format!("p{i}")))
+            } else {
+                vec![Arc::new(PreShared::new(&[7; 32]).expect("a key").repeatable())]
+            };
             setup.faults.corruption = true;
         }
         setup.faults.renewals = rng.chance(300);

@@ -17,7 +17,7 @@ fn setup(stack: &str) -> Setup {
     setup.members = (3, 7);
     setup.partitionable = true;
     if setup.gives().contains(Properties::ENCRYPTED) {
-        setup.keys = Some(Arc::new(PreShared::new(&[7; 32]).expect("long enough").repeatable()));
+        setup.keys = vec![Arc::new(PreShared::new(&[7; 32]).expect("long enough").repeatable())];
     }
     setup
 }

@@ -1,15 +1,12 @@
 //! A member that forges: it has all that a member has, changes what others have said, and says that it is what they said. The
 //! oracles of the stack see it in a group that encrypts; in one that also signs there is nothing to see.
 
-mod certificates;
-
 use gcs::{
     frame::{Dest, Frame},
-    guard::Keys,
     layer::{Context, Down, Layer, LayerSpec, Protocol, Scope, Up, Wants},
     properties::Properties,
     rng::Rng,
-    sim::{Birth, Report, Setup, generate, run_nodes},
+    sim::{Report, Setup, certified, run},
     stack::Blueprint,
 };
 use gcs_stacks::{
@@ -113,22 +110,11 @@ fn stack(kind: Kind, signed: bool) -> Blueprint {
     Blueprint::new("forged", layers).expect("all needs are met")
 }
 
-fn run(seed: u64, setup: &Setup, keys: &[Arc<dyn Keys>]) -> Report {
-    let plan = generate(seed, setup.members, &setup.faults, setup.safety_ms);
-    let (settings, keys) = (setup.clone(), keys.to_vec());
-    run_nodes(seed, setup, &plan, move |birth: &Birth| {
-        let keys = keys.get(birth.process).cloned();
-        Setup { keys: keys.or_else(|| panic!("p{} has no certificate", birth.process)), ..settings.clone() }
-            .endpoint(birth)
-    })
-}
-
 fn failures(stack: Blueprint, seeds: Range<u64>) -> Vec<Report> {
-    let keys = certificates::certified((0..PROCESSES).map(|i| format!("p{i}")));
     let mut setup = Setup::new(stack);
-    setup.keys = keys.first().cloned();
+    setup.keys = certified((0..PROCESSES).map(|i| format!("p{i}")));
     setup.workload.casts_per_second = 20;
-    seeds.map(|seed| run(seed, &setup, &keys)).filter(|r| !r.is_ok()).collect()
+    seeds.map(|seed| run(seed, &setup)).filter(|r| !r.is_ok()).collect()
 }
 
 #[test]

@@ -297,7 +297,7 @@ fn total_adaptive_keeps_its_promises() {
 #[test]
 fn encrypted_keeps_its_promises_among_forgers() {
     let mut setup = setup("total+uniform+encrypted+check", true);
-    setup.keys = Some(Arc::new(PreShared::new(&[7; 32]).expect("a key").repeatable()));
+    setup.keys = vec![Arc::new(PreShared::new(&[7; 32]).expect("a key").repeatable())];
     setup.faults.corruption = true;
     let soaked = soak(10_000_000..10_000_120, 1, 1, &setup);
     if let Some(report) = soaked.failures.first() {

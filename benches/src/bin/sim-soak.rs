@@ -2,17 +2,18 @@
 
 use clap::Parser;
 use gcs::{
+    guard::Keys,
     keys::PreShared,
     properties::Properties,
     rng::Rng,
-    sim::{Faults, Report, Setup, run},
+    sim::{Faults, Report, Setup, certified, run},
     stack::Blueprint,
 };
 use gcs_stacks::{Adaptive, Dish, Slots, compose_with};
 use std::{
     process::ExitCode,
     sync::{
-        Arc, Mutex,
+        Arc, LazyLock, Mutex,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
     thread,
@@ -60,6 +61,10 @@ struct Args {
 /// How much each process casts a second: a busy group and an idle one take different paths.
 const CASTS: [u64; 3] = [60, 20, 6];
 
+/// The keys of groups that sign.
+static CERTIFIED: LazyLock<Vec<Arc<dyn Keys>>> =
+    LazyLock::new(|| certified((0..16).map(|i| format!("p{i}"))));
+
 /// The set-up of a seed: stacks, sizes, load and state transfer in turn.
 fn setup(args: &Args, seed: u64) -> anyhow::Result<(String, Setup)> {
     let names: Vec<_> = gcs_stacks::names().collect();
@@ -71,7 +76,11 @@ fn setup(args: &Args, seed: u64) -> anyhow::Result<(String, Setup)> {
     let mut setup = Setup::new(if stack == "composed" { composed(seed)? } else { gcs_stacks::named(stack)? });
     if setup.gives().contains(Properties::ENCRYPTED) {
         // Forgers and damage are nothing to a closed group.
-        setup.keys = Some(Arc::new(PreShared::new(&[7; 32])?.repeatable()));
+        setup.keys = if setup.gives().contains(Properties::SIGNED) {
+            CERTIFIED.clone()
+        } else {
+            vec![Arc::new(PreShared::new(&[7; 32])?.repeatable())]
+        };
     }
     setup.members = (3, 7);
     setup.physics.trace_keep = args.tail;
@@ -80,7 +89,7 @@ fn setup(args: &Args, seed: u64) -> anyhow::Result<(String, Setup)> {
     setup.workload.casts_per_second = CASTS[usize::try_from(seed / 42 % CASTS.len() as u64)?];
     setup.partitionable = args.partitionable || seed % 13 == 6;
     let (roles, forces) = (args.roles || seed % 11 == 4, args.forces || seed % 11 == 8);
-    let corruption = args.corrupt || setup.keys.is_some();
+    let corruption = args.corrupt || !setup.keys.is_empty();
     let renewals = setup.blueprint.description().contains("adaptive");
     setup.faults = Faults { corruption, roles, forces, renewals, ..Faults::all() };
     Ok((stack.to_owned(), setup))
@@ -101,6 +110,9 @@ fn composed(seed: u64) -> anyhow::Result<Blueprint> {
         Properties::ENCRYPTED,
     ];
     let wanted = all.into_iter().filter(|_| rng.chance(500)).fold(Properties::NONE, |sum, p| sum | p);
+    // Drawn apart, so that other seeds stay what they were.
+    let signed = Rng::new(seed ^ 0xc0_4405_ed00_0009).chance(50);
+    let wanted = if signed { wanted | Properties::SIGNED } else { wanted };
     let order = match rng.below(3) {
         0 => vec![Dish::new(Slots).at(Dish::ORDER).cost(10)],
         1 => vec![Dish::new(Adaptive { much: 30 }).at(Dish::ORDER).cost(10)],

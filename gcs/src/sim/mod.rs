@@ -74,6 +74,8 @@
 
 mod app;
 pub mod broken;
+#[cfg(feature = "keys")]
+mod certified;
 mod clock;
 mod drive;
 mod envelope;
@@ -104,6 +106,8 @@ mod workload;
 mod world;
 
 pub use app::{App, AppContext};
+#[cfg(feature = "keys")]
+pub use certified::certified;
 pub use clock::LocalClock;
 pub use envelope::MessageId;
 pub use generate::{Faults, generate};

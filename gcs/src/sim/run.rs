@@ -113,7 +113,7 @@ pub(super) fn build<N: Node, A: App>(
     make: impl FnMut(&Birth) -> (N, A) + 'static,
 ) -> World<N, A> {
     let mut all = oracles;
-    let sealed = setup.keys.is_some();
+    let sealed = !setup.keys.is_empty();
     if sealed || !damages(plan) {
         all.splice(0..0, for_stack(setup.gives(), setup.state_transfer, setup.partitionable));
     }

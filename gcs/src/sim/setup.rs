@@ -42,8 +42,8 @@ pub struct Setup {
     pub physics: Physics,
     /// Whether every part of the group goes on. Such a group speaks the latest version only, and all its members vote.
     pub partitionable: bool,
-    /// Keys, for stacks that encrypt.
-    pub keys: Option<Arc<dyn Keys>>,
+    /// Keys, for stacks that encrypt: one for all processes, or one for each.
+    pub keys: Vec<Arc<dyn Keys>>,
 }
 
 impl Setup {
@@ -64,7 +64,7 @@ impl Setup {
             mixed_versions: true,
             physics: Physics::default(),
             partitionable: false,
-            keys: None,
+            keys: Vec::new(),
         }
     }
 
@@ -99,7 +99,7 @@ impl Setup {
     pub fn endpoint_that_speaks(&self, birth: &Birth, protocol_max: u8) -> Endpoint {
         let config = Config {
             state_transfer: self.state_transfer,
-            keys: self.keys.clone(),
+            keys: self.keys.get(birth.process).or_else(|| self.keys.first()).cloned(),
             watch: self.watch,
             partitionable: self.partitionable,
             window_bytes: self.window_bytes,

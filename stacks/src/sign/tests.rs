@@ -5,11 +5,9 @@ use gcs::{
     guard::Keys,
     message::Outgoing,
     rng::Rng,
+    sim::certified,
     stack::{Blueprint, Output, Stack},
 };
-
-#[path = "../../tests/certificates/mod.rs"]
-mod certificates;
 
 const NOW: Time = Time::from_ms(1001);
 const TEXT: &[u8] = b"what only its maker may say";
@@ -50,7 +48,7 @@ struct Three {
 
 impl Three {
     fn new() -> Self {
-        let keys = certificates::certified((0..3).map(|i| format!("m{i}")));
+        let keys = certified((0..3).map(|i| format!("m{i}")));
         let build = |(me, keys): (usize, &Arc<dyn Keys>)| {
             blueprint().build(Scope { signer: keys.signer(), ..scope(me, 3) })
         };
