@@ -7,6 +7,7 @@
 //! | [`lock`], [`election`] | one owner at a time, with fencing tokens |
 //! | [`barrier`] | waiting for each other |
 //! | [`rpc`] | asking all members |
+//! | [`light`] | thousands of small groups over the members of one |
 
 #[cfg(feature = "runtime")]
 pub mod barrier;
@@ -14,6 +15,8 @@ pub mod barrier;
 pub mod counter;
 #[cfg(feature = "runtime")]
 pub mod election;
+#[cfg(feature = "runtime")]
+pub mod light;
 #[cfg(feature = "runtime")]
 pub mod lock;
 mod machine;

@@ -61,6 +61,7 @@ pub struct Builder {
     own_thread: bool,
     casts: bool,
     seed: Option<u64>,
+    primary_only: Option<&'static str>,
 }
 
 /// Why an endpoint did not start.
@@ -84,6 +85,9 @@ pub enum StartError {
     /// A contact's name without a host or a port.
     #[error("`{0}` cannot be a contact: give a host's name and a port, such as db.example.org:4803")]
     Name(String),
+    /// A block that needs one history.
+    #[error("{0} cannot be in a partitionable group: its parts would not agree on them")]
+    Partitionable(&'static str),
     /// The path of the control socket.
     #[error("the control socket cannot be made at {}: {source}", path.display())]
     Control {
@@ -121,6 +125,7 @@ impl Builder {
             own_thread: true,
             casts: true,
             seed: None,
+            primary_only: None,
         }
     }
 
@@ -317,6 +322,12 @@ impl Builder {
         self
     }
 
+    /// What is built on the group, and must not be in a partitionable one.
+    pub(crate) fn primary_only(mut self, what: &'static str) -> Self {
+        self.primary_only = Some(what);
+        self
+    }
+
     /// What the stack promises, if there is one.
     pub(crate) fn stack_gives(&self) -> Option<crate::properties::Properties> {
         self.stack.as_ref().map(Blueprint::gives)
@@ -352,6 +363,9 @@ impl Builder {
         config.receive_bytes = transport.receive_bytes();
         for change in self.tune.drain(..) {
             change(&mut config);
+        }
+        if let Some(what) = self.primary_only.filter(|_| config.partitionable) {
+            return Err(StartError::Partitionable(what));
         }
         self.casts = !config.role.witness;
         let me = MemberId { addr, incarnation: clock::incarnation() };

@@ -166,10 +166,18 @@ impl Shared {
 
     /// The same, but waits for room.
     pub(crate) async fn push_wait<M: AsRef<[u8]>>(&self, messages: &[M]) -> Result<(), Refused> {
+        self.retry(|| self.push(messages)).await
+    }
+
+    /// Tries to push until there is room.
+    pub(crate) async fn retry<T>(
+        &self,
+        mut attempt: impl FnMut() -> Result<T, Refused>,
+    ) -> Result<T, Refused> {
         loop {
             let mut room = std::pin::pin!(self.room.notified());
             room.as_mut().enable();
-            match self.push(messages) {
+            match attempt() {
                 Err(Refused::Full) => room.await,
                 other => return other,
             }
