@@ -2,6 +2,7 @@
 
 use gcs::{
     endpoint::{Bootstrap, Config, Datagram, Effects, Endpoint, Event, Input},
+    frame::MAGIC_FRAME,
     id::{Incarnation, MemberId},
     layer::{Layer, LayerSpec, Protocol, Scope},
     message::Outgoing,
@@ -72,6 +73,17 @@ impl Protocol for Extra {
     }
 }
 
+/// What a run took.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Counts {
+    /// Messages that were cast.
+    pub cast: u64,
+    /// Datagrams; one to several members is one.
+    pub sent: u64,
+    /// The same, and one to several members is several.
+    pub copies: u64,
+}
+
 /// A group whose members are in its first view.
 pub struct Engine {
     endpoints: Vec<Endpoint>,
@@ -81,8 +93,8 @@ pub struct Engine {
     quiet: usize,
     message: Vec<u8>,
     batch: usize,
-    cast: u64,
-    sent: u64,
+    header: usize,
+    counts: Counts,
     now: Time,
     effects: Effects,
 }
@@ -117,8 +129,8 @@ impl Engine {
             quiet: shape.members.saturating_sub(shape.senders).into(),
             message: vec![7; shape.payload],
             batch: shape.batch.max(1),
-            cast: 0,
-            sent: 0,
+            header: 0,
+            counts: Counts::default(),
             now: Time::from_ms(1),
             effects: Effects::default(),
         };
@@ -137,25 +149,31 @@ impl Engine {
         self.endpoints.len() - self.quiet
     }
 
-    /// Casts at least so many messages, until all members have delivered all of them. Returns how many were cast, and how
-    /// many datagrams that took; one to several members is one.
-    pub fn run(&mut self, messages: u64) -> (u64, u64) {
-        let (cast, sent) = (self.cast, self.sent);
-        while self.cast < cast + messages {
+    /// How long a frame's header is, in bytes.
+    #[must_use]
+    pub fn header_len(&self) -> usize {
+        self.header
+    }
+
+    /// Casts at least so many messages, until all members have delivered all of them.
+    pub fn run(&mut self, messages: u64) -> Counts {
+        let before = self.counts;
+        while self.counts.cast < before.cast + messages {
             for i in self.quiet..self.endpoints.len() {
                 if self.writable[i] {
                     let mut batch = Outgoing::with_capacity(self.batch * (self.message.len() + 4));
                     (0..self.batch).for_each(|_| batch.push(&self.message));
-                    self.cast += self.batch as u64;
+                    self.counts.cast += self.batch as u64;
                     self.handle(i, Input::Cast(batch));
                 }
             }
             self.round(Duration::from_micros(50));
         }
-        while self.delivered.iter().any(|d| *d < self.cast) {
+        while self.delivered.iter().any(|d| *d < self.counts.cast) {
             self.round(Duration::from_micros(50));
         }
-        (self.cast - cast, self.sent - sent)
+        let Counts { cast, sent, copies } = self.counts;
+        Counts { cast: cast - before.cast, sent: sent - before.sent, copies: copies - before.copies }
     }
 
     fn handle(&mut self, i: usize, input: Input) {
@@ -165,8 +183,12 @@ impl Engine {
         }
         let from = self.endpoints[i].me().addr;
         for t in self.effects.transmits.drain(..) {
-            self.sent += 1;
             let payload = t.payload.into_bytes();
+            self.counts.sent += 1;
+            self.counts.copies += t.to.len() as u64;
+            if payload[0] == MAGIC_FRAME {
+                self.header = usize::from(u16::from_le_bytes([payload[6], payload[7]]));
+            }
             for to in t.to {
                 self.inboxes[usize::from(to.port() - 7000)]
                     .push_back(Datagram { from, payload: payload.clone().into() });

@@ -2,7 +2,7 @@
 
 #![expect(unsafe_code, reason = "a global allocator cannot be written without")]
 
-use gcs_benches::engine::{Engine, Shape};
+use gcs_benches::engine::{Counts, Engine, Shape};
 use std::{
     alloc::{GlobalAlloc, Layout, System},
     sync::atomic::{AtomicU64, Ordering},
@@ -35,7 +35,7 @@ fn allocations(stack: &str, batch: usize) -> (f64, f64) {
     let mut engine = Engine::new(&shape).expect("a stack of the catalogue");
     engine.run(50_000);
     let before = ALLOCATIONS.load(Ordering::Relaxed);
-    let (cast, sent) = engine.run(100_000);
+    let Counts { cast, sent, .. } = engine.run(100_000);
     let count = (ALLOCATIONS.load(Ordering::Relaxed) - before) as f64;
     (count / cast as f64, count / sent as f64)
 }

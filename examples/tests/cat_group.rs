@@ -157,8 +157,6 @@ fn of_a_pair_the_younger_is_blocked() {
     assert_eq!(young.view_count(), 1);
 }
 
-// Fails at present, and makes the others that end with several leavers fail now and then: the proposer finds nobody who
-// would be in the next view, proposes nothing, and all stay wedged for ever. The last one has to go alone.
 #[test]
 fn all_leave_at_once() {
     for round in 0..10 {

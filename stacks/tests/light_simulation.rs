@@ -206,13 +206,13 @@ fn setup(stack: &str) -> Setup {
 /// One execution, in which p1 does something wrong or nobody does.
 fn execute(stack: &str, seed: u64, plan: Option<&Plan>, wrong: Option<Wrong>) -> (Report, oracle::Seen) {
     let mut setup = setup(stack);
-    if seed % 2 == 0 {
+    if seed.is_multiple_of(2) {
         // Processes are excluded sooner, one is for sure, and come back.
         setup.watch = Watch { heartbeat_ms: 20, silence_ms: 150, lease_ms: 100 };
     }
     let mut generated = generate(seed, setup.members, &setup.faults, setup.safety_ms);
-    if seed % 2 == 0 {
-        let (process, at) = (usize::from(seed % 4 == 0), 300 + seed % 500);
+    if seed.is_multiple_of(2) {
+        let (process, at) = (usize::from(seed.is_multiple_of(4)), 300 + seed % 500);
         generated = generated.at_ms(at, Fault::Partition { side: vec![process], lasts: Some(500_000_000) });
     }
     let book = Rc::new(RefCell::new(Book::new(stack.contains("uniform"))));

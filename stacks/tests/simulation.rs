@@ -1,9 +1,10 @@
 //! Whole groups in simulated executions: every guarantee of every named stack, under all kinds of faults.
 
 use gcs::{
+    id::MAX_MEMBERS,
     keys::PreShared,
-    layer::Protocol,
-    sim::{Fault, Faults, Plan, Setup, What, index_of, run, run_plan, soak},
+    layer::{Protocol, Watch},
+    sim::{Fault, Faults, Observation, Plan, Setup, What, index_of, run, run_plan, soak},
     stack::Blueprint,
     view::Role,
 };
@@ -95,6 +96,40 @@ fn total_uniform_compressed_keeps_its_promises() {
     if let Some(report) = soaked.failures.first() {
         panic!("{report}");
     }
+}
+
+/// As many members as a view can have: one dies and comes back while some cast, and at the end all do.
+#[test]
+fn the_largest_group_goes_on_without_a_member_and_takes_it_back() {
+    let mut plan = Plan::calm(MAX_MEMBERS)
+        .at_ms(800, Fault::Kill { process: 40, evidence: true })
+        .at_ms(1_000, Fault::Start { process: 40 });
+    for (ms, process) in [(700, 0), (799, 63), (801, 1), (803, 30), (900, 2), (1_010, 40)] {
+        plan = plan.at_ms(ms, Fault::Cast { process });
+    }
+    let mut setup = setup("total+uniform+check", true);
+    (setup.safety_ms, setup.physics.trace_keep, setup.physics.trace_datagrams) = (1_200, usize::MAX, true);
+    // Every frame is acknowledged by all to all, and so are heartbeats: many make it slow.
+    setup.workload.casts_per_second = 0;
+    setup.watch = Watch { heartbeat_ms: 200, silence_ms: 2_400, lease_ms: 1_600 };
+    let report = run_plan(1, &setup, &plan);
+    report.expect_ok();
+    assert!(report.progress);
+    let views = report.tail.iter().filter_map(|o| match &o.what {
+        What::View(v) if o.process == 0 => Some(v.members.len()),
+        _ => None,
+    });
+    let sizes: Vec<_> = views.skip_while(|n| *n < MAX_MEMBERS).collect();
+    assert_eq!(sizes, [MAX_MEMBERS, MAX_MEMBERS - 1, MAX_MEMBERS]);
+    let casts = report.tail.iter().filter(|o| matches!(o.what, What::Sent { .. })).count() as u64;
+    assert!(casts >= MAX_MEMBERS as u64 + 6 && report.delivered >= casts * (MAX_MEMBERS as u64 - 1));
+    // A view change costs each member a few datagrams of the decision's size, not one for each other member.
+    let sent = |wanted: &str, ms: std::ops::Range<u64>| {
+        let of_kind = |o: &&Observation| matches!(o.what, What::Transmitted { kind, .. } if kind == wanted);
+        report.tail.iter().filter(|o| ms.contains(&(o.at / 1_000_000))).filter(of_kind).count()
+    };
+    let (decisions, lists) = (sent("decide", 800..1_000), sent("member-list", 1_000..1_200));
+    assert!(decisions < 8 * MAX_MEMBERS && lists < 8 * MAX_MEMBERS, "{decisions}, {lists}");
 }
 
 /// What becomes of p2 of three, whose application takes nothing for a second and a half, under load.

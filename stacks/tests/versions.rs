@@ -9,7 +9,7 @@ use gcs::{
     endpoint::{Effects, Endpoint, Input},
     frame::{Frame, FrameError, OLDEST_VERSION, WIRE_VERSION},
     id::{GroupTag, Incarnation, MemberId},
-    sim::{Birth, Fault, Faults, Node, Plan, Setup, generate, run_nodes},
+    sim::{Birth, Fault, Faults, Node, Plan, Setup, Step, When, generate, run_nodes},
     time::Time,
     view::ViewId,
     wire::{self, Body, Control},
@@ -343,4 +343,26 @@ fn a_group_is_upgraded_process_by_process_and_can_go_back() {
         (1, 3), // and is of the version before again
     ];
     assert_eq!(versions, expected);
+}
+
+/// Why the members of the view that ends count, too. Process 1, of the version before, leaves, and takes part in deciding on the
+/// view of the others; 0 proposes, installs that view, and dies when it has told 1 alone. What 1 has understood of the
+/// decision is all that the others learn of it.
+#[test]
+fn who_leaves_passes_on_all_of_the_decision() {
+    let setup = setup("total+uniform+check");
+    let speaks = |b: &Birth| if b.process == 1 { OLDEST_VERSION } else { WIRE_VERSION };
+    let mut plan = Plan::calm(5).at_ms(800, Fault::Leave { process: 1 });
+    let when = When::Sends { process: 0, kind: "decide".to_owned(), nth: 1, from: 800_000_000 };
+    plan.steps.push(Step { when, fault: Fault::Kill { process: 0, evidence: true } });
+    for seed in 0..10 {
+        let ledger = spy(seed, &setup, &plan, speaks);
+        let mut views = ledger.views.values();
+        let without = views.find(|(_, m)| m.len() == 4 && ledger.common(m) == WIRE_VERSION);
+        assert_eq!(
+            without.map(|(v, _)| *v),
+            Some(OLDEST_VERSION),
+            "seed {seed}: one took part that speaks no better"
+        );
+    }
 }

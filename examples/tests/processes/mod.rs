@@ -52,6 +52,8 @@ struct Output {
     stderr: String,
     /// Streams that have ended.
     ended: usize,
+    /// Its standard output is left to pile up.
+    unread: bool,
 }
 
 #[derive(Default)]
@@ -115,7 +117,8 @@ impl Start {
         command.args(&self.words).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().expect("gcs-cat starts");
         let log = Arc::new(Log::default());
-        read_lines(child.stdout.take().unwrap(), Arc::clone(&log), |out, line| {
+        let stdout = Tap { from: child.stdout.take().unwrap(), log: Arc::clone(&log) };
+        read_lines(stdout, Arc::clone(&log), |out, line| {
             // A killed process may have printed half a line.
             out.lines.extend(serde_json::from_str::<Line>(&line));
         });
@@ -125,6 +128,20 @@ impl Start {
         });
         let stdin = Arc::new(Mutex::new(child.stdin.take()));
         Cat { name: self.name, child, stdin, log }
+    }
+}
+
+/// A stream that is read only while somebody wants to.
+struct Tap<R> {
+    from: R,
+    log: Arc<Log>,
+}
+
+impl<R: Read> Read for Tap<R> {
+    fn read(&mut self, buf: &mut [u8]) -> std::io::Result<usize> {
+        let output = self.log.output.lock().unwrap_or_else(PoisonError::into_inner);
+        drop(self.log.news.wait_while(output, |o| o.unread));
+        self.from.read(buf)
     }
 }
 
@@ -217,6 +234,11 @@ impl Cat {
 
     pub(crate) fn view_count(&self) -> usize {
         self.lines().iter().filter(|l| matches!(l, Line::View { .. })).count()
+    }
+
+    /// From now on nobody reads what it prints, or somebody does again.
+    pub(crate) fn leave_unread(&self, unread: bool) {
+        self.log.add(|out| out.unread = unread);
     }
 
     /// Gives it a line to send. Fails if it is gone.

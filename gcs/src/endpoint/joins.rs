@@ -34,6 +34,8 @@ const EARLIER: &str =
 #[derive(Default)]
 pub(super) struct Joins {
     pending: BTreeMap<SocketAddr, Joiner>,
+    /// Joiners of whom another member has told all: at most [`MAX_MEMBERS`]. They were answered once, and ask for more.
+    told: BTreeSet<MemberId>,
     /// Members that want to leave, as a mask.
     pub(super) leavers: u64,
     /// When to say again that this process leaves.
@@ -170,8 +172,10 @@ impl Member {
             if self.joins.pending.len() >= MAX_MEMBERS {
                 return;
             }
-            let body = Body::MemberJoined(MemberJoined { joiner: Some(from.into()) });
-            core.send_all(others(&self.ids(), core.me), body, fx);
+            if !self.joins.told.contains(&from) {
+                let body = Body::MemberJoined(MemberJoined { joiner: Some(from.into()) });
+                core.send_all(others(&self.ids(), core.me), body, fx);
+            }
         }
         let heard: BTreeSet<_> = join.heard.iter().filter_map(|m| MemberId::try_from(m).ok()).collect();
         let all = self
@@ -199,8 +203,10 @@ impl Member {
     }
 
     /// A contact tells of a joiner: make this member known to it.
-    pub(super) fn on_member_joined(&self, core: &Core, joiner: MemberId, fx: &mut Effects) {
-        if self.view.rank_of(joiner).is_none() {
+    pub(super) fn on_member_joined(&mut self, core: &Core, joiner: MemberId, fx: &mut Effects) {
+        let has_asked = self.joins.pending.get(&joiner.addr).is_some_and(|j| j.id == joiner);
+        let full = self.joins.told.len() >= MAX_MEMBERS;
+        if self.view.rank_of(joiner).is_none() && !has_asked && !full && self.joins.told.insert(joiner) {
             core.send(joiner.addr, self.member_list(), fx);
         }
     }

@@ -30,6 +30,9 @@ use std::{collections::VecDeque, net::SocketAddr, sync::Arc, time::Duration};
 const EARLY_FRAMES: usize = 128;
 /// Those who have not installed the view are told of it this often.
 const ANNOUNCE: Duration = Duration::from_millis(40);
+/// Who installs a view tells so many of it at once, those that follow by rank; the first tells everybody. All to all would be
+/// a decision's bytes times the square of the members.
+const TELL: usize = 3;
 /// Who is without contact to a quorum asks its contacts for news this often.
 const ASK_ABROAD: Duration = Duration::from_millis(300);
 /// Processes in earlier views are told of this one at most this often, all together.
@@ -158,7 +161,7 @@ impl Member {
         core.watch(ids.iter().copied().filter(|m| *m != core.me).collect(), fx);
         let joined = fresh && !core.state.is_complete() && !witness;
         member.announce_view(now, core, came_with, joined, &complete, fx);
-        member.announce(core, fx);
+        member.announce(core, if rank == 0 { usize::MAX } else { TELL }, fx);
         core.send_all(leavers, member.member_list(), fx);
         let mut out = std::mem::take(&mut member.scratch);
         member.stack.start(now, &mut out);
@@ -510,17 +513,12 @@ impl Member {
         Body::MemberList(MemberList { view: Some(self.view.id.into()), members, origin, line })
     }
 
-    /// Sends the decision to those that are not known to have installed the view.
-    fn announce(&self, core: &Core, fx: &mut Effects) {
+    /// Sends the decision to those that are not known to have installed the view, among the `next` that follow this member.
+    fn announce(&self, core: &Core, next: usize, fx: &mut Effects) {
         let missing = |r: usize| self.installed >> r & 1 == 0 && self.suspicions.gone >> r & 1 == 0;
-        let to: SmallVec<[SocketAddr; 4]> = self
-            .view
-            .members
-            .iter()
-            .enumerate()
-            .filter(|(r, _)| missing(*r))
-            .map(|(_, m)| m.id.addr)
-            .collect();
+        let (me, n) = (usize::from(self.rank), self.view.len());
+        let near = |r: usize| (r + n - me) % n <= next;
+        let to = (0..n).filter(|r| missing(*r) && near(*r)).map(|r| self.view.members[r].id.addr).collect();
         core.send_all(to, Body::Decide(self.decision.decide.clone()), fx);
     }
 
@@ -609,7 +607,7 @@ impl Member {
         }
         if !self.everyone_installed() && self.announce_at <= now {
             self.announce_at = now + ANNOUNCE;
-            self.announce(core, fx);
+            self.announce(core, usize::MAX, fx);
         }
         if self.everyone_installed() {
             self.old = None;

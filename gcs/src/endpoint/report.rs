@@ -150,6 +150,12 @@ impl Member {
             causes.push(cause);
             words.push(format!("without {} ({why})", m.name));
         }
+        for m in next.members.iter().filter(|m| m.role == Role::LEARNER) {
+            if self.view.members.iter().any(|was| was.id == m.id && was.role != m.role) {
+                causes.push(Cause::Slow);
+                words.push(format!("{} as a learner (too slow)", m.name));
+            }
+        }
         for m in next.members.iter().filter(|m| self.view.rank_of(m.id).is_none()) {
             causes.push(Cause::Joined);
             words.push(format!("with {}", m.name));

@@ -42,6 +42,8 @@ use std::{
 
 /// How often a joiner asks: at first, and at most.
 const ASK: (Duration, Duration) = (Duration::from_millis(30), Duration::from_millis(300));
+/// Who hears of somebody new asks again after this long: what others say meanwhile is in it, too.
+const SOON: Duration = Duration::from_millis(2);
 /// A candidate that is not heard for this long does not count.
 const STALE: Duration = Duration::from_millis(1500);
 
@@ -344,10 +346,14 @@ impl Seeking {
             return Step::Install(Box::new(decision));
         }
         if fresh {
-            self.interval = ASK.0;
-            self.ask_at = now;
+            self.ask_soon(now);
         }
         Step::Stay
+    }
+
+    fn ask_soon(&mut self, now: Time) {
+        self.interval = ASK.0;
+        self.ask_at = self.ask_at.min(now + SOON);
     }
 
     pub(super) fn on_release(&mut self, now: Time, from: MemberId) {
@@ -378,11 +384,16 @@ impl Seeking {
         self.news = self.news.take().filter(|n| view < n.view.id);
         self.told_at = now;
         self.heard.retain(|m| members.contains(m));
-        if self.heard.insert(from) || self.members != members {
-            self.interval = ASK.0;
+        let news = self.members != members;
+        let fresh = self.heard.insert(from);
+        self.members = members;
+        if news || fresh {
+            self.ask_soon(now);
+        }
+        // Members that are not known to be there are asked at once, and all when nobody else is waited for.
+        if news || fresh && self.members.iter().all(|m| self.heard.contains(m)) {
             self.ask_at = now;
         }
-        self.members = members;
     }
 
     /// Whether this is news of the component that the process is about to join, or of one that it should rather join.

@@ -78,7 +78,7 @@ fn messages_come_back_and_nonsense_is_refused() {
     assert_eq!(codec::decode(&m), Some(Said::Message(7, b"hello")));
     assert_eq!(codec::decode(&codec::join("x")), Some(Said::Join("x")));
     assert_eq!(codec::decode(&codec::leave(9)), Some(Said::Leave(9)));
-    assert_eq!(codec::decode(&codec::join(&"n".repeat(MAX_NAME))).is_some(), true);
+    assert!(codec::decode(&codec::join(&"n".repeat(MAX_NAME))).is_some());
     for bad in
         [&[][..], &m[..8], &codec::join(""), &codec::join(&"n".repeat(MAX_NAME + 1)), b"\x11\xff", b"\x13"]
     {

@@ -160,6 +160,13 @@ impl Memberships {
         self.events.pop_front()
     }
 
+    /// The next event, if it is a message in this light group.
+    pub(super) fn next_message(&mut self, seat: SeatId) -> Option<LightEvent> {
+        self.events
+            .pop_front_if(|(s, e)| *s == seat && matches!(e, LightEvent::Message { .. }))
+            .map(|(_, e)| e)
+    }
+
     /// The group has a new view ([`crate::endpoint::Event::View`]).
     pub fn view(&mut self, change: &ViewChange) {
         let me = change.view.member(change.rank).map(|m| m.id);

@@ -65,17 +65,26 @@ impl Queue {
     }
 
     pub(super) fn push(&self, event: LightEvent) {
+        self.push_all(std::iter::once(event));
+    }
+
+    pub(super) fn push_all(&self, events: impl Iterator<Item = LightEvent>) {
         let mut inner = self.inner.lock();
-        if inner.ended || inner.deaf {
-            return;
+        let mut bytes = 0;
+        for event in events {
+            // The others are taken from where they come, too.
+            if !inner.ended && !inner.deaf {
+                bytes += weight(&event);
+                inner.ended = matches!(event, LightEvent::Left(_));
+                inner.events.push_back(event);
+            }
         }
-        let bytes = weight(&event);
         inner.bytes += bytes;
-        inner.ended = matches!(event, LightEvent::Left(_));
-        inner.events.push_back(event);
         self.budget.queued.fetch_add(bytes, Ordering::AcqRel);
         drop(inner);
-        self.arrived.notify_one();
+        if bytes > 0 {
+            self.arrived.notify_one();
+        }
     }
 
     /// The next event, None if there is none at present; and whether none will come.

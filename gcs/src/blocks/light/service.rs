@@ -19,7 +19,7 @@ use crate::{
 };
 use bytes::Bytes;
 use parking_lot::Mutex;
-use std::{collections::BTreeMap, future::pending, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, future::pending, iter, sync::Arc, time::Duration};
 use tokio::{
     sync::{mpsc, oneshot, watch},
     time::{Instant, sleep_until},
@@ -235,8 +235,8 @@ impl Service {
         let Some(from) = self.memberships.process(messages.from) else { return };
         for message in messages.iter_shared() {
             self.memberships.deliver(from, &message);
-            self.tell(messages.byte_len());
         }
+        self.tell(messages.byte_len());
     }
 
     /// Hands on what has happened. `held`: how many bytes of memory a message holds on to.
@@ -254,11 +254,9 @@ impl Service {
                         let _ = answer.send(Ok(Claim { seat: id, dropped: self.dropped.clone() }));
                     }
                 }
-                LightEvent::Message { from, bytes } => {
-                    // A small message does not hold on to a large frame for as long as it waits for its reader.
-                    let small = bytes.len() < held / 2;
-                    let bytes = if small { Bytes::copy_from_slice(&bytes) } else { bytes };
-                    seat.queue.push(LightEvent::Message { from, bytes });
+                message @ LightEvent::Message { .. } => {
+                    let more = iter::from_fn(|| self.memberships.next_message(id));
+                    seat.queue.push_all(iter::once(message).chain(more).map(|m| detach(m, held)));
                 }
                 LightEvent::Away => {
                     seat.standing.send_replace(Standing::Away);
@@ -305,6 +303,16 @@ impl Service {
 
     fn publish(&self) {
         *self.stats.lock() = LightStats { queued_bytes: self.budget.queued(), ..self.memberships.stats() };
+    }
+}
+
+/// A small message does not hold on to a large frame for as long as it waits for its reader.
+fn detach(event: LightEvent, held: usize) -> LightEvent {
+    match event {
+        LightEvent::Message { from, bytes } if bytes.len() < held / 2 => {
+            LightEvent::Message { from, bytes: Bytes::copy_from_slice(&bytes) }
+        }
+        other => other,
     }
 }
 
