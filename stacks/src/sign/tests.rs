@@ -48,7 +48,12 @@ struct Three {
 
 impl Three {
     fn new() -> Self {
-        let keys = certified((0..3).map(|i| format!("m{i}")));
+        Self::with_certificates_for("m")
+    }
+
+    /// Their certificates are for this letter and a number; the members' names are m0 to m2.
+    fn with_certificates_for(letter: &str) -> Self {
+        let keys = certified((0..3).map(|i| format!("{letter}{i}")));
         let build = |(me, keys): (usize, &Arc<dyn Keys>)| {
             blueprint().build(Scope { signer: keys.signer(), ..scope(me, 3) })
         };
@@ -177,14 +182,14 @@ fn the_certificate_of_who_is_gone_comes_from_others() {
 
 #[test]
 fn nobody_is_taken_for_somebody_else() {
-    // m1 shows m0's certificate, and its own as m0's; a stranger's authority is nobody's.
+    // m1 shows m0's certificate with a signature of its own, and its own as m0's; m0 shows one that is for another name.
     let mut three = Three::new();
     let hello = three.hellos[0][0].clone();
     let mut own = three.hellos[1][0].to_vec();
     own[4..6].copy_from_slice(&0_u16.to_le_bytes());
     let mut borrowed = hello.to_vec();
     borrowed[slot()].fill(7);
-    let strangers = Three::new();
+    let strangers = Three::with_certificates_for("x");
     for (via, wrong) in [(0, own.into()), (0, borrowed.into()), (0, strangers.hellos[0][0].clone())] {
         three.hand(2, via, &[wrong]);
         assert!(three.says(2, "certificate is missing").ends_with(" 2"), "nobody is known yet");
