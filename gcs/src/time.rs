@@ -8,6 +8,7 @@ use std::{
 
 /// A point in time, in nanoseconds since an origin that the driver chooses (its own start). Monotonic.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Time(pub u64);
 
 impl Time {

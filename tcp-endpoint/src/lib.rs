@@ -1,0 +1,18 @@
+//! A TCP endpoint that outlives its host (Birman et al., "Adding high availability and autonomic behavior to Web
+//! services", ICSE 2004, section 5.2): the connections are deterministic state machines, replicated over a process group.
+//!
+//! - [`tcp`]: the machine; sans-IO, deterministic, serialisable.
+//! - [`service`]: what stands on the connections: deterministic, like them.
+//! - [`http`]: one of them: a server of files.
+//! - [`replica`]: batches of what arrives, agreed by the group; who leads; takeover.
+//! - [`packet`]: bytes to segments and back.
+//! - [`link`]: ARP, neighbour discovery, announcements of the virtual addresses; sans-IO.
+//! - [`net`]: network interfaces: what touches the world.
+
+pub mod http;
+pub mod link;
+pub mod net;
+pub mod packet;
+pub mod replica;
+pub mod service;
+pub mod tcp;

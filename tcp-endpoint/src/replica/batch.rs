@@ -1,0 +1,142 @@
+//! What is cast: a time and what happens at it. All integers are little-endian.
+//!
+//! ```text
+//!   time u64 │ entry … │      entry: kind u8 │ segment u16 │ length u32 │ bytes
+//! ```
+
+use bytes::{Buf, Bytes};
+use gcs::time::Time;
+use thiserror::Error;
+
+use crate::link::{Checksum, Ingress, Meta};
+
+const PACKET: u8 = 1;
+const KICK: u8 = 2;
+const SECRET: u8 = 3;
+const HEADER: usize = 8;
+const ENTRY: usize = 7;
+
+/// A batch that is being put together.
+#[derive(Clone, Debug)]
+pub struct Batch {
+    bytes: Vec<u8>,
+}
+
+/// What happens in a batch.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Entry {
+    /// A packet has arrived.
+    Packet(Ingress),
+    /// There is a new leader.
+    Kick,
+    /// What numbers are derived from: the group's first batch.
+    Secret([u8; 32]),
+}
+
+/// Bytes that are no batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[error("a batch of {len} bytes is malformed at byte {at}: are all members of the same release?")]
+pub struct BatchError {
+    len: usize,
+    at: usize,
+}
+
+impl Batch {
+    /// An empty batch: at its time timers fire.
+    #[must_use]
+    pub fn new(now: Time) -> Self {
+        Self { bytes: now.0.to_le_bytes().to_vec() }
+    }
+
+    fn entry(&mut self, kind: u8, segment: u16, bytes: &[u8]) {
+        self.bytes.push(kind);
+        self.bytes.extend_from_slice(&segment.to_le_bytes());
+        self.bytes.extend_from_slice(&u32::try_from(bytes.len()).expect("a packet").to_le_bytes());
+        self.bytes.extend_from_slice(bytes);
+    }
+
+    /// A packet whose checksum has been looked at.
+    pub fn packet(&mut self, ingress: &Ingress) {
+        self.entry(PACKET, ingress.meta.segment, &ingress.packet);
+    }
+
+    /// There is a new leader.
+    pub fn kick(&mut self) {
+        self.entry(KICK, 0, &[]);
+    }
+
+    /// What numbers are derived from.
+    pub fn secret(&mut self, secret: &[u8; 32]) {
+        self.entry(SECRET, 0, secret);
+    }
+
+    /// Its bytes.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+/// Reads a batch. Packets are slices of it.
+pub(super) fn read(batch: &Bytes) -> Result<(Time, Vec<Entry>), BatchError> {
+    let malformed = |rest: &Bytes| BatchError { len: batch.len(), at: batch.len() - rest.len() };
+    let mut rest = batch.clone();
+    if rest.len() < HEADER {
+        return Err(malformed(&rest));
+    }
+    let now = Time(rest.get_u64_le());
+    let mut entries = Vec::new();
+    while !rest.is_empty() {
+        let before = rest.clone();
+        if rest.len() < ENTRY {
+            return Err(malformed(&before));
+        }
+        let (kind, segment, len) = (rest.get_u8(), rest.get_u16_le(), rest.get_u32_le() as usize);
+        if len > rest.len() {
+            return Err(malformed(&before));
+        }
+        let bytes = rest.split_to(len);
+        entries.push(match (kind, <[u8; 32]>::try_from(&bytes[..])) {
+            (PACKET, _) => {
+                Entry::Packet(Ingress { packet: bytes, meta: Meta { segment, checksum: Checksum::Good } })
+            }
+            (KICK, _) if len == 0 => Entry::Kick,
+            (SECRET, Ok(secret)) => Entry::Secret(secret),
+            _ => return Err(malformed(&before)),
+        });
+    }
+    Ok((now, entries))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn what_is_written_is_read() {
+        let ingress = Ingress {
+            packet: Bytes::from_static(b"packet"),
+            meta: Meta { segment: 3, checksum: Checksum::Good },
+        };
+        let mut batch = Batch::new(Time(77));
+        batch.secret(&[9; 32]);
+        batch.kick();
+        batch.packet(&ingress);
+        let (now, entries) = read(&Bytes::copy_from_slice(batch.as_bytes())).unwrap();
+        assert_eq!(now, Time(77));
+        assert_eq!(entries, [Entry::Secret([9; 32]), Entry::Kick, Entry::Packet(ingress)]);
+        for len in 0..batch.as_bytes().len() {
+            let cut = read(&Bytes::copy_from_slice(&batch.as_bytes()[..len]));
+            assert!(cut.is_err() || [8, 47, 54].contains(&len), "{len}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_read(bytes in prop::collection::vec(any::<u8>(), 0..100)) {
+            let _ = read(&bytes.into());
+        }
+    }
+}

@@ -1,0 +1,217 @@
+//! Connections and a service, moved by batches. A value: no sockets, no clocks.
+
+use std::net::SocketAddr;
+
+use bytes::Bytes;
+use gcs::{blocks::Snapshot, time::Time};
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+use super::batch::{self, BatchError, Entry};
+use crate::{
+    packet::{Arrival, read},
+    service::{Io, RestoreError, Service},
+    tcp::{Config, Event, Host, Segment, SnapshotError, Thaw},
+};
+
+/// A replica's connections and what stands on them. All replicas that have applied the same batches are in the same state.
+pub struct Endpoint<S> {
+    /// None until the group's first batch has brought the secret.
+    host: Option<Host>,
+    config: Config,
+    listen: Vec<SocketAddr>,
+    service: S,
+    wake: Option<Time>,
+    last: Time,
+    thaw: Option<Thawing>,
+}
+
+/// What the first byte of a chunk says about the others.
+const STATE: u8 = 1;
+const SERVICE: u8 = 2;
+const HOST: u8 = 3;
+/// Bytes of a service's state in a chunk.
+const SERVICE_BYTES: usize = 256 * 1024;
+
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+struct State {
+    last: Time,
+    wake: Option<Time>,
+    begun: bool,
+}
+
+struct Thawing {
+    state: Option<State>,
+    service: Vec<u8>,
+    host: Thaw,
+}
+
+/// A frozen endpoint: its clock, its service, its connections.
+pub struct Frozen {
+    state: State,
+    service: Vec<u8>,
+    host: Option<crate::tcp::Frozen>,
+}
+
+impl Snapshot for Frozen {
+    fn chunks(&self) -> u64 {
+        1 + self.service.chunks(SERVICE_BYTES).len() as u64
+            + self.host.as_ref().map_or(0, crate::tcp::Frozen::chunks)
+    }
+
+    fn chunk(&self, index: u64) -> Bytes {
+        let mut pieces = self.service.chunks(SERVICE_BYTES);
+        let services = pieces.len() as u64;
+        let (kind, bytes) = match (index, &self.host) {
+            (0, _) => (STATE, postcard::to_stdvec(&self.state).expect("numbers")),
+            (1.., Some(host)) if index > services => (HOST, host.chunk(index - 1 - services)),
+            _ => {
+                let at = usize::try_from(index - 1).expect("below the number of chunks");
+                (SERVICE, pieces.nth(at).unwrap_or_default().to_vec())
+            }
+        };
+        [&[kind][..], &bytes].concat().into()
+    }
+}
+
+/// The state of another replica was not understood.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum ThawError {
+    /// It is of another release, or damaged.
+    #[error("the state of another replica cannot be read: are all members of the same release?")]
+    Malformed,
+    /// Its service.
+    #[error(transparent)]
+    Service(#[from] RestoreError),
+    /// Its connections.
+    #[error(transparent)]
+    Connections(#[from] SnapshotError),
+}
+
+/// What a batch has brought besides segments.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Applied {
+    /// The time of the batch.
+    pub time: Time,
+    /// It was the first one of a new leader.
+    pub kicked: bool,
+}
+
+impl<S: Service> Endpoint<S> {
+    /// An endpoint that clients can reach at `listen`, for `service`. All replicas are given the same.
+    pub fn new(config: Config, listen: Vec<SocketAddr>, service: S) -> Self {
+        Self { host: None, config, listen, service, wake: None, last: Time::ZERO, thaw: None }
+    }
+
+    /// Whether the group's first batch has been applied.
+    #[must_use]
+    pub fn begun(&self) -> bool {
+        self.host.is_some()
+    }
+
+    /// The connections.
+    #[must_use]
+    pub fn host(&self) -> Option<&Host> {
+        self.host.as_ref()
+    }
+
+    /// The time of the last batch.
+    #[must_use]
+    pub fn last(&self) -> Time {
+        self.last
+    }
+
+    /// When a batch has to be cast, if nothing happens before.
+    pub fn deadline(&mut self) -> Option<Time> {
+        let host = self.host.as_mut()?.deadline();
+        host.into_iter().chain(self.wake).min()
+    }
+
+    /// Applies a delivered batch. What is to leave is appended to `out`.
+    ///
+    /// # Errors
+    /// Bytes that are no batch: nothing has changed.
+    pub fn apply(&mut self, batch: &Bytes, out: &mut Vec<Segment>) -> Result<Applied, BatchError> {
+        let (time, entries) = batch::read(batch)?;
+        self.last = self.last.max(time);
+        let mut applied = Applied { time: self.last, kicked: false };
+        if let Some(host) = &mut self.host {
+            host.begin(self.last);
+        }
+        for entry in entries {
+            self.enter(entry, &mut applied);
+        }
+        let Some(host) = &mut self.host else { return Ok(applied) };
+        if self.wake.is_some_and(|at| at <= self.last) {
+            self.wake = None;
+            self.service.on_timer(&mut Io { host, wake: &mut self.wake, now: self.last });
+        }
+        while let Some(event) = host.event() {
+            let mut io = Io { host, wake: &mut self.wake, now: self.last };
+            match event {
+                Event::Accepted(id) | Event::Connected(id) => self.service.on_open(id, &mut io),
+                Event::Readable(id) => self.service.on_data(id, &mut io),
+                Event::Writable(id) => self.service.on_writable(id, &mut io),
+                Event::Finished(id) => self.service.on_finished(id, &mut io),
+                Event::Gone(id, reason) => self.service.on_close(id, reason, &mut io),
+            }
+        }
+        host.finish(out);
+        Ok(applied)
+    }
+
+    /// Freezes the present state, between two batches, for replicas that join.
+    pub fn freeze(&self) -> Frozen {
+        let state = State { last: self.last, wake: self.wake, begun: self.begun() };
+        Frozen { state, service: self.service.snapshot(), host: self.host.as_ref().map(Host::freeze) }
+    }
+
+    /// Takes a chunk of another replica's state, in order; the state is replaced with the last one.
+    ///
+    /// # Errors
+    /// It is not understood: this replica must not go on.
+    pub fn thaw(&mut self, index: u64, last: bool, chunk: &[u8]) -> Result<(), ThawError> {
+        if index == 0 {
+            self.thaw =
+                Some(Thawing { state: None, service: Vec::new(), host: Thaw::new(self.config.clone()) });
+        }
+        let thawing = self.thaw.as_mut().ok_or(ThawError::Malformed)?;
+        match chunk.split_first() {
+            Some((&STATE, bytes)) => {
+                thawing.state = Some(postcard::from_bytes(bytes).map_err(|_| ThawError::Malformed)?)
+            }
+            Some((&SERVICE, bytes)) => thawing.service.extend_from_slice(bytes),
+            Some((&HOST, bytes)) => thawing.host.chunk(bytes)?,
+            _ => return Err(ThawError::Malformed),
+        }
+        if last && let Some(Thawing { state, service, host }) = self.thaw.take() {
+            let state = state.ok_or(ThawError::Malformed)?;
+            self.service.restore(&service)?;
+            (self.last, self.wake) = (state.last, state.wake);
+            self.host = if state.begun { Some(host.finish()?) } else { None };
+        }
+        Ok(())
+    }
+
+    fn enter(&mut self, entry: Entry, applied: &mut Applied) {
+        match (entry, &mut self.host) {
+            (Entry::Secret(secret), none @ None) => {
+                let mut host = Host::new(self.config.clone(), secret);
+                self.listen.iter().for_each(|&at| host.listen(at));
+                host.begin(self.last);
+                *none = Some(host);
+                applied.kicked = true;
+            }
+            (Entry::Kick, Some(host)) => {
+                host.kick();
+                applied.kicked = true;
+            }
+            (Entry::Packet(ingress), Some(host)) => match read(&ingress) {
+                Ok(Arrival::Segment(segment)) => host.segment(&segment),
+                Ok(Arrival::TooBig { local, remote, seq, mtu }) => host.path_mtu(local, remote, seq, mtu),
+                Err(_) => {}
+            },
+            (Entry::Secret(_), Some(_)) | (Entry::Kick | Entry::Packet(_), None) => {}
+        }
+    }
+}

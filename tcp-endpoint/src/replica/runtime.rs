@@ -1,0 +1,368 @@
+//! An interface, a group and an endpoint, in one task.
+
+use std::{
+    os::fd::OwnedFd,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use bytes::Bytes;
+use gcs::{
+    endpoint::Event,
+    group::{CastError, Events, Group},
+    time::Time,
+};
+use thiserror::Error;
+use tokio::io::{Interest, unix::AsyncFd};
+
+use super::{Batch, BatchError, Endpoint, ThawError};
+use crate::{
+    link::{Checksum, Ingress, Link, Outputs},
+    net::{AddressProvider, Error as NetError, Interface},
+    packet,
+    service::Service,
+    tcp::Segment,
+};
+
+/// A batch carries up to about so many bytes of packets; one super-packet more may come on top.
+const BATCH_BYTES: usize = 256 * 1024;
+/// Packets that wait to be cast; beyond that they are dropped, and their senders slow down.
+const WAITING_BYTES: usize = 4 << 20;
+/// Batches that are cast and not yet delivered.
+const UNDER_WAY: usize = 64;
+
+/// How long to wait for room in the group.
+const FULL: Duration = Duration::from_millis(1);
+
+/// Why an endpoint ends.
+#[derive(Debug, Error)]
+pub enum RunError {
+    /// The interface fails.
+    #[error(transparent)]
+    Net(#[from] NetError),
+    /// A batch could not be read: this replica must not go on.
+    #[error(transparent)]
+    Batch(#[from] BatchError),
+    /// The state of another replica could not be read: this one cannot join.
+    #[error(transparent)]
+    Thaw(#[from] ThawError),
+    /// The system refuses to watch the interface.
+    #[error("the interface cannot be waited for: {0}")]
+    Watch(std::io::Error),
+    /// The system has no random numbers.
+    #[error("the system gives no random numbers: {0}")]
+    Random(String),
+    /// This process is no longer in its group.
+    #[error("this process is no longer in its group: start it again to join")]
+    Left,
+}
+
+/// What has become of a replica, for its operator.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// It holds the addresses.
+    Leads,
+    /// It does not.
+    Follows,
+    /// It has received the state from another replica.
+    Joined,
+}
+
+/// Which part this replica plays.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Role {
+    Follower,
+    /// First in its view; the kick is on its way.
+    Taking,
+    Leader,
+}
+
+/// A replica.
+struct Runner<S, I, A, C> {
+    group: Group,
+    endpoint: Endpoint<S>,
+    nic: I,
+    link: Link,
+    provider: A,
+    outputs: Outputs,
+    role: Role,
+    /// When the clock of batches showed what, by ours.
+    started: Instant,
+    ahead: u64,
+    last_stamp: Time,
+    waiting: Vec<Ingress>,
+    waiting_bytes: usize,
+    under_way: usize,
+    /// The time of the last batch that is on its way: timers that are due until then fire with it.
+    timers_cast: Option<Time>,
+    /// The first batch as a leader has yet to be cast.
+    begins: bool,
+    /// The group had no room for a batch.
+    full: bool,
+    segments: Vec<Segment>,
+    changed: C,
+}
+
+/// Runs a replica until it has left its group, or its interface fails. `changed` is told what becomes of it.
+///
+/// # Errors
+/// [`RunError`].
+pub async fn run<S: Service, I: Interface, A: AddressProvider>(
+    group: (Group, Events),
+    endpoint: Endpoint<S>,
+    nic: I,
+    link: Link,
+    provider: A,
+    changed: impl FnMut(Change),
+) -> Result<(), RunError> {
+    let (group, mut events) = group;
+    let watched = nic.poll_fd().try_clone_to_owned().and_then(readable).map_err(RunError::Watch)?;
+    #[expect(clippy::disallowed_methods, reason = "this is the driver")]
+    let started = Instant::now();
+    let mut runner = Runner {
+        group,
+        endpoint,
+        nic,
+        link,
+        provider,
+        outputs: Outputs::default(),
+        role: Role::Follower,
+        started,
+        ahead: 0,
+        last_stamp: Time::ZERO,
+        waiting: Vec::new(),
+        waiting_bytes: 0,
+        under_way: 0,
+        timers_cast: None,
+        begins: false,
+        full: false,
+        segments: Vec::new(),
+        changed,
+    };
+    let mut batch = Vec::new();
+    loop {
+        runner.cast()?;
+        runner.emit()?;
+        let wait = runner.wait();
+        tokio::select! {
+            more = events.next_batch(&mut batch) => {
+                for event in batch.drain(..) {
+                    runner.on_event(event)?;
+                }
+                if !more {
+                    return Err(RunError::Left);
+                }
+            }
+            ready = watched.readable() => {
+                let mut ready = ready.map_err(RunError::Watch)?;
+                if !runner.receive()? {
+                    ready.clear_ready();
+                }
+            }
+            () = tokio::time::sleep(wait) => {}
+        }
+    }
+}
+
+#[expect(unsafe_code, reason = "the descriptor is our own, and open for as long as the value lives")]
+fn readable(fd: OwnedFd) -> std::io::Result<AsyncFd<OwnedFd>> {
+    // SAFETY: an `OwnedFd` is closed by nobody else, and always names the same file.
+    Ok(unsafe { AsyncFd::register_with_interest(fd, Interest::READABLE) }?)
+}
+
+impl<S: Service, I: Interface, A: AddressProvider, C: FnMut(Change)> Runner<S, I, A, C> {
+    /// Our own clock.
+    fn now(&self) -> Time {
+        Time(u64::try_from(self.started.elapsed().as_nanos()).unwrap_or(u64::MAX))
+    }
+
+    /// The time for a batch: later than all before.
+    fn stamp(&mut self) -> Time {
+        let now = Time(self.now().0 + self.ahead);
+        self.last_stamp = now.max(Time(self.last_stamp.max(self.endpoint.last()).0 + 1));
+        self.last_stamp
+    }
+
+    /// The deadline for which a batch has to be cast: none, if one that is on its way comes later.
+    fn due(&mut self) -> Option<Time> {
+        let cast = self.timers_cast;
+        self.endpoint.deadline().filter(|at| self.role == Role::Leader && cast.is_none_or(|cast| cast < *at))
+    }
+
+    /// How long nothing has to be done.
+    fn wait(&mut self) -> Duration {
+        if self.full {
+            return FULL;
+        }
+        let now = self.now();
+        let link = self.link.next_timer().since(now);
+        let provider = self.provider.next_timer().since(now);
+        let wait = link.min(provider).min(Duration::from_secs(1));
+        self.due().map_or(wait, |at| wait.min(at.since(Time(now.0 + self.ahead))))
+    }
+
+    fn on_event(&mut self, event: Event) -> Result<(), RunError> {
+        match event {
+            Event::Messages(messages) => {
+                for message in messages.iter_shared() {
+                    self.apply(&message)?;
+                }
+            }
+            Event::View(change) => {
+                let first = change.rank == 0 && change.primary && !change.awaits_state;
+                self.under_way = 0;
+                self.timers_cast = None;
+                if first && self.role == Role::Follower {
+                    self.role = Role::Taking;
+                    self.begins = true;
+                } else if !first {
+                    self.yields();
+                }
+            }
+            Event::StateRequested { view } => {
+                self.group.provide_state(view, Arc::new(self.endpoint.freeze()))
+            }
+            Event::StateChunk { index, last, data, .. } => {
+                self.endpoint.thaw(index, last, &data)?;
+                if last {
+                    (self.changed)(Change::Joined);
+                }
+            }
+            Event::Blocked | Event::Left(_) => self.yields(),
+            Event::Resumed if self.group.view().is_some_and(|v| v.rank == 0) => {
+                self.role = Role::Taking;
+                self.begins = true;
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// Casts the first batch of a new leader.
+    fn begin(&mut self) -> Result<(), RunError> {
+        let mut batch = Batch::new(self.stamp());
+        if self.endpoint.begun() {
+            batch.kick();
+        } else {
+            let mut secret = [0; 32];
+            getrandom::fill(&mut secret).map_err(|e| RunError::Random(e.to_string()))?;
+            batch.secret(&secret);
+        }
+        self.begins = !self.push(&batch)?;
+        Ok(())
+    }
+
+    fn yields(&mut self) {
+        if self.role == Role::Leader {
+            (self.changed)(Change::Follows);
+        }
+        self.role = Role::Follower;
+        self.begins = false;
+        self.waiting.clear();
+        self.waiting_bytes = 0;
+        let now = self.now();
+        self.provider.release(now, &mut self.link, &mut self.outputs);
+    }
+
+    /// Casts a batch; false if the group has no room for it at the moment.
+    fn push(&mut self, batch: &Batch) -> Result<bool, RunError> {
+        match self.group.try_cast(batch.as_bytes()) {
+            Ok(()) => self.under_way += 1,
+            Err(CastError::WouldBlock) => self.full = true,
+            Err(_) => return Err(RunError::Left),
+        }
+        Ok(!self.full)
+    }
+
+    /// Casts what has arrived, and what is due.
+    fn cast(&mut self) -> Result<(), RunError> {
+        self.full = false;
+        if self.role == Role::Taking && self.begins {
+            return self.begin();
+        }
+        if self.role != Role::Leader || self.under_way >= UNDER_WAY {
+            return Ok(());
+        }
+        let now = Time(self.now().0 + self.ahead);
+        let due = self.due().is_some_and(|at| at <= now);
+        if self.waiting.is_empty() && !due {
+            return Ok(());
+        }
+        let mut batch = Batch::new(self.stamp());
+        let mut bytes = 0;
+        let packets = self.waiting.iter().take_while(|p| {
+            let fits = bytes < BATCH_BYTES;
+            bytes += p.packet.len();
+            fits
+        });
+        let count = packets.inspect(|p| batch.packet(p)).count();
+        if self.push(&batch)? {
+            self.timers_cast = Some(self.last_stamp);
+            let sent = self.waiting.drain(..count).map(|p| p.packet.len());
+            self.waiting_bytes -= sent.sum::<usize>();
+        }
+        Ok(())
+    }
+
+    fn apply(&mut self, message: &Bytes) -> Result<(), RunError> {
+        let applied = self.endpoint.apply(message, &mut self.segments)?;
+        self.under_way = self.under_way.saturating_sub(1);
+        if self.timers_cast.is_some_and(|cast| cast <= applied.time) {
+            self.timers_cast = None;
+        }
+        if self.role == Role::Taking && applied.kicked {
+            self.role = Role::Leader;
+            (self.changed)(Change::Leads);
+            let now = self.now();
+            self.provider.take(now, &mut self.link, &mut self.outputs);
+        }
+        if self.role == Role::Leader {
+            let now = self.now();
+            for segment in self.segments.drain(..) {
+                self.link.send(now, packet::write(&segment), &mut self.outputs);
+            }
+        } else {
+            self.segments.clear();
+            // Where the leader's clock is: from there we would go on.
+            self.ahead = self.ahead.max(applied.time.0.saturating_sub(self.now().0));
+        }
+        Ok(())
+    }
+
+    /// Takes what the interface has received. Whether there may be more.
+    fn receive(&mut self) -> Result<bool, RunError> {
+        let mut received = Vec::new();
+        let more = self.nic.recv(&mut received)?;
+        let now = self.now();
+        for frame in received {
+            self.link.receive(now, frame, &mut self.outputs);
+        }
+        for mut ingress in self.outputs.packets.drain(..) {
+            // What is cast has been looked at: no other replica has to.
+            if self.role != Role::Leader || packet::read(&ingress).is_err() {
+                continue;
+            }
+            ingress.meta.checksum = Checksum::Good;
+            if self.waiting_bytes < WAITING_BYTES {
+                self.waiting_bytes += ingress.packet.len();
+                self.waiting.push(ingress);
+            }
+        }
+        Ok(more)
+    }
+
+    /// Sends what is to leave, if this replica still may.
+    fn emit(&mut self) -> Result<(), RunError> {
+        let now = self.now();
+        self.link.tick(now, &mut self.outputs);
+        self.outputs.events.clear();
+        if self.outputs.frames.is_empty() {
+            return Ok(());
+        }
+        if self.role == Role::Leader && !self.group.lease_valid() {
+            self.outputs.frames.clear();
+            return Ok(());
+        }
+        Ok(self.nic.send(&mut self.outputs.frames)?)
+    }
+}
