@@ -40,6 +40,7 @@ use gcs::{
     frame::{Frame, Frames},
     layer::{Context, Down, Layer, LayerSpec, Protocol, Scope, Up, Wants},
     properties::Properties,
+    report::Report,
 };
 use lz4_flex::block::{self, CompressTable};
 use std::ops::Range;
@@ -135,6 +136,10 @@ impl Layer for CompressLayer {
             Up::Frames(frames) => self.on_received(frames, cx),
             other => cx.up(other),
         }
+    }
+
+    fn report(&self, to: &mut Report) {
+        self.nonsense.report(to);
     }
 }
 

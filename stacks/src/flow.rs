@@ -212,6 +212,7 @@ impl Layer for FlowLayer {
         to.say("advertised of them", format_args!("{:?}", self.advertised));
         to.say("application keeps up", !self.congested);
         to.say("members that are too slow", format_args!("{:b}", self.slow.all()));
+        self.nonsense.report(to);
     }
 
     fn check(&self) {

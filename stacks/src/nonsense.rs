@@ -1,6 +1,6 @@
 //! What peers send that makes no sense: dropped and counted, and the first of each peer is traced.
 
-use gcs::id::Rank;
+use gcs::{id::Rank, report::Report};
 
 /// One layer's count of nonsense.
 #[derive(Debug, Default)]
@@ -11,9 +11,9 @@ pub(crate) struct Nonsense {
 }
 
 impl Nonsense {
-    /// How many frames were dropped.
-    pub(crate) fn count(&self) -> u64 {
-        self.count
+    /// Says how many frames were dropped.
+    pub(crate) fn report(&self, to: &mut Report) {
+        to.say("frames refused", self.count);
     }
 
     /// Counts a frame of `from` that `layer` drops.
@@ -24,5 +24,20 @@ impl Nonsense {
             self.traced |= bit;
             tracing::warn!(layer, from, count = self.count, "frame dropped: {what}");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_is_counted_whoever_says_it() {
+        let (mut nonsense, mut report) = (Nonsense::default(), Report::default());
+        for from in [0, 1, 1, 63, 64] {
+            nonsense.note("layer", from, "no such thing");
+        }
+        nonsense.report(&mut report);
+        assert_eq!(report.to_string(), "frames refused: 5\n");
     }
 }

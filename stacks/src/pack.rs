@@ -178,6 +178,7 @@ impl Layer for PackLayer {
         to.say("bytes of messages that wait for credit", self.queue.bytes);
         let parts = self.senders.iter().map(|s| s.split.as_ref().map_or(0, |s| s.have.len()));
         to.say("bytes of split messages, by sender", format_args!("{:?}", parts.collect::<Vec<_>>()));
+        self.nonsense.report(to);
     }
 
     fn held_bytes(&self) -> usize {

@@ -204,7 +204,7 @@ impl Layer for SealLayer {
 
     fn report(&self, to: &mut Report) {
         to.say("frames sealed", self.sent);
-        to.say("frames refused", self.nonsense.count());
+        self.nonsense.report(to);
         to.say("frames repeated", self.replayed);
     }
 }

@@ -146,6 +146,7 @@ impl Layer for SequencerLayer {
         let held: Vec<_> = self.held.iter().map(VecDeque::len).collect();
         to.say("frames that wait for their place, by sender", format_args!("{held:?}"));
         to.say("frames passed on, by sender", format_args!("{:?}", self.passed));
+        self.nonsense.report(to);
     }
 
     fn held_bytes(&self) -> usize {

@@ -265,7 +265,7 @@ impl Layer for SignLayer {
     fn report(&self, to: &mut Report) {
         let missing = self.peers.iter().filter(|p| p.key.is_none()).count();
         to.say("frames signed", self.signed);
-        to.say("frames refused", self.nonsense.count());
+        self.nonsense.report(to);
         to.say("frames repeated", self.repeated);
         to.say("members whose certificate is missing", missing);
     }

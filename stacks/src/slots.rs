@@ -151,6 +151,7 @@ impl Layer for SlotsLayer {
         to.say("first round that can still be used, by sender", format_args!("{:?}", self.promised));
         let held: Vec<_> = self.held.iter().map(VecDeque::len).collect();
         to.say("frames that wait for earlier slots, by sender", format_args!("{held:?}"));
+        self.nonsense.report(to);
     }
 
     fn held_bytes(&self) -> usize {

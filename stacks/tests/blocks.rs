@@ -1,63 +1,22 @@
 //! The building blocks over real sockets: three members in one process, each with its own endpoint.
 
-#![expect(clippy::unwrap_used, reason = "a test panics where something is wrong")]
+mod hub;
 
-use gcs::{
-    blocks::{
-        barrier::Barriers,
-        counter::Counters,
-        election::Election,
-        lock::Locks,
-        map::Map,
-        rpc::{Replies, Rpc},
-    },
-    group::{Builder, Group},
+use gcs::blocks::{
+    barrier::Barriers,
+    counter::Counters,
+    election::Election,
+    lock::Locks,
+    map::Map,
+    rpc::{Replies, Rpc},
 };
-use std::{
-    future::Future,
-    net::{Ipv4Addr, SocketAddr},
-    time::Duration,
-};
-
-const PATIENCE: Duration = Duration::from_secs(20);
-
-fn addresses(n: usize) -> Vec<SocketAddr> {
-    (0..n).map(|_| gcs::net::unused_addr(Ipv4Addr::LOCALHOST.into()).unwrap()).collect()
-}
-
-fn builders(group: &str, n: usize) -> Vec<Builder> {
-    let addrs = addresses(n);
-    addrs
-        .iter()
-        .map(|a| {
-            Group::builder(group)
-                .bind(*a)
-                .contacts(addrs.iter().copied())
-                .expect(n)
-                .stack(gcs_stacks::named("total+uniform").unwrap())
-        })
-        .collect()
-}
-
-async fn soon<T>(what: &str, f: impl Future<Output = T>) -> T {
-    match tokio::time::timeout(PATIENCE, f).await {
-        Ok(value) => value,
-        Err(_) => panic!("{what}: not within {PATIENCE:?}"),
-    }
-}
-
-async fn members(group: &Group, n: usize) {
-    let mut status = group.status();
-    let reached = status.wait_for(|s| s.view.as_ref().is_some_and(|v| v.view.len() == n));
-    soon("the view", reached).await.unwrap();
-}
+use hub::{PATIENCE, addresses, builder, founders, members, soon, three_on_a_hub};
+use std::time::Duration;
 
 #[tokio::test]
 async fn a_map_survives_the_death_of_a_replica_and_a_new_one_gets_its_state() {
-    let mut all = builders("map", 3);
-    let addrs = addresses(1);
     let mut maps = Vec::new();
-    for b in all.drain(..) {
+    for b in founders("map", 3) {
         maps.push(Map::start(b).await.unwrap());
     }
     for m in &maps {
@@ -76,11 +35,7 @@ async fn a_map_survives_the_death_of_a_replica_and_a_new_one_gets_its_state() {
         members(m.replica().group(), 2).await;
     }
     assert_eq!(soon("put", maps[0].put(b"after", b"v")).await, Ok(None));
-    let joiner = Group::builder("map")
-        .bind(addrs[0])
-        .contact(contact)
-        .stack(gcs_stacks::named("total+uniform").unwrap());
-    let joined = Map::start(joiner).await.unwrap();
+    let joined = Map::start(builder("map", addresses(1)[0], &[contact])).await.unwrap();
     soon("ready", joined.replica().wait_ready()).await.unwrap();
     assert_eq!(soon("len", joined.len()).await, Ok(101));
     assert!(soon("swap", joined.compare_and_swap(b"after", Some(b"v"), None)).await.unwrap().swapped);
@@ -93,7 +48,7 @@ async fn a_map_survives_the_death_of_a_replica_and_a_new_one_gets_its_state() {
 #[tokio::test]
 async fn a_lock_passes_on_when_its_holder_dies() {
     let mut locks = Vec::new();
-    for b in builders("lock", 3) {
+    for b in founders("lock", 3) {
         locks.push(Locks::start(b).await.unwrap());
     }
     let held = soon("lock", locks[0].lock("x")).await.unwrap();
@@ -127,7 +82,7 @@ async fn a_lock_passes_on_when_its_holder_dies() {
 #[tokio::test]
 async fn counters_barriers_and_calls_work_across_members() {
     let mut counters = Vec::new();
-    for b in builders("counter", 3) {
+    for b in founders("counter", 3) {
         counters.push(Counters::start(b).await.unwrap());
     }
     let adders = counters.iter().cloned().map(|c| {
@@ -143,7 +98,7 @@ async fn counters_barriers_and_calls_work_across_members() {
     assert_eq!(soon("get", counters[1].get("n")).await, Ok(150));
 
     let mut barriers = Vec::new();
-    for b in builders("barrier", 3) {
+    for b in founders("barrier", 3) {
         barriers.push(Barriers::start(b).await.unwrap());
     }
     let (a, b, c) = soon("barrier", async {
@@ -153,7 +108,7 @@ async fn counters_barriers_and_calls_work_across_members() {
     assert_eq!((a, b, c), (Ok(()), Ok(()), Ok(())));
 
     let mut rpcs = Vec::new();
-    for (i, b) in builders("rpc", 3).into_iter().enumerate() {
+    for (i, b) in founders("rpc", 3).into_iter().enumerate() {
         let name = format!("member {i}");
         rpcs.push(Rpc::start(b, move |_| name.clone().into()).await.unwrap());
     }
@@ -171,15 +126,9 @@ async fn counters_barriers_and_calls_work_across_members() {
 
 #[tokio::test]
 async fn additions_around_a_partition_count_once() {
-    let hub = gcs::net::memory::Hub::new();
-    let addrs: Vec<SocketAddr> = (1..=3).map(|p| ([127, 0, 0, 1], p).into()).collect();
+    let (hub, addrs, builders) = three_on_a_hub("total+uniform");
     let mut counters = Vec::new();
-    for a in &addrs {
-        let b = Group::builder("partition")
-            .transport(hub.bind(*a).unwrap())
-            .contacts(addrs.iter().copied())
-            .expect(3)
-            .stack(gcs_stacks::named("total+uniform").unwrap());
+    for b in builders {
         counters.push(Counters::start(b).await.unwrap());
     }
     for c in &counters {

@@ -2,45 +2,19 @@
 
 #![expect(clippy::unwrap_used, reason = "a test panics where something is wrong")]
 
+mod hub;
+
 use gcs::{
     blocks::light::{LightEvent, LightEvents, LightGroup, LightGroups, LightView},
-    group::{Builder, Group},
+    group::Group,
     id::MemberId,
     view::ViewId,
 };
-use std::{
-    future::Future,
-    net::{Ipv4Addr, SocketAddr},
-    time::Duration,
-};
+use hub::{addresses, builder, members, soon, three_on_a_hub};
+use std::net::SocketAddr;
 
-const PATIENCE: Duration = Duration::from_secs(60);
 /// Light groups of all processes.
 const ROOMS: usize = 1200;
-
-fn addresses(n: usize) -> Vec<SocketAddr> {
-    (0..n).map(|_| gcs::net::unused_addr(Ipv4Addr::LOCALHOST.into()).unwrap()).collect()
-}
-
-fn builder(addr: SocketAddr, contacts: &[SocketAddr]) -> Builder {
-    Group::builder("light")
-        .bind(addr)
-        .contacts(contacts.iter().copied())
-        .stack(gcs_stacks::named("total+uniform").unwrap())
-}
-
-async fn soon<T>(what: &str, f: impl Future<Output = T>) -> T {
-    match tokio::time::timeout(PATIENCE, f).await {
-        Ok(value) => value,
-        Err(_) => panic!("{what}: not within {PATIENCE:?}"),
-    }
-}
-
-async fn members(group: &Group, n: usize) {
-    let mut status = group.status();
-    let reached = status.wait_for(|s| s.view.as_ref().is_some_and(|v| v.view.len() == n));
-    soon("the view", reached).await.unwrap();
-}
 
 /// The view of the processes' group, how many there were, and how many messages this process has cast.
 async fn counters(p: &LightGroups) -> (ViewId, u64, u64) {
@@ -100,7 +74,7 @@ async fn a_thousand_light_groups_cost_a_cast_each_and_no_view_and_outlive_a_memb
     let addrs = addresses(4);
     let mut processes = Vec::new();
     for a in &addrs[..3] {
-        processes.push(LightGroups::start(builder(*a, &addrs[..3]).expect(3)).await.unwrap());
+        processes.push(LightGroups::start(builder("light", *a, &addrs[..3]).expect(3)).await.unwrap());
     }
     for p in &processes {
         members(p.group(), 3).await;
@@ -160,7 +134,7 @@ async fn a_thousand_light_groups_cost_a_cast_each_and_no_view_and_outlive_a_memb
         let i: usize = r.name[5..].parse().unwrap();
         until(r, if in_room(2, i) { &left } else { &left[..1] }).await;
     }
-    let joiner = LightGroups::start(builder(addrs[3], &addrs[..3]).join()).await.unwrap();
+    let joiner = LightGroups::start(builder("light", addrs[3], &addrs[..3]).join()).await.unwrap();
     let mut room = join(&joiner, [name(1)].into_iter()).await.remove(0);
     let mut new = left.to_vec();
     new.push(joiner.group().me().unwrap());
@@ -180,15 +154,9 @@ async fn a_thousand_light_groups_cost_a_cast_each_and_no_view_and_outlive_a_memb
 /// A process is cut off, excluded, and comes back: its handles live on.
 #[tokio::test]
 async fn an_excluded_process_is_back_in_its_light_groups() {
-    let hub = gcs::net::memory::Hub::new();
-    let addrs: Vec<SocketAddr> = (1..=3).map(|p| ([127, 0, 0, 1], p).into()).collect();
+    let (hub, addrs, builders) = three_on_a_hub("total");
     let mut processes = Vec::new();
-    for a in &addrs {
-        let b = Group::builder("partition")
-            .transport(hub.bind(*a).unwrap())
-            .contacts(addrs.iter().copied())
-            .expect(3)
-            .stack(gcs_stacks::named("total").unwrap());
+    for b in builders {
         processes.push(LightGroups::start(b).await.unwrap());
     }
     let mut rooms = Vec::new();

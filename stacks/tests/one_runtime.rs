@@ -2,31 +2,20 @@
 
 #![expect(clippy::unwrap_used, reason = "a test panics where something is wrong")]
 
+mod hub;
+
 use gcs::{
     endpoint::Event,
     group::{Events, Group},
-};
-use std::{
-    net::{Ipv4Addr, SocketAddr},
-    time::Duration,
 };
 
 const MEMBERS: usize = 3;
 const CASTS: usize = 50;
 
 async fn start(group: &str, busy_poll: bool) -> Vec<(Group, Events)> {
-    let addr = |_| gcs::net::unused_addr(Ipv4Addr::LOCALHOST.into()).unwrap();
-    let addrs: Vec<SocketAddr> = (0..MEMBERS).map(addr).collect();
     let mut members = Vec::new();
-    for addr in &addrs {
-        let builder = Group::builder(group)
-            .bind(*addr)
-            .contacts(addrs.iter().copied())
-            .expect(MEMBERS)
-            .stack(gcs_stacks::named("total+uniform").unwrap())
-            .own_thread(false)
-            .busy_poll(busy_poll);
-        members.push(builder.start().await.unwrap());
+    for builder in hub::founders(group, MEMBERS) {
+        members.push(builder.own_thread(false).busy_poll(busy_poll).start().await.unwrap());
     }
     members
 }
@@ -61,7 +50,6 @@ async fn everybody_delivers_the_same(group: &str, busy_poll: bool) {
 
 #[tokio::test]
 async fn members_of_one_thread() {
-    let patience = Duration::from_secs(30);
-    tokio::time::timeout(patience, everybody_delivers_the_same("tasks", false)).await.unwrap();
-    tokio::time::timeout(patience, everybody_delivers_the_same("spinning tasks", true)).await.unwrap();
+    hub::soon("tasks", everybody_delivers_the_same("tasks", false)).await;
+    hub::soon("spinning tasks", everybody_delivers_the_same("spinning tasks", true)).await;
 }

@@ -1,16 +1,17 @@
 //! Partitionable groups: every part goes on, and parts merge.
 
+mod hub;
+
 use bytes::Bytes;
 use gcs::{
     blocks::{AgreedTime, Replicated, RestoreError, Snapshot, StateMachine},
-    group::Group,
+    group::{Builder, Group},
     keys::PreShared,
-    net::memory::Hub,
     properties::Properties,
     sim::{Report, Scenario, Setup, run, soak},
     view::{View, ViewChange},
 };
-use std::{collections::BTreeSet, fmt::Write as _, net::SocketAddr, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, fmt::Write as _, sync::Arc, time::Duration};
 
 fn setup(stack: &str) -> Setup {
     let mut setup = Setup::new(gcs_stacks::named(stack).expect("a name of the catalogue"));
@@ -159,30 +160,16 @@ impl Snapshot for Frozen {
 }
 
 async fn until_view(group: &Group, members: usize, primary: bool) {
-    let mut status = group.status();
-    let there = status.wait_for(|s| {
-        s.view.as_ref().is_some_and(|v| v.view.len() == members && v.primary == primary && !s.blocked)
-    });
-    let there = tokio::time::timeout(Duration::from_secs(30), there).await;
-    there.expect("in time").expect("the group runs");
+    let there = |v: &ViewChange| v.view.len() == members && v.primary == primary;
+    hub::until(group, |s| !s.blocked && s.view.as_deref().is_some_and(there)).await;
 }
 
 /// Three replicas in one process, one of which is cut off, goes on, and comes back with what it has done alone.
 #[tokio::test]
 async fn what_a_part_has_done_alone_is_said_again() {
-    let hub = Hub::new();
-    let addrs: Vec<SocketAddr> = (1..=3).map(|i| ([10, 1, 1, i], 7000).into()).collect();
-    let mut replicas = Vec::new();
-    for a in &addrs {
-        let builder = Group::builder("parts")
-            .transport(hub.bind(*a).expect("free"))
-            .bind(*a)
-            .contacts(addrs.iter().copied())
-            .expect(3)
-            .partitionable(true)
-            .stack(gcs_stacks::named("total+uniform").expect("a name of the catalogue"));
-        replicas.push(tokio::spawn(Replicated::start(builder, Words::default())));
-    }
+    let (hub, addrs, builders) = hub::three_on_a_hub("total+uniform");
+    let start = |b: Builder| tokio::spawn(Replicated::start(b.partitionable(true), Words::default()));
+    let replicas = builders.map(start);
     let mut all = Vec::new();
     for r in replicas {
         all.push(r.await.expect("no panic").expect("starts"));
@@ -195,7 +182,9 @@ async fn what_a_part_has_done_alone_is_said_again() {
     all[0].execute(said(b"a")).await.expect("three agree");
     let last = addrs[2];
     hub.isolate(last, true);
-    until_view(all[0].group(), 2, true).await;
+    for r in &all[..2] {
+        until_view(r.group(), 2, true).await;
+    }
     until_view(all[2].group(), 1, false).await;
     all[1].execute(said(b"b")).await.expect("two agree");
     all[2].execute(said(b"c")).await.expect("one goes on alone");

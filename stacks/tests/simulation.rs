@@ -287,13 +287,6 @@ fn seeds_that_once_failed() {
     let mut witnessed = setup("causal+check", true);
     (witnessed.faults.roles, witnessed.faults.forces) = (true, true);
     run(32_000_633, &witnessed).expect_ok();
-    // The last witness was asked to leave, and let learners in by turns.
-    let mut learners = setup("total-slots+uniform", false);
-    learners.faults.roles = true;
-    learners.workload.casts_per_second = 6;
-    run(13_020_550, &learners).expect_ok();
-    // A donor died, and the next one had another state, where members need not have the same.
-    run(13_171_829, &setup("best-effort+check", true)).expect_ok();
     // The one whose turn it was to propose came back after the last word of the one that had begun.
     let mut idle = setup("total+uniform+check", true);
     idle.workload.casts_per_second = 6;

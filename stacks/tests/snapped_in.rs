@@ -3,18 +3,11 @@
 
 #![expect(clippy::unwrap_used, reason = "a test panics where something is wrong")]
 
-use gcs::{
-    endpoint::Event,
-    group::{Events, Group},
-    layer::Protocol,
-    stack::Blueprint,
-};
+mod hub;
+
+use gcs::{endpoint::Event, group::Events, layer::Protocol, stack::Blueprint};
 use gcs_stacks::{Compress, Flow, Heartbeat, Inject, Pace, Pack, Reliable, Sequencer, Trace, Uniform};
-use std::{
-    net::{Ipv4Addr, SocketAddr},
-    sync::Arc,
-    time::Duration,
-};
+use std::sync::Arc;
 
 const MEMBERS: usize = 3;
 const CASTS: usize = 100;
@@ -58,12 +51,9 @@ async fn delivered(mut events: Events) -> Vec<Vec<u8>> {
 }
 
 async fn everybody_delivers_the_same() {
-    let addr = |_| gcs::net::unused_addr(Ipv4Addr::LOCALHOST.into()).unwrap();
-    let addrs: Vec<SocketAddr> = (0..MEMBERS).map(addr).collect();
     let (mut groups, mut members) = (Vec::new(), Vec::new());
-    for (seed, addr) in (1..).zip(&addrs) {
-        let builder = Group::builder("snapped in").bind(*addr).contacts(addrs.iter().copied());
-        let (group, events) = builder.expect(MEMBERS).stack(stack()).seed(seed).start().await.unwrap();
+    for (seed, builder) in (1..).zip(hub::founders("snapped in", MEMBERS)) {
+        let (group, events) = builder.stack(stack()).seed(seed).start().await.unwrap();
         groups.push(group);
         members.push(tokio::spawn(delivered(events)));
     }
@@ -89,5 +79,5 @@ async fn everybody_delivers_the_same() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn with_faults_everybody_delivers_the_same() {
-    tokio::time::timeout(Duration::from_secs(60), everybody_delivers_the_same()).await.unwrap();
+    hub::soon("all messages", everybody_delivers_the_same()).await;
 }

@@ -1,13 +1,14 @@
 //! What light groups cost: joining many of them, and a message in one against a message of a plain group. All endpoints are
 //! in this process, each with threads and sockets of its own, on loopback.
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use clap::Parser;
 use gcs::{
     blocks::light::{LightEvent, LightEvents, LightGroup, LightGroups},
     endpoint::Event,
-    group::{Builder, Group},
+    group::{Builder, CastError, Events, Group},
 };
+use gcs_benches::perf::median;
 use serde::Serialize;
 use std::{future::Future, net::Ipv4Addr, time::Duration};
 
@@ -121,19 +122,24 @@ async fn measure(args: Args) -> anyhow::Result<Figures> {
     let (in_turn, s) = timed(join_in_turn(&light[0], args.in_turn)).await;
     let in_turn = in_turn?;
 
-    // The readers of the room of all, and of the one in which the sender is alone.
+    // The room of all, and the one in which the sender is alone.
     let mut all = Vec::new();
     for l in &light {
         all.push(l.join("all").await?);
     }
-    let mut alone = vec![light[0].join("alone").await?];
+    let (alone, reader) = light[0].join("alone").await?;
+    let mut alone_reader = vec![reader];
+    let (plain, mut plain_readers): (Vec<_>, Vec<_>) = plain.into_iter().unzip();
+    let (all, mut all_readers): (Vec<_>, Vec<_>) = all.into_iter().unzip();
     let mut rates = [Vec::new(), Vec::new(), Vec::new()];
     for _ in 0..args.rounds.max(1) {
-        rates[0].push(plain_rate(&mut plain, &args).await?);
-        rates[1].push(light_rate(&mut all, &args).await?);
-        rates[2].push(light_rate(&mut alone, &args).await?);
+        rates[0].push(rate(async |m| plain[0].cast(m).await, &mut plain_readers, &args).await?);
+        rates[1].push(rate(async |m| all[0].cast(m).await, &mut all_readers, &args).await?);
+        rates[2].push(rate(async |m| alone.cast(m).await, &mut alone_reader, &args).await?);
     }
-    let [plain_per_s, light_per_s, alone_per_s] = rates.map(median);
+    let [Some(plain_per_s), Some(light_per_s), Some(alone_per_s)] = rates.map(median) else {
+        bail!("there was no round")
+    };
     let views = light[0].group().stats().endpoint.views;
     drop((first, second, in_turn));
     let join_in_turn_us_each = s * 1e6 / args.in_turn.max(1) as f64;
@@ -173,73 +179,57 @@ async fn join_in_turn(process: &LightGroups, n: usize) -> anyhow::Result<Vec<Roo
     Ok(rooms)
 }
 
-/// Messages a second from the first member until all have them.
-async fn plain_rate(members: &mut Vec<(Group, gcs::group::Events)>, args: &Args) -> anyhow::Result<f64> {
+/// A reader of a plain group or of a light one.
+trait Reader: Send + 'static {
+    /// How many messages the next event brings; None after the last one.
+    fn read(&mut self) -> impl Future<Output = Option<usize>> + Send;
+}
+
+impl Reader for Events {
+    async fn read(&mut self) -> Option<usize> {
+        let event = self.next().await?;
+        Some(if let Event::Messages(m) = event { m.iter().count() } else { 0 })
+    }
+}
+
+impl Reader for LightEvents {
+    async fn read(&mut self) -> Option<usize> {
+        Some(usize::from(matches!(self.next().await?, LightEvent::Message { .. })))
+    }
+}
+
+/// Messages a second, from the first cast until all readers have all of them.
+async fn rate<R: Reader>(
+    cast: impl AsyncFn(&[u8]) -> Result<(), CastError>,
+    readers: &mut Vec<R>,
+    args: &Args,
+) -> anyhow::Result<f64> {
     let n = args.messages;
-    let caster = members[0].0.clone();
     let run = async {
-        let readers: Vec<_> = members
+        let reading: Vec<_> = readers
             .drain(..)
-            .map(|(group, mut events)| {
+            .map(|mut reader| {
                 tokio::spawn(async move {
                     let mut got = 0;
                     while got < n {
-                        if let Event::Messages(m) = events.next().await.context("the group has ended")? {
-                            got += m.iter().count();
-                        }
+                        got += reader.read().await.context("the group has ended")?;
                     }
-                    anyhow::Ok((group, events))
+                    anyhow::Ok(reader)
                 })
             })
             .collect();
         let payload = vec![7; args.payload];
         for _ in 0..n {
-            caster.cast(&payload).await?;
+            cast(&payload).await?;
         }
-        for r in readers {
-            members.push(r.await??);
+        for r in reading {
+            readers.push(r.await??);
         }
         anyhow::Ok(())
     };
     let (done, s) = timed(run).await;
     done?;
     Ok(n as f64 / s)
-}
-
-async fn light_rate(members: &mut Vec<Room>, args: &Args) -> anyhow::Result<f64> {
-    let n = args.messages;
-    let caster = members[0].0.clone();
-    let run = async {
-        let readers: Vec<_> = members
-            .drain(..)
-            .map(|(room, mut events)| {
-                tokio::spawn(async move {
-                    let mut got = 0;
-                    while got < n {
-                        let event = events.next().await.context("the light group has ended")?;
-                        got += usize::from(matches!(event, LightEvent::Message { .. }));
-                    }
-                    anyhow::Ok((room, events))
-                })
-            })
-            .collect();
-        let payload = vec![7; args.payload];
-        for _ in 0..n {
-            caster.cast(&payload).await?;
-        }
-        for r in readers {
-            members.push(r.await??);
-        }
-        anyhow::Ok(())
-    };
-    let (done, s) = timed(run).await;
-    done?;
-    Ok(n as f64 / s)
-}
-
-fn median(mut all: Vec<f64>) -> f64 {
-    all.sort_by(f64::total_cmp);
-    all[all.len() / 2]
 }
 
 #[expect(clippy::disallowed_methods, reason = "a benchmark measures time")]

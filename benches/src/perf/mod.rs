@@ -115,8 +115,9 @@ impl Common {
     }
 }
 
-/// The middle one of these, or the greater of two.
-fn median(mut values: Vec<f64>) -> Option<f64> {
+/// The middle one of these, or the greater of two; None if there are none.
+#[must_use]
+pub fn median(mut values: Vec<f64>) -> Option<f64> {
     values.sort_by(f64::total_cmp);
     values.get(values.len() / 2).copied()
 }

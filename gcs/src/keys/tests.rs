@@ -1,14 +1,18 @@
 use super::{Certificates, KeyError, PreShared};
 use crate::{
+    endpoint::{Bootstrap, Config, ConfigError},
     guard::{Guard, Keys, Opened, Refusal},
     id::{GroupTag, Incarnation, MemberId},
+    layer::{Layer, LayerSpec, Protocol, Scope, Wants},
+    properties::Properties,
     rng::Rng,
+    stack::{Blueprint, REQUIRED},
     time::Time,
     view::ViewId,
 };
 use bytes::Bytes;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, ExtendedKeyUsagePurpose, IsCa, KeyPair};
-use std::{net::SocketAddr, time::Duration};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 /// The time of day in these tests: 2030-01-01.
 const WALL: u64 = 1_893_456_000_000_000_000;
@@ -345,4 +349,46 @@ fn broken_files_are_named() {
         why(&certificate, &key, ""),
         "the authority's certificate cannot be read: there is none in it"
     );
+}
+
+/// Claims what it is told to, and does nothing.
+struct Gives(Properties);
+
+impl Layer for Gives {}
+
+impl Protocol for Gives {
+    fn spec(&self) -> LayerSpec {
+        let gives = self.0.and(REQUIRED);
+        LayerSpec { name: "gives", version: 1, needs: Properties::NONE, gives, wants: Wants::ALL }
+    }
+
+    fn build(&self, _: &Scope) -> Box<dyn Layer> {
+        Box::new(Self(self.0))
+    }
+}
+
+#[test]
+fn keys_that_do_not_fit_the_stack_are_refused() {
+    let said = |gives: Properties, keys: Option<Arc<dyn Keys>>| {
+        let stack = Blueprint::new("stack", vec![Arc::new(Gives(gives))]).unwrap();
+        let bootstrap = Bootstrap::Found;
+        Config { keys, bootstrap, ..Config::new("group", "alpha", stack) }.validate()
+    };
+    let authority = Authority::new();
+    let certificate = |name| Some(Arc::new(authority.keys(name, unchanged)) as Arc<dyn Keys>);
+    let key = || Some(Arc::new(shared(1)) as Arc<dyn Keys>);
+    let encrypted = Properties::ENCRYPTED;
+    let signed = encrypted | Properties::SIGNED;
+    for (gives, keys) in [
+        (Properties::NONE, None),
+        (encrypted, key()),
+        (encrypted, certificate("alpha")),
+        (signed, certificate("alpha")),
+    ] {
+        assert_eq!(said(gives, keys), Ok(()));
+    }
+    assert_eq!(said(encrypted, None), Err(ConfigError::NoKeys));
+    assert_eq!(said(Properties::NONE, key()), Err(ConfigError::Unsealed));
+    assert_eq!(said(signed, certificate("beta")), Err(ConfigError::NotForName));
+    assert_eq!(said(signed, key()), Err(ConfigError::NoSigner));
 }

@@ -10,7 +10,8 @@
 //! expect view p2 p0 at p0 within 2s
 //! ```
 //! Besides the lines of a plan: `stacks …`, by name, for whoever runs the file; `seed N` of everything that the text does
-//! not say; `casts N` (a second and process); `partitionable`, if every part of the group goes on; and expectations of one process, which are met one after the other:
+//! not say; `casts N` (a second and process); `partitionable`, if every part of the group goes on;
+//! `no state`, if joiners are not given the group's state; and expectations of one process, which are met one after the other:
 //! `view p… at p` (the members, in rank order), `all at p` (everybody, in any order), `blocked p`, `resumed p`, `state p` (it has the group's state), `left p`,
 //! `log N at p` (its application has so many messages, those of the state that it was given included). An expectation
 //! `within` a time must be met so soon, one `for` a time must be true so long; both count from the expectation before it,
@@ -47,6 +48,8 @@ pub struct Scenario {
     pub seed: u64,
     /// Whether every part of the group goes on.
     pub partitionable: bool,
+    /// Whether joiners are not given the group's state.
+    pub no_state: bool,
     /// Casts a second and process; None: as the set-up says.
     pub casts: Option<u64>,
     /// What goes wrong.
@@ -116,6 +119,7 @@ impl Scenario {
             ["seed", n] => self.seed = n.parse().map_err(|_| "not a number")?,
             ["casts", n] => self.casts = Some(n.parse().map_err(|_| "not a number")?),
             ["partitionable"] => self.partitionable = true,
+            ["no", "state"] => self.no_state = true,
             ["no", "progress"] => self.no_progress = true,
             ["expect", what @ .., word @ ("within" | "for"), time] => {
                 let (what, at) = expected(what)?;
@@ -139,9 +143,13 @@ impl Scenario {
     /// Runs it. A missed expectation, and a step that did not happen, count as violations of `scenario`.
     #[must_use]
     pub fn run(&self, setup: &Setup) -> Report {
+        let setup = &Setup {
+            partitionable: self.partitionable || setup.partitionable,
+            state_transfer: setup.state_transfer && !self.no_state,
+            ..setup.clone()
+        };
         let casts_per_second = self.casts.unwrap_or(setup.workload.casts_per_second);
         let options = WorkloadOptions { casts_per_second, ..setup.workload_options() };
-        let setup = &Setup { partitionable: self.partitionable || setup.partitionable, ..setup.clone() };
         let settings = setup.clone();
         let make = move |birth: &Birth| (settings.endpoint(birth), Workload::new(options));
         let mut world = build(self.seed, setup, &self.plan, Vec::new(), make);
@@ -237,9 +245,10 @@ mod tests {
     fn a_scenario_is_read() {
         let text = "seed 7\nstacks fifo total\nprocesses 3\ncasts 5\nat 3ms kill p0 # now\n\
                     expect view p1 p2 at p1 within 2s\nfrom 7ms when p1 sends accept kill p1\n\
-                    expect blocked p2 for 10ms\nexpect log 4 at p2 within 1s\nno progress";
+                    expect blocked p2 for 10ms\nexpect log 4 at p2 within 1s\nno state\nno progress";
         let s = Scenario::parse(text).expect("well-formed");
-        assert_eq!((s.seed, s.casts, s.no_progress, s.plan.steps.len()), (7, Some(5), true, 2));
+        assert_eq!((s.seed, s.casts, s.plan.steps.len()), (7, Some(5), 2));
+        assert_eq!((s.no_state, s.no_progress, s.partitionable), (true, true, false));
         assert_eq!(s.stacks, ["fifo", "total"]);
         let [view, blocked, log] = &s.expectations[..] else { panic!("three expectations") };
         assert_eq!((&view.what, view.at, view.since), (&Expected::View(vec![1, 2]), 1, 3 * MS));

@@ -167,6 +167,7 @@ impl Layer for BimodalLayer {
         to.say("frames given up", self.lost);
         to.say("frames sent again", self.sent_again);
         to.say("application keeps up", !self.congested);
+        self.nonsense.report(to);
     }
 }
 

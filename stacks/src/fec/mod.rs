@@ -203,6 +203,7 @@ impl Layer for FecLayer {
         to.say("parity frames sent", self.parity_sent);
         to.say("frames restored", self.restored);
         to.say("frames of the open block", self.block.len());
+        self.nonsense.report(to);
     }
 }
 

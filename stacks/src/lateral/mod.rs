@@ -214,6 +214,7 @@ impl Layer for LateralLayer {
         to.say("repairs sent", self.repairs_sent);
         to.say("frames restored", self.restored);
         to.say("repairs that lack more than one frame", self.pending.len());
+        self.nonsense.report(to);
     }
 }
 

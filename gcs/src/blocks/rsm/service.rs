@@ -71,7 +71,6 @@ pub(super) struct Service<M> {
     waiting: VecDeque<u64>,
     me: Option<MemberId>,
     ready: watch::Sender<bool>,
-    blocked: bool,
     stopped: bool,
 }
 
@@ -93,7 +92,6 @@ impl<M: StateMachine> Service<M> {
             waiting: VecDeque::new(),
             me: None,
             ready,
-            blocked: false,
             stopped: false,
         }
     }
@@ -134,8 +132,10 @@ impl<M: StateMachine> Service<M> {
     /// Gives requests their names. All queries share one barrier.
     fn on_requests(&mut self, asked: &mut Vec<Request>) {
         let mut queries = Vec::new();
+        // The group's word, not that of the events read so far: who has seen it go on is not to be refused.
+        let blocked = self.group.shared().status.borrow().blocked;
         for Request { work, reply } in asked.drain(..) {
-            if self.blocked {
+            if blocked {
                 let _ = reply.send(Err(ExecuteError::NoQuorum));
                 continue;
             }
@@ -191,10 +191,10 @@ impl<M: StateMachine> Service<M> {
             }
             Event::StateRequested { view } => self.group.provide_state(view, self.replica.snapshot()),
             Event::StateChunk { index, last, data, .. } => self.on_chunk(index, last, &data),
-            Event::Blocked => self.blocked = true,
-            Event::Resumed => self.blocked = false,
             Event::Left(_) => self.stopped = true,
-            Event::Lease(_)
+            Event::Blocked
+            | Event::Resumed
+            | Event::Lease(_)
             | Event::Writable(_)
             | Event::Watch(..)
             | Event::Forced(_)
@@ -203,7 +203,6 @@ impl<M: StateMachine> Service<M> {
     }
 
     fn on_view(&mut self, change: &ViewChange) {
-        self.blocked = false;
         let me = change.view.member(change.rank).map(|m| m.id);
         let reborn = self.me.is_some() && self.me != me;
         self.me = me;

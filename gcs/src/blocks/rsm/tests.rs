@@ -52,6 +52,21 @@ fn an_operation_lost_with_an_incarnation_is_submitted_again() {
     });
 }
 
+/// What the replica's thread has read of the group may be older than what its user has seen.
+#[test]
+fn a_quorum_is_in_reach_when_the_group_says_so() {
+    runtime().block_on(async {
+        let r = replica(Loopback::new(), DEADLINE).await;
+        let map = crate::blocks::map::Map::on(r.clone());
+        let status = &r.group().shared().status;
+        status.send_modify(|s| s.blocked = true);
+        assert_eq!(map.put(b"k", b"v").await, Err(ExecuteError::NoQuorum));
+        assert_eq!(map.get(b"k").await, Err(ExecuteError::NoQuorum));
+        status.send_modify(|s| s.blocked = false);
+        assert_eq!(map.put(b"k", b"v").await, Ok(None));
+    });
+}
+
 #[test]
 fn what_is_too_large_is_refused_without_harm() {
     runtime().block_on(async {
