@@ -8,3 +8,4 @@ pub mod parent;
 pub mod perf;
 pub mod report;
 pub mod svg;
+pub mod tcp;

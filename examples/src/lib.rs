@@ -3,5 +3,4 @@
 pub mod cat;
 pub mod contacts;
 pub mod demo;
-pub mod keys;
 pub mod kv;

@@ -51,6 +51,8 @@ pub mod bimodal;
 pub mod catalogue;
 pub mod causal;
 pub mod check;
+#[cfg(feature = "cli")]
+pub mod cli;
 pub mod compose;
 pub mod compress;
 pub mod explain;

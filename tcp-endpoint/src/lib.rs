@@ -4,6 +4,7 @@
 //! - [`tcp`]: the machine; sans-IO, deterministic, serialisable.
 //! - [`service`]: what stands on the connections: deterministic, like them.
 //! - [`http`]: one of them: a server of files.
+//! - [`ReplicatedListener`]: all of it, for who has a service.
 //! - [`replica`]: batches of what arrives, agreed by the group; who leads; takeover.
 //! - [`packet`]: bytes to segments and back.
 //! - [`link`]: ARP, neighbour discovery, announcements of the virtual addresses; sans-IO.
@@ -11,8 +12,11 @@
 
 pub mod http;
 pub mod link;
+mod listener;
 pub mod net;
 pub mod packet;
 pub mod replica;
 pub mod service;
 pub mod tcp;
+
+pub use listener::{ReplicatedListener, ServeError};

@@ -3,7 +3,7 @@
 use clap::{Parser, Subcommand};
 use gcs_benches::{
     member,
-    perf::{calm, compare, failover, idle, join, latency, rpc, slow, stores, sweep, throughput},
+    perf::{calm, compare, failover, idle, join, latency, rpc, slow, stores, sweep, tcp, throughput},
 };
 
 /// Measures a group of processes on this machine.
@@ -40,6 +40,14 @@ enum Mode {
     Compare(compare::Args),
     /// Replicated servers side by side: `gcs-kv`, etcd, and one Redis for scale. A table in Markdown.
     Stores(stores::Args),
+    /// The replicated TCP endpoint beside the kernel's TCP: a table in Markdown.
+    Tcp(tcp::Args),
+    /// One process of that.
+    #[command(hide = true)]
+    TcpPart {
+        /// Which one, as JSON.
+        part: String,
+    },
     /// One member; the other modes start these.
     #[command(hide = true)]
     Member {
@@ -62,6 +70,8 @@ fn main() -> anyhow::Result<()> {
         Mode::Sweep(args) => sweep::run(&args).map(Some),
         Mode::Compare(args) => compare::run(&args),
         Mode::Stores(args) => stores::run(&args),
+        Mode::Tcp(args) => tcp::run(&args),
+        Mode::TcpPart { part } => return gcs_benches::tcp::main(&serde_json::from_str(&part)?),
         Mode::Member { settings } => return member::main(&serde_json::from_str(&settings)?),
     };
     outcome?.map_or(Ok(()), |o| o.print(cli.json))

@@ -116,7 +116,7 @@ pub fn run(args: &Args) -> anyhow::Result<Option<Outcome>> {
     let mut bridge = args.inside;
     if args.inside {
         end_with_parent();
-        if let Err(e) = site::build(args.common.members) {
+        if let Err(e) = site::build(args.common.members, site::MTU) {
             notes.push(format!("No bridge: {e}."));
             bridge = false;
         }

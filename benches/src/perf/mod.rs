@@ -11,6 +11,7 @@ mod site;
 pub mod slow;
 pub mod stores;
 pub mod sweep;
+pub mod tcp;
 pub mod throughput;
 
 use crate::{

@@ -18,7 +18,7 @@ use std::{
 };
 
 /// The interfaces' limit: what Corosync and many data centres use.
-const MTU: usize = 9000;
+pub(super) const MTU: usize = 9000;
 /// In the namespaces, a directory in memory that is gone with them.
 pub(super) const FILES: &str = "/run";
 const CONFIG: &str = "/run/corosync.conf";
@@ -64,7 +64,7 @@ impl Site {
     }
 }
 
-fn addr(node: usize) -> IpAddr {
+pub(super) fn addr(node: usize) -> IpAddr {
     Ipv4Addr::new(10, 77, 0, u8::try_from(node + 1).unwrap_or(u8::MAX)).into()
 }
 
@@ -102,15 +102,15 @@ pub(super) fn again_inside(argument: &str) -> anyhow::Result<()> {
 ///
 /// # Errors
 /// A command fails.
-pub(super) fn build(nodes: usize) -> anyhow::Result<()> {
+pub(super) fn build(nodes: usize, mtu: usize) -> anyhow::Result<()> {
     shell(&format!("mount -t tmpfs tmpfs {FILES} && ip link set lo up"))?;
-    shell(&format!("ip link add br0 type bridge && ip link set br0 mtu {MTU} up"))?;
+    shell(&format!("ip link add br0 type bridge && ip link set br0 mtu {mtu} up"))?;
     for i in 0..nodes {
         let ip = addr(i);
         shell(&format!(
             "ip netns add n{i} && ip link add v{i} type veth peer name eth0 netns n{i} && \
-             ip link set v{i} mtu {MTU} master br0 up && ip -n n{i} addr add {ip}/24 dev eth0 && \
-             ip -n n{i} link set eth0 mtu {MTU} up && ip -n n{i} link set lo up"
+             ip link set v{i} mtu {mtu} master br0 up && ip -n n{i} addr add {ip}/24 dev eth0 && \
+             ip -n n{i} link set eth0 mtu {mtu} up && ip -n n{i} link set lo up"
         ))?;
     }
     Ok(())

@@ -155,7 +155,7 @@ pub fn run(args: &Args) -> anyhow::Result<Option<Outcome>> {
         return site::again_inside("--inside").map(|()| None);
     }
     end_with_parent();
-    site::build(0)?;
+    site::build(0, site::MTU)?;
     let c = &args.common;
     let systems = [System::GcsKv, System::Etcd, System::Redis];
     let mut notes: Vec<_> = systems.iter().filter_map(|s| s.missing()).map(str::to_owned).collect();

@@ -1,8 +1,9 @@
 //! The command line.
 
-use crate::{contacts::Contacts, keys::KeyFiles};
+use crate::contacts::Contacts;
 use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser, error::ErrorKind};
 use gcs::net::Carrier;
+use gcs_stacks::cli::KeyFiles;
 use gcs_stacks::{
     SlowReceiver,
     explain::{explain, list_layers, list_stacks},

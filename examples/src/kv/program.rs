@@ -5,9 +5,10 @@ use super::{
     server::{Limits, Server},
     store::Store,
 };
-use crate::{contacts::Contacts, keys::KeyFiles};
+use crate::contacts::Contacts;
 use clap::Parser;
 use gcs::{blocks::Replicated, endpoint::LeaveReason, group::Group};
+use gcs_stacks::cli::KeyFiles;
 use std::{
     net::{SocketAddr, SocketAddrV4},
     path::PathBuf,

@@ -18,7 +18,7 @@ use crate::{
         control,
         discovery::{self, Source, is_name},
         driver::{Driver, Engine, Polling, State},
-        shared::Shared,
+        shared::{About, Shared},
     },
     stack::Blueprint,
 };
@@ -57,6 +57,7 @@ pub struct Builder {
     mtu: Option<usize>,
     queue_bytes: usize,
     control: Option<PathBuf>,
+    about: Option<About>,
     busy_poll: bool,
     own_thread: bool,
     casts: bool,
@@ -121,6 +122,7 @@ impl Builder {
             mtu: None,
             queue_bytes: 8 << 20,
             control: None,
+            about: None,
             busy_poll: false,
             own_thread: true,
             casts: true,
@@ -274,6 +276,13 @@ impl Builder {
         self
     }
 
+    /// What the application says of itself: whoever asks at [`Self::control`] gets it behind the report. Called on the endpoint's
+    /// runtime; it has to be quick.
+    pub fn about(mut self, says: impl Fn() -> String + Send + Sync + 'static) -> Self {
+        self.about = Some(Box::new(says));
+        self
+    }
+
     /// Whether the endpoint has a thread of its own. Default: yes. Without, it is a task of the tokio runtime (with I/O and
     /// time) that [`Self::start`] is called in: a message changes threads twice less, but what holds up the runtime holds up
     /// the endpoint, and the others exclude who is silent for long.
@@ -383,6 +392,7 @@ impl Builder {
     ) -> Result<(Group, Events), StartError> {
         let mut shared = Shared::new(Clock::start(), self.queue_bytes);
         shared.witness = !self.casts;
+        shared.about = self.about;
         let shared = Arc::new(shared);
         let keep = Arc::new(Keep(Arc::clone(&shared)));
         let group = Group::new(Arc::clone(&keep), transport.local_addr());

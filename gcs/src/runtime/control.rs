@@ -77,7 +77,8 @@ async fn answer(mut stream: UnixStream, shared: &Shared) -> io::Result<()> {
         b"" | b"report" => {
             let (to, report) = oneshot::channel();
             shared.command(Command::Report(to));
-            report.await.map_err(|_| io::ErrorKind::BrokenPipe)?.to_string()
+            let report = report.await.map_err(|_| io::ErrorKind::BrokenPipe)?.to_string();
+            report + &shared.about.as_ref().map_or_else(String::new, |says| says())
         }
         b"force-primary" => {
             let (to, outcome) = oneshot::channel();

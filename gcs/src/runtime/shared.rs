@@ -96,11 +96,15 @@ pub(crate) enum Refused {
     Witness,
 }
 
+/// What the application says of itself.
+pub(crate) type About = Box<dyn Fn() -> String + Send + Sync>;
+
 pub(crate) struct Shared {
     pub(crate) clock: Clock,
     queue_bytes: usize,
     /// Whether this process only votes.
     pub(crate) witness: bool,
+    pub(crate) about: Option<About>,
     inbox: Mutex<Inbox>,
     /// Set when there is something new in the inbox: a polling driver looks here first.
     pub(crate) news: AtomicBool,
@@ -122,6 +126,7 @@ impl Shared {
             clock,
             queue_bytes,
             witness: false,
+            about: None,
             inbox: Mutex::default(),
             news: AtomicBool::new(false),
             wake: Notify::new(),

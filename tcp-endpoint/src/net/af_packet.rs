@@ -107,20 +107,8 @@ impl AfPacket {
     }
 
     fn send_batch(&mut self, batch: &[([u8; vnet::LEN], Frame)]) -> Result<(), Error> {
-        let parts: Vec<SmallVec<[IoSlice<'_>; 6]>> = batch
-            .iter()
-            .map(|(header, frame)| {
-                let mut parts = SmallVec::new();
-                parts.extend([
-                    IoSlice::new(header),
-                    IoSlice::new(&frame.link),
-                    IoSlice::new(&frame.packet.header),
-                ]);
-                parts.extend(frame.packet.payload.iter().map(|piece| IoSlice::new(piece)));
-                parts
-            })
-            .collect();
-        let messages: Vec<&[IoSlice<'_>]> = parts.iter().map(|p| &p[..]).collect();
+        let pieces: Vec<_> = batch.iter().map(|(header, frame)| vnet::pieces(header, frame)).collect();
+        let messages: Vec<&[IoSlice<'_>]> = pieces.iter().map(|p| &p[..]).collect();
         let mut left = &messages[..];
         while !left.is_empty() {
             self.traffic.calls.1 += 1;

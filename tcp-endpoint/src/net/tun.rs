@@ -11,10 +11,9 @@ use super::{
     sys, vnet,
 };
 use crate::link::{Frame, Mac, Received};
-use smallvec::SmallVec;
 use std::{
     fs::File,
-    io::{self, IoSlice, IoSliceMut, Read, Write},
+    io::{self, IoSliceMut, Read, Write},
     os::fd::{AsFd, BorrowedFd},
 };
 
@@ -119,12 +118,10 @@ impl Device {
     }
 
     fn send_one(&mut self, header: &[u8; vnet::LEN], frame: &Frame) -> Result<(), Error> {
-        let mut parts: SmallVec<[IoSlice<'_>; 6]> = SmallVec::new();
-        parts.extend([IoSlice::new(header), IoSlice::new(&frame.link), IoSlice::new(&frame.packet.header)]);
-        parts.extend(frame.packet.payload.iter().map(|piece| IoSlice::new(piece)));
+        let pieces = vnet::pieces(header, frame);
         loop {
             self.traffic.calls.1 += 1;
-            match self.file.write_vectored(&parts) {
+            match self.file.write_vectored(&pieces) {
                 Ok(_) => self.traffic.sent += 1,
                 Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
                 Err(e) if e.kind() == io::ErrorKind::WouldBlock => self.traffic.full += 1,

@@ -12,6 +12,8 @@
 
 use super::segment::{TCP_CHECKSUM, fill_pseudo_checksum, segments, tcp_len};
 use crate::link::{Checksum, Frame, Meta};
+use smallvec::SmallVec;
+use std::io::IoSlice;
 
 /// Length of the header.
 pub(super) const LEN: usize = 10;
@@ -66,6 +68,12 @@ pub(super) fn prepare(mut frame: Frame, offload: bool, to: &mut Vec<([u8; LEN], 
     let Frame { link, packet } = frame;
     let cut = segments(packet).unwrap_or_default();
     to.extend(cut.into_iter().map(|packet| ([0; LEN], Frame { link: link.clone(), packet })));
+}
+
+/// The pieces of a frame behind its offload header, in order.
+pub(super) fn pieces<'a>(header: &'a [u8; LEN], frame: &'a Frame) -> SmallVec<[IoSlice<'a>; 6]> {
+    let headers = [&header[..], &frame.link, &frame.packet.header];
+    headers.into_iter().chain(frame.packet.payload.iter().map(|b| &b[..])).map(IoSlice::new).collect()
 }
 
 #[cfg(test)]

@@ -1,8 +1,10 @@
 //! What is cast: a time and what happens at it. All integers are little-endian.
 //!
 //! ```text
-//!   time u64 │ entry … │      entry: kind u8 │ segment u16 │ length u32 │ bytes
+//!   time u64 │ batches u64 │ digest u64 │ entry …        entry: kind u8 │ segment u16 │ length u32 │ bytes
 //! ```
+//!
+//! `batches` and `digest` are where the leader was when it cast this: so many batches applied, with this digest.
 
 use bytes::{Buf, Bytes};
 use gcs::time::Time;
@@ -13,13 +15,22 @@ use crate::link::{Checksum, Ingress, Meta};
 const PACKET: u8 = 1;
 const KICK: u8 = 2;
 const SECRET: u8 = 3;
-const HEADER: usize = 8;
+const HEADER: usize = 24;
 const ENTRY: usize = 7;
 
 /// A batch that is being put together.
 #[derive(Clone, Debug)]
 pub struct Batch {
     bytes: Vec<u8>,
+}
+
+/// How far a replica has come: batches that it has applied, and the digest of what they have done.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Mark {
+    /// Batches since the group began.
+    pub batches: u64,
+    /// The same at all replicas that have applied as many.
+    pub digest: u64,
 }
 
 /// What happens in a batch.
@@ -42,10 +53,10 @@ pub struct BatchError {
 }
 
 impl Batch {
-    /// An empty batch: at its time timers fire.
+    /// An empty batch, of who has come so far: at its time timers fire.
     #[must_use]
-    pub fn new(now: Time) -> Self {
-        Self { bytes: now.0.to_le_bytes().to_vec() }
+    pub fn new(now: Time, mark: Mark) -> Self {
+        Self { bytes: [now.0, mark.batches, mark.digest].map(u64::to_le_bytes).concat() }
     }
 
     fn entry(&mut self, kind: u8, segment: u16, bytes: &[u8]) {
@@ -78,13 +89,14 @@ impl Batch {
 }
 
 /// Reads a batch. Packets are slices of it.
-pub(super) fn read(batch: &Bytes) -> Result<(Time, Vec<Entry>), BatchError> {
+pub(super) fn read(batch: &Bytes) -> Result<(Time, Mark, Vec<Entry>), BatchError> {
     let malformed = |rest: &Bytes| BatchError { len: batch.len(), at: batch.len() - rest.len() };
     let mut rest = batch.clone();
     if rest.len() < HEADER {
         return Err(malformed(&rest));
     }
     let now = Time(rest.get_u64_le());
+    let mark = Mark { batches: rest.get_u64_le(), digest: rest.get_u64_le() };
     let mut entries = Vec::new();
     while !rest.is_empty() {
         let before = rest.clone();
@@ -105,7 +117,7 @@ pub(super) fn read(batch: &Bytes) -> Result<(Time, Vec<Entry>), BatchError> {
             _ => return Err(malformed(&before)),
         });
     }
-    Ok((now, entries))
+    Ok((now, mark, entries))
 }
 
 #[cfg(test)]
@@ -120,16 +132,17 @@ mod tests {
             packet: Bytes::from_static(b"packet"),
             meta: Meta { segment: 3, checksum: Checksum::Good },
         };
-        let mut batch = Batch::new(Time(77));
+        let mark = Mark { batches: 5, digest: 6 };
+        let mut batch = Batch::new(Time(77), mark);
         batch.secret(&[9; 32]);
         batch.kick();
         batch.packet(&ingress);
-        let (now, entries) = read(&Bytes::copy_from_slice(batch.as_bytes())).unwrap();
-        assert_eq!(now, Time(77));
+        let (now, read_mark, entries) = read(&Bytes::copy_from_slice(batch.as_bytes())).unwrap();
+        assert_eq!((now, read_mark), (Time(77), mark));
         assert_eq!(entries, [Entry::Secret([9; 32]), Entry::Kick, Entry::Packet(ingress)]);
         for len in 0..batch.as_bytes().len() {
             let cut = read(&Bytes::copy_from_slice(&batch.as_bytes()[..len]));
-            assert!(cut.is_err() || [8, 47, 54].contains(&len), "{len}");
+            assert!(cut.is_err() || [24, 63, 70].contains(&len), "{len}");
         }
     }
 

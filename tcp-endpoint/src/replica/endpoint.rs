@@ -1,13 +1,13 @@
 //! Connections and a service, moved by batches. A value: no sockets, no clocks.
 
-use std::net::SocketAddr;
+use std::{collections::VecDeque, net::SocketAddr};
 
 use bytes::Bytes;
 use gcs::{blocks::Snapshot, time::Time};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use super::batch::{self, BatchError, Entry};
+use super::batch::{self, BatchError, Entry, Mark};
 use crate::{
     packet::{Arrival, read},
     service::{Io, RestoreError, Service},
@@ -23,8 +23,14 @@ pub struct Endpoint<S> {
     service: S,
     wake: Option<Time>,
     last: Time,
+    /// Batches that were applied, and the digests behind the last of them.
+    batches: u64,
+    digests: VecDeque<u64>,
     thaw: Option<Thawing>,
 }
+
+/// Digests that are kept: a batch is cast before so many more are delivered.
+const DIGESTS: usize = 1024;
 
 /// What the first byte of a chunk says about the others.
 const STATE: u8 = 1;
@@ -37,6 +43,7 @@ const SERVICE_BYTES: usize = 256 * 1024;
 struct State {
     last: Time,
     wake: Option<Time>,
+    batches: u64,
     begun: bool,
 }
 
@@ -88,6 +95,23 @@ pub enum ThawError {
     Connections(#[from] SnapshotError),
 }
 
+/// A batch was not applied.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum ApplyError {
+    /// It cannot be read.
+    #[error(transparent)]
+    Malformed(#[from] BatchError),
+    /// This replica is not in the state in which the leader was.
+    #[error(
+        "after batch {batches} this replica is not in the state of its leader: it has to join again; \
+         do all run the same release with the same configuration?"
+    )]
+    Diverged {
+        /// Batches after which that is so.
+        batches: u64,
+    },
+}
+
 /// What a batch has brought besides segments.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Applied {
@@ -100,7 +124,30 @@ pub struct Applied {
 impl<S: Service> Endpoint<S> {
     /// An endpoint that clients can reach at `listen`, for `service`. All replicas are given the same.
     pub fn new(config: Config, listen: Vec<SocketAddr>, service: S) -> Self {
-        Self { host: None, config, listen, service, wake: None, last: Time::ZERO, thaw: None }
+        Self {
+            host: None,
+            config,
+            listen,
+            service,
+            wake: None,
+            last: Time::ZERO,
+            batches: 0,
+            digests: VecDeque::new(),
+            thaw: None,
+        }
+    }
+
+    /// How far it has come.
+    #[must_use]
+    pub fn mark(&self) -> Mark {
+        Mark { batches: self.batches, digest: self.host.as_ref().map_or(0, Host::digest) }
+    }
+
+    /// Whether nothing is known to be different at who was at `mark`.
+    fn agrees(&self, mark: Mark) -> bool {
+        let back = self.batches.checked_sub(mark.batches).and_then(|n| usize::try_from(n).ok());
+        let at = back.and_then(|back| self.digests.len().checked_sub(back.checked_add(1)?));
+        at.and_then(|at| self.digests.get(at)).is_none_or(|digest| *digest == mark.digest)
     }
 
     /// Whether the group's first batch has been applied.
@@ -130,9 +177,22 @@ impl<S: Service> Endpoint<S> {
     /// Applies a delivered batch. What is to leave is appended to `out`.
     ///
     /// # Errors
-    /// Bytes that are no batch: nothing has changed.
-    pub fn apply(&mut self, batch: &Bytes, out: &mut Vec<Segment>) -> Result<Applied, BatchError> {
-        let (time, entries) = batch::read(batch)?;
+    /// Bytes that are no batch, or another state than the leader's: nothing has changed, and this replica must not go on.
+    pub fn apply(&mut self, batch: &Bytes, out: &mut Vec<Segment>) -> Result<Applied, ApplyError> {
+        let (time, mark, entries) = batch::read(batch)?;
+        if !self.agrees(mark) {
+            return Err(ApplyError::Diverged { batches: mark.batches });
+        }
+        let applied = self.enter_all(time, entries, out);
+        self.batches += 1;
+        self.digests.push_back(self.mark().digest);
+        if self.digests.len() > DIGESTS {
+            self.digests.pop_front();
+        }
+        Ok(applied)
+    }
+
+    fn enter_all(&mut self, time: Time, entries: Vec<Entry>, out: &mut Vec<Segment>) -> Applied {
         self.last = self.last.max(time);
         let mut applied = Applied { time: self.last, kicked: false };
         if let Some(host) = &mut self.host {
@@ -141,7 +201,7 @@ impl<S: Service> Endpoint<S> {
         for entry in entries {
             self.enter(entry, &mut applied);
         }
-        let Some(host) = &mut self.host else { return Ok(applied) };
+        let Some(host) = &mut self.host else { return applied };
         if self.wake.is_some_and(|at| at <= self.last) {
             self.wake = None;
             self.service.on_timer(&mut Io { host, wake: &mut self.wake, now: self.last });
@@ -157,12 +217,12 @@ impl<S: Service> Endpoint<S> {
             }
         }
         host.finish(out);
-        Ok(applied)
+        applied
     }
 
     /// Freezes the present state, between two batches, for replicas that join.
     pub fn freeze(&self) -> Frozen {
-        let state = State { last: self.last, wake: self.wake, begun: self.begun() };
+        let state = State { last: self.last, wake: self.wake, batches: self.batches, begun: self.begun() };
         Frozen { state, service: self.service.snapshot(), host: self.host.as_ref().map(Host::freeze) }
     }
 
@@ -187,7 +247,8 @@ impl<S: Service> Endpoint<S> {
         if last && let Some(Thawing { state, service, host }) = self.thaw.take() {
             let state = state.ok_or(ThawError::Malformed)?;
             self.service.restore(&service)?;
-            (self.last, self.wake) = (state.last, state.wake);
+            (self.last, self.wake, self.batches) = (state.last, state.wake, state.batches);
+            self.digests.clear();
             self.host = if state.begun { Some(host.finish()?) } else { None };
         }
         Ok(())
@@ -213,5 +274,88 @@ impl<S: Service> Endpoint<S> {
             },
             (Entry::Secret(_), Some(_)) | (Entry::Kick | Entry::Packet(_), None) => {}
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{super::Batch, *};
+    use crate::{
+        link::{Checksum, Ingress, Meta},
+        packet,
+        tcp::Id,
+    };
+
+    const VIP: &str = "10.0.0.100:80";
+
+    /// Says something to everybody.
+    struct Says(&'static [u8]);
+
+    impl Service for Says {
+        fn on_open(&mut self, id: Id, io: &mut Io<'_>) {
+            io.write(id, &mut Bytes::from_static(self.0));
+        }
+
+        fn on_data(&mut self, _id: Id, _io: &mut Io<'_>) {}
+
+        fn snapshot(&self) -> Vec<u8> {
+            Vec::new()
+        }
+
+        fn restore(&mut self, _snapshot: &[u8]) -> Result<(), RestoreError> {
+            Ok(())
+        }
+    }
+
+    fn replica(says: &'static [u8]) -> Endpoint<Says> {
+        Endpoint::new(Config::default(), vec![VIP.parse().unwrap()], Says(says))
+    }
+
+    fn ingress(segment: &Segment) -> Ingress {
+        let packet = packet::write(segment);
+        let bytes = [&packet.header[..], &packet.payload.concat()].concat();
+        Ingress { packet: bytes.into(), meta: Meta { segment: packet.segment, checksum: Checksum::Good } }
+    }
+
+    /// How many batches it takes until a follower is seen to be different; it joins after `joins` of them.
+    fn different_after(says: &'static [u8], joins: u64) -> Option<u64> {
+        let (mut leader, mut follower) = (replica(b"one"), replica(says));
+        let mut client = Host::new(Config::default(), [1; 32]);
+        client.connect([10, 0, 0, 1].into(), VIP.parse().unwrap()).unwrap();
+        let mut answers = Vec::new();
+        (1..10).find(|&i| {
+            let now = Time::from_ms(i);
+            client.begin(now);
+            answers.drain(..).for_each(|s| client.segment(&s));
+            let mut sent = Vec::new();
+            client.finish(&mut sent);
+            let mut batch = Batch::new(now, leader.mark());
+            if i == 1 {
+                batch.secret(&[7; 32]);
+            }
+            sent.iter().for_each(|s| batch.packet(&ingress(s)));
+            let batch = Bytes::copy_from_slice(batch.as_bytes());
+            leader.apply(&batch, &mut answers).unwrap();
+            if i == joins {
+                let state = leader.freeze();
+                let last = state.chunks() - 1;
+                (0..=last).for_each(|at| follower.thaw(at, at == last, &state.chunk(at)).unwrap());
+            }
+            if i <= joins {
+                return false;
+            }
+            follower.apply(&batch, &mut Vec::new()).is_err_and(|e| matches!(e, ApplyError::Diverged { .. }))
+        })
+    }
+
+    #[test]
+    fn who_does_something_else_than_its_leader_is_told() {
+        assert_eq!(different_after(b"one", 0), None);
+        assert_eq!(different_after(b"one", 5), None, "one that joins goes on from the same digest");
+        // The connection is open with the second batch; the third says what that has done.
+        assert_eq!(different_after(b"two", 0), Some(3));
+        assert_eq!(different_after(b"three", 0), Some(3));
+        assert_eq!(different_after(b"two", 1), Some(3));
+        assert_eq!(different_after(b"two", 5), None, "what it does not say again cannot differ");
     }
 }

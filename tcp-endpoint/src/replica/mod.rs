@@ -9,16 +9,21 @@
 //! first member of a primary view; it emits only while its lease is valid. A new leader casts a *kick* first: when that is
 //! delivered it takes the addresses, and every connection sends again what is not acknowledged.
 //!
+//! Every batch says how far its leader had come, with a digest of what it had done. A replica that had done something else by
+//! then ends: what clients have seen is what the leader did.
+//!
 //! | file | |
 //! |---|---|
 //! | `batch` | what is cast, as bytes |
 //! | `endpoint` | [`Endpoint`]: connections and a service, moved by batches |
 //! | `runtime` | [`run`]: an interface, a group, and an endpoint |
+//! | `status` | what a replica knows of itself |
 
 mod batch;
 mod endpoint;
 mod runtime;
+mod status;
 
-pub use batch::{Batch, BatchError};
-pub use endpoint::{Applied, Endpoint, Frozen, ThawError};
-pub use runtime::{Change, RunError, run};
+pub use batch::{Batch, BatchError, Mark};
+pub use endpoint::{Applied, ApplyError, Endpoint, Frozen, ThawError};
+pub use runtime::{About, Change, RunError, run};

@@ -1,6 +1,9 @@
 //! An interface, a group and an endpoint, in one task.
 
 use std::{
+    collections::VecDeque,
+    convert::Infallible,
+    fmt,
     os::fd::OwnedFd,
     sync::Arc,
     time::{Duration, Instant},
@@ -12,10 +15,11 @@ use gcs::{
     group::{CastError, Events, Group},
     time::Time,
 };
+use parking_lot::Mutex;
 use thiserror::Error;
 use tokio::io::{Interest, unix::AsyncFd};
 
-use super::{Batch, BatchError, Endpoint, ThawError};
+use super::{ApplyError, Batch, Endpoint, ThawError, status::Status};
 use crate::{
     link::{Checksum, Ingress, Link, Outputs},
     net::{AddressProvider, Error as NetError, Interface},
@@ -40,9 +44,9 @@ pub enum RunError {
     /// The interface fails.
     #[error(transparent)]
     Net(#[from] NetError),
-    /// A batch could not be read: this replica must not go on.
+    /// A batch could not be applied: this replica must not go on.
     #[error(transparent)]
-    Batch(#[from] BatchError),
+    Apply(#[from] ApplyError),
     /// The state of another replica could not be read: this one cannot join.
     #[error(transparent)]
     Thaw(#[from] ThawError),
@@ -66,15 +70,44 @@ pub enum Change {
     Follows,
     /// It has received the state from another replica.
     Joined,
+    /// It has done something else than its leader, and begins anew.
+    Diverged {
+        /// Batches after which that was seen.
+        batches: u64,
+    },
 }
 
 /// Which part this replica plays.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Role {
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Role {
+    #[default]
     Follower,
-    /// First in its view; the kick is on its way.
+    /// First in its view; the kick has yet to be cast.
+    First,
+    /// The kick is on its way.
     Taking,
     Leader,
+}
+
+impl fmt::Display for Role {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Follower => "follows",
+            Self::First | Self::Taking => "is about to lead",
+            Self::Leader => "leads",
+        })
+    }
+}
+
+/// What a replica says of itself, as text; for [`gcs::group::Builder::about`], for one. Cheap to clone.
+#[derive(Clone, Debug, Default)]
+pub struct About(Arc<Mutex<Status>>);
+
+impl fmt::Display for About {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let status = self.0.lock().clone();
+        status.fmt(f)
+    }
 }
 
 /// A replica.
@@ -92,18 +125,18 @@ struct Runner<S, I, A, C> {
     last_stamp: Time,
     waiting: Vec<Ingress>,
     waiting_bytes: usize,
-    under_way: usize,
+    /// When the batches were cast that are on their way, by our clock.
+    under_way: VecDeque<Time>,
+    about: About,
     /// The time of the last batch that is on its way: timers that are due until then fire with it.
     timers_cast: Option<Time>,
-    /// The first batch as a leader has yet to be cast.
-    begins: bool,
     /// The group had no room for a batch.
     full: bool,
     segments: Vec<Segment>,
     changed: C,
 }
 
-/// Runs a replica until it has left its group, or its interface fails. `changed` is told what becomes of it.
+/// Runs a replica until it has left its group, or its interface fails. `changed` is told what becomes of it, `about` knows it.
 ///
 /// # Errors
 /// [`RunError`].
@@ -113,8 +146,9 @@ pub async fn run<S: Service, I: Interface, A: AddressProvider>(
     nic: I,
     link: Link,
     provider: A,
+    about: About,
     changed: impl FnMut(Change),
-) -> Result<(), RunError> {
+) -> Result<Infallible, RunError> {
     let (group, mut events) = group;
     let watched = nic.poll_fd().try_clone_to_owned().and_then(readable).map_err(RunError::Watch)?;
     #[expect(clippy::disallowed_methods, reason = "this is the driver")]
@@ -132,9 +166,9 @@ pub async fn run<S: Service, I: Interface, A: AddressProvider>(
         last_stamp: Time::ZERO,
         waiting: Vec::new(),
         waiting_bytes: 0,
-        under_way: 0,
+        under_way: VecDeque::new(),
+        about,
         timers_cast: None,
-        begins: false,
         full: false,
         segments: Vec::new(),
         changed,
@@ -210,11 +244,10 @@ impl<S: Service, I: Interface, A: AddressProvider, C: FnMut(Change)> Runner<S, I
             }
             Event::View(change) => {
                 let first = change.rank == 0 && change.primary && !change.awaits_state;
-                self.under_way = 0;
+                self.under_way.clear();
                 self.timers_cast = None;
                 if first && self.role == Role::Follower {
-                    self.role = Role::Taking;
-                    self.begins = true;
+                    self.role = Role::First;
                 } else if !first {
                     self.yields();
                 }
@@ -229,10 +262,7 @@ impl<S: Service, I: Interface, A: AddressProvider, C: FnMut(Change)> Runner<S, I
                 }
             }
             Event::Blocked | Event::Left(_) => self.yields(),
-            Event::Resumed if self.group.view().is_some_and(|v| v.rank == 0) => {
-                self.role = Role::Taking;
-                self.begins = true;
-            }
+            Event::Resumed if self.group.view().is_some_and(|v| v.rank == 0) => self.role = Role::First,
             _ => {}
         }
         Ok(())
@@ -240,7 +270,7 @@ impl<S: Service, I: Interface, A: AddressProvider, C: FnMut(Change)> Runner<S, I
 
     /// Casts the first batch of a new leader.
     fn begin(&mut self) -> Result<(), RunError> {
-        let mut batch = Batch::new(self.stamp());
+        let mut batch = Batch::new(self.stamp(), self.endpoint.mark());
         if self.endpoint.begun() {
             batch.kick();
         } else {
@@ -248,7 +278,9 @@ impl<S: Service, I: Interface, A: AddressProvider, C: FnMut(Change)> Runner<S, I
             getrandom::fill(&mut secret).map_err(|e| RunError::Random(e.to_string()))?;
             batch.secret(&secret);
         }
-        self.begins = !self.push(&batch)?;
+        if self.push(&batch)? {
+            self.role = Role::Taking;
+        }
         Ok(())
     }
 
@@ -257,7 +289,6 @@ impl<S: Service, I: Interface, A: AddressProvider, C: FnMut(Change)> Runner<S, I
             (self.changed)(Change::Follows);
         }
         self.role = Role::Follower;
-        self.begins = false;
         self.waiting.clear();
         self.waiting_bytes = 0;
         let now = self.now();
@@ -267,7 +298,7 @@ impl<S: Service, I: Interface, A: AddressProvider, C: FnMut(Change)> Runner<S, I
     /// Casts a batch; false if the group has no room for it at the moment.
     fn push(&mut self, batch: &Batch) -> Result<bool, RunError> {
         match self.group.try_cast(batch.as_bytes()) {
-            Ok(()) => self.under_way += 1,
+            Ok(()) => self.under_way.push_back(self.now()),
             Err(CastError::WouldBlock) => self.full = true,
             Err(_) => return Err(RunError::Left),
         }
@@ -277,10 +308,10 @@ impl<S: Service, I: Interface, A: AddressProvider, C: FnMut(Change)> Runner<S, I
     /// Casts what has arrived, and what is due.
     fn cast(&mut self) -> Result<(), RunError> {
         self.full = false;
-        if self.role == Role::Taking && self.begins {
+        if self.role == Role::First {
             return self.begin();
         }
-        if self.role != Role::Leader || self.under_way >= UNDER_WAY {
+        if self.role != Role::Leader || self.under_way.len() >= UNDER_WAY {
             return Ok(());
         }
         let now = Time(self.now().0 + self.ahead);
@@ -288,7 +319,7 @@ impl<S: Service, I: Interface, A: AddressProvider, C: FnMut(Change)> Runner<S, I
         if self.waiting.is_empty() && !due {
             return Ok(());
         }
-        let mut batch = Batch::new(self.stamp());
+        let mut batch = Batch::new(self.stamp(), self.endpoint.mark());
         let mut bytes = 0;
         let packets = self.waiting.iter().take_while(|p| {
             let fits = bytes < BATCH_BYTES;
@@ -306,7 +337,6 @@ impl<S: Service, I: Interface, A: AddressProvider, C: FnMut(Change)> Runner<S, I
 
     fn apply(&mut self, message: &Bytes) -> Result<(), RunError> {
         let applied = self.endpoint.apply(message, &mut self.segments)?;
-        self.under_way = self.under_way.saturating_sub(1);
         if self.timers_cast.is_some_and(|cast| cast <= applied.time) {
             self.timers_cast = None;
         }
@@ -326,7 +356,24 @@ impl<S: Service, I: Interface, A: AddressProvider, C: FnMut(Change)> Runner<S, I
             // Where the leader's clock is: from there we would go on.
             self.ahead = self.ahead.max(applied.time.0.saturating_sub(self.now().0));
         }
+        self.account();
         Ok(())
+    }
+
+    /// A batch has been applied.
+    fn account(&mut self) {
+        let now = self.now();
+        let mut status = self.about.0.lock();
+        if let Some(from) = self.under_way.pop_front() {
+            status.stable(from, now);
+        }
+        status.role = self.role;
+        status.batches = self.endpoint.mark().batches;
+        status.under_way = self.under_way.len();
+        status.waiting_bytes = self.waiting_bytes;
+        if let Some(host) = self.endpoint.host() {
+            status.of(host);
+        }
     }
 
     /// Takes what the interface has received. Whether there may be more.

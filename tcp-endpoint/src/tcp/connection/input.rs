@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use gcs::time::Time;
 
-use super::{Acknowledge, Connection, Reason, Stamps, State};
-use crate::tcp::{Config, Segment, receiver::Receiver, segment::Payload, sender::Feedback, seq};
+use super::{Acknowledge, Connection, Reason, Stamps, State, Surroundings};
+use crate::tcp::{Segment, receiver::Receiver, segment::Payload, sender::Feedback, seq};
 
 /// Challenge acknowledgements of a connection in a second (RFC 5961, section 7).
 const CHALLENGES: u8 = 10;
@@ -31,17 +31,12 @@ impl Stamps {
 }
 
 impl Connection {
-    /// Takes a segment of this connection. Answers that do not wait for `poll` go to `out`.
-    pub(crate) fn on_segment(
-        &mut self,
-        now: Time,
-        segment: &Segment,
-        config: &Config,
-        out: &mut Vec<Segment>,
-    ) -> Outcome {
+    /// Takes a segment of this connection.
+    pub(crate) fn on_segment(&mut self, segment: &Segment, host: &mut Surroundings<'_>) -> Outcome {
         if self.state == State::SynSent {
-            return self.on_answer_to_syn(now, segment, config, out);
+            return self.on_answer_to_syn(segment, host);
         }
+        let now = host.now;
         let start = self.receiver.position(segment.seq);
         if self.state == State::SynReceived && segment.syn && start == Some(0) {
             return self.on_syn_again(now, segment);
@@ -71,14 +66,14 @@ impl Connection {
         let Some(ack) = segment.ack else { return Outcome::Stays };
         let Some(ack) = self.sender.position(ack).filter(|at| self.sender.acceptable(*at)) else {
             if self.state == State::SynReceived {
-                out.extend(segment.refusal());
+                host.out.extend(segment.refusal());
             } else {
                 self.challenge(now);
             }
             return Outcome::Stays;
         };
         if self.state == State::SynReceived && ack == 0 {
-            out.extend(segment.refusal());
+            host.out.extend(segment.refusal());
             return Outcome::Stays;
         }
         self.heard = now;
@@ -93,23 +88,17 @@ impl Connection {
             State::LastAck if finished => return Outcome::Gone(Reason::Ended),
             _ => {}
         }
-        self.linger(now, config);
-        self.on_bytes(now, segment, start, config, out)
+        self.linger(now, host.config);
+        self.on_bytes(segment, start, host)
     }
 
     /// RFC 9293, section 3.10.7.3.
-    fn on_answer_to_syn(
-        &mut self,
-        now: Time,
-        segment: &Segment,
-        config: &Config,
-        out: &mut Vec<Segment>,
-    ) -> Outcome {
+    fn on_answer_to_syn(&mut self, segment: &Segment, host: &mut Surroundings<'_>) -> Outcome {
         let ack = segment.ack.map(|ack| self.sender.position(ack));
         if let Some(at) = ack
             && at != Some(1)
         {
-            out.extend(segment.refusal());
+            host.out.extend(segment.refusal());
             return Outcome::Stays;
         }
         if segment.rst {
@@ -118,32 +107,35 @@ impl Connection {
         if !segment.syn {
             return Outcome::Stays;
         }
-        self.receiver = Receiver::new(segment.seq, config.shift());
-        self.learn(now, &segment.options);
-        self.heard = now;
+        let receive = host.config.receive_bytes;
+        self.receiver = Receiver::new(segment.seq, host.config.shift());
+        self.learn(host.now, &segment.options);
         if ack.is_none() {
             // Both open at the same time: our SYN leaves again, with an acknowledgement.
+            self.heard = host.now;
             self.state = State::SynReceived;
-            self.sender.kick(now);
+            self.sender.kick(host.now);
             return Outcome::Stays;
         }
+        self.receiver.announce(receive.min(u16::MAX.into()).into(), self.our_mss.into(), false);
+        self.on_our_syn_acknowledged(host.now, segment);
+        Outcome::Stays
+    }
+
+    /// The peer's SYN acknowledges ours. Its window has no scale (RFC 7323, section 2.2).
+    fn on_our_syn_acknowledged(&mut self, now: Time, segment: &Segment) {
+        self.heard = now;
         self.sender.announced(segment.window.into(), 0, 1);
         self.sender.acknowledged(&self.feedback(now, segment, 1, false));
         self.opens();
-        self.receiver.announce(config.receive_bytes.min(u16::MAX.into()).into(), self.our_mss.into(), false);
         self.acknowledge = Acknowledge::Now;
-        Outcome::Stays
     }
 
     /// The peer's SYN again, before ours is acknowledged. If both open at the same time it may acknowledge ours (RFC 9293, figure 7).
     fn on_syn_again(&mut self, now: Time, segment: &Segment) -> Outcome {
         let ack = segment.ack.and_then(|ack| self.sender.position(ack));
         if self.active && ack == Some(1) {
-            self.heard = now;
-            self.sender.announced(segment.window.into(), 0, 1);
-            self.sender.acknowledged(&self.feedback(now, segment, 1, false));
-            self.opens();
-            self.acknowledge = Acknowledge::Now;
+            self.on_our_syn_acknowledged(now, segment);
         } else if segment.ack.is_none() {
             self.sender.again();
         }
@@ -221,14 +213,7 @@ impl Connection {
     }
 
     /// RFC 9293, section 3.10.7.4, seventh and eighth.
-    fn on_bytes(
-        &mut self,
-        now: Time,
-        segment: &Segment,
-        start: u64,
-        config: &Config,
-        out: &mut Vec<Segment>,
-    ) -> Outcome {
+    fn on_bytes(&mut self, segment: &Segment, start: u64, host: &mut Surroundings<'_>) -> Outcome {
         let len = segment.payload_len();
         if len == 0 && !segment.fin {
             return Outcome::Stays;
@@ -236,7 +221,7 @@ impl Connection {
         let receives = matches!(self.state, State::Established | State::FinWait1 | State::FinWait2);
         if self.deaf && receives && start + len as u64 > self.receiver.next() {
             // Nobody reads this: the peer has to know (RFC 1122, section 4.2.2.13).
-            out.push(self.reset());
+            host.out.push(self.reset());
             return Outcome::Gone(Reason::Aborted);
         }
         let had_finished = self.receiver.finished();
@@ -251,7 +236,7 @@ impl Connection {
         if receipt.urgent || finishes || soon {
             self.acknowledge = Acknowledge::Now;
         } else if self.acknowledge == Acknowledge::No {
-            self.acknowledge = Acknowledge::Later(now + config.delayed_ack);
+            self.acknowledge = Acknowledge::Later(host.now + host.config.delayed_ack);
         }
         if finishes {
             match self.state {

@@ -90,11 +90,12 @@ enum Acknowledge {
     Now,
 }
 
-/// Something that leaves although there is nothing to say: from before the window, so that the peer answers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-enum Ask {
-    No,
-    Now,
+/// What a connection needs of its endpoint while it takes something in.
+pub(crate) struct Surroundings<'a> {
+    pub(crate) now: Time,
+    pub(crate) config: &'a Config,
+    /// For answers that do not wait for [`Connection::poll`].
+    pub(crate) out: &'a mut Vec<Segment>,
 }
 
 /// A connection.
@@ -124,7 +125,8 @@ pub(crate) struct Connection {
     /// Bytes that came since the last acknowledgement left.
     unacknowledged: u64,
     quick: u8,
-    ask: Ask,
+    /// Something is to leave although there is nothing to say: from before the window, so that the peer answers.
+    asks: bool,
     /// The last sign of life, and probes since.
     heard: Time,
     probes: u8,
@@ -167,7 +169,7 @@ impl Connection {
             packet: LEAST_PACKET,
             unacknowledged: 0,
             quick: QUICK,
-            ask: Ask::No,
+            asks: false,
             heard: now,
             probes: 0,
             challenges: (Time::ZERO, 0),

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use gcs::time::Time;
 
-use super::{Acknowledge, Ask, Connection, State};
+use super::{Acknowledge, Connection, State};
 use crate::tcp::{Config, Options, Payload, Segment, sender::timestamp};
 
 /// An IP packet has 65,535 bytes with its headers.
@@ -24,7 +24,7 @@ impl Connection {
             let segment = self.segment(now, range, packet, limit, &options);
             out.push(segment);
         }
-        if std::mem::replace(&mut self.ask, Ask::No) == Ask::Now && out.len() == before {
+        if std::mem::take(&mut self.asks) && out.len() == before {
             let at = self.sender.una().saturating_sub(1);
             let segment = self.empty(at, limit, &options);
             out.push(segment);

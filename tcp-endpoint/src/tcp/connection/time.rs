@@ -2,7 +2,7 @@
 
 use gcs::time::Time;
 
-use super::{Acknowledge, Ask, Connection, Outcome, Reason, State};
+use super::{Acknowledge, Connection, Outcome, Reason, State};
 use crate::tcp::{Config, sender::Impatience};
 
 impl Connection {
@@ -39,7 +39,7 @@ impl Connection {
                 return Outcome::Gone(Reason::TimedOut);
             }
             self.probes += 1;
-            self.ask = Ask::Now;
+            self.asks = true;
         }
         let Some((_, about)) = self.sender.deadline().filter(|(at, _)| *at <= now) else {
             return Outcome::Stays;
@@ -49,7 +49,7 @@ impl Connection {
         }
         self.sender.impatient(now, about, self.offset);
         if about == Impatience::Window {
-            self.ask = Ask::Now;
+            self.asks = true;
         }
         Outcome::Stays
     }

@@ -43,7 +43,7 @@ impl Host {
     }
 
     fn give(&mut self, id: Id, segment: &Segment) {
-        self.change(id, |connection, host| connection.on_segment(host.now, segment, host.config, host.out));
+        self.change(id, |connection, host| connection.on_segment(segment, host));
     }
 
     /// A segment that belongs to no connection.

@@ -15,7 +15,7 @@ mod snapshot;
 mod table;
 
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::{BTreeSet, VecDeque},
     net::{IpAddr, SocketAddr},
 };
 
@@ -34,7 +34,7 @@ pub use self::{
 };
 use super::{
     Config, Payload, Reason, Segment, State,
-    connection::{Connection, Outcome},
+    connection::{Connection, Outcome, Surroundings},
 };
 
 /// Windows stay this small when memory is scarce.
@@ -76,7 +76,7 @@ pub enum ConnectError {
 /// How often what has happened.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Counters {
-    /// Segments that arrived, and that left.
+    /// Segments that arrived.
     pub segments_in: u64,
     /// Segments that left.
     pub segments_out: u64,
@@ -101,7 +101,7 @@ pub struct Host {
     table: Table,
     memory: Memory,
     /// Addresses that are listened at; port by address, the unspecified one for all.
-    listeners: BTreeMap<SocketAddr, ()>,
+    listeners: BTreeSet<SocketAddr>,
     /// Connections that clients are opening.
     opening: u32,
     /// Until when answers to cookies may come.
@@ -124,7 +124,7 @@ impl Host {
             now: Time::ZERO,
             table: Table::default(),
             memory: Memory::default(),
-            listeners: BTreeMap::new(),
+            listeners: BTreeSet::new(),
             opening: 0,
             cookies_until: Time::ZERO,
             held: 0,
@@ -218,6 +218,11 @@ impl Host {
         for segment in &self.out {
             mix(&mut self.digest, u64::from(segment.seq.0) << 32 | u64::from(segment.ack.map_or(0, |a| a.0)));
             mix(&mut self.digest, u64::from(segment.window) << 48 | segment.seq_len());
+            // Not all that services write: a difference shows soon enough.
+            let bytes = || segment.payload.iter().flatten();
+            let number = |x, byte: &u8| x << 8 | u64::from(*byte);
+            mix(&mut self.digest, bytes().take(8).fold(0, number));
+            mix(&mut self.digest, bytes().rev().take(8).fold(0, number));
         }
         out.append(&mut self.out);
     }
@@ -239,7 +244,7 @@ impl Host {
 
     /// Clients may connect to `local`; the unspecified address stands for all addresses.
     pub fn listen(&mut self, local: SocketAddr) {
-        self.listeners.insert(local, ());
+        self.listeners.insert(local);
     }
 
     /// Clients may not connect to `local` any more. Connections stay.
@@ -253,8 +258,7 @@ impl Host {
         } else {
             std::net::Ipv6Addr::UNSPECIFIED.into()
         };
-        self.listeners.contains_key(&local)
-            || self.listeners.contains_key(&SocketAddr::new(any, local.port()))
+        self.listeners.contains(&local) || self.listeners.contains(&SocketAddr::new(any, local.port()))
     }
 
     /// Opens a connection from `local` to `remote`; [`Event::Connected`] or [`Event::Gone`] tells how that went.
@@ -461,13 +465,6 @@ impl Host {
             }
         }
     }
-}
-
-/// What a connection needs of its endpoint.
-struct Surroundings<'a> {
-    now: Time,
-    config: &'a Config,
-    out: &'a mut Vec<Segment>,
 }
 
 /// Mixes a number into a digest (the finalizer of `SplitMix64`): fast, and no secret.

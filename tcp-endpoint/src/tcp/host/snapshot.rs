@@ -5,7 +5,7 @@
 //!   chunk 0: Host │ Connection, Queue …, Ready …, Early … │ Connection …      chunk 1: …      (postcard, back to back)
 //! ```
 
-use std::net::SocketAddr;
+use std::{collections::BTreeSet, net::SocketAddr};
 
 use bytes::Bytes;
 use gcs::time::Time;
@@ -44,7 +44,7 @@ struct Whole {
     generations: Vec<u32>,
     free: Vec<u32>,
     memory: Memory,
-    listeners: Vec<SocketAddr>,
+    listeners: BTreeSet<SocketAddr>,
     cookies_until: Time,
     counters: Counters,
     digest: u64,
@@ -86,7 +86,7 @@ impl Host {
             generations,
             free,
             memory: self.memory.clone(),
-            listeners: self.listeners.keys().copied().collect(),
+            listeners: self.listeners.clone(),
             cookies_until: self.cookies_until,
             counters: self.counters,
             digest: self.digest,
@@ -204,7 +204,7 @@ impl Thaw {
         host.table = Table::with_places(whole.generations, whole.free).ok_or(impossible("places"))?;
         host.now = whole.now;
         host.memory = whole.memory;
-        host.listeners = whole.listeners.into_iter().map(|at| (at, ())).collect();
+        host.listeners = whole.listeners;
         host.cookies_until = whole.cookies_until;
         host.counters = whole.counters;
         host.digest = whole.digest;

@@ -1,14 +1,22 @@
 //! `gcs-tcp`: connections that outlive the host that holds them.
 
-use std::{net::SocketAddr, path::PathBuf, process::ExitCode};
+mod demo;
+
+use std::{
+    io::{Read as _, Write as _},
+    net::SocketAddr,
+    os::unix::net::UnixStream,
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
 
 use clap::{Args, Parser, Subcommand};
-use gcs::group::Group;
+use gcs_stacks::cli::KeyFiles;
 use gcs_tcp_endpoint::{
+    ReplicatedListener,
     http::Files,
-    link::{Config as LinkConfig, Link, MacChoice, Vip},
-    net::{AfPacket, Interface as _, Layer2, Options, mac_of},
-    replica::{Change, Endpoint, run},
+    link::Vip,
+    replica::{ApplyError, Change},
     service::{Echo, Service},
     tcp::Config,
 };
@@ -43,6 +51,15 @@ enum Command {
         #[command(flatten)]
         replica: Replica,
     },
+
+    /// Show it on this machine, in namespaces of its own: three replicas, a download, and every host that served it dies.
+    Demo(demo::Demo),
+    /// What a replica knows of itself: who leads, connections, how far behind, how long until stable.
+    Status {
+        /// The replica's `--control`.
+        #[arg(value_name = "PATH")]
+        control: PathBuf,
+    },
 }
 
 #[derive(Args)]
@@ -71,12 +88,19 @@ struct Replica {
     /// A router for clients that are not on this Ethernet.
     #[arg(long, value_name = "ADDR")]
     gateway: Option<std::net::Ipv4Addr>,
+    #[command(flatten)]
+    keys: KeyFiles,
+    /// A local socket to be made at this path, for `gcs-tcp status`.
+    #[arg(long, value_name = "PATH")]
+    control: Option<PathBuf>,
 }
 
 fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
-        Command::Echo(replica) => start(replica, Echo),
-        Command::Serve { root, replica } => start(replica, Files::new(root)),
+        Command::Echo(replica) => start(replica, || Echo),
+        Command::Serve { root, replica } => start(replica, || Files::new(root.clone())),
+        Command::Demo(demo) => demo::run(&demo),
+        Command::Status { control } => status(&control),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
@@ -87,41 +111,55 @@ fn main() -> ExitCode {
     }
 }
 
-/// One line for each change, for operators and tests.
-fn say(change: Change) {
-    println!(
-        "{}",
-        match change {
-            Change::Leads => "leads",
-            Change::Follows => "follows",
-            Change::Joined => "joined",
-        }
-    );
+fn status(control: &Path) -> Result<(), Box<dyn std::error::Error>> {
+    let mut said = String::new();
+    UnixStream::connect(control)
+        .and_then(|mut replica| {
+            replica.write_all(b"report\n")?;
+            replica.read_to_string(&mut said)
+        })
+        .map_err(|e| {
+            format!("no replica answers at {}: {e}; is it running with --control?", control.display())
+        })?;
+    print!("{said}");
+    Ok(())
 }
 
-fn start(replica: Replica, service: impl Service) -> Result<(), Box<dyn std::error::Error>> {
+/// One line for each change, for operators and tests.
+fn say(change: Change) {
+    match change {
+        Change::Leads => println!("leads"),
+        Change::Follows => println!("follows"),
+        Change::Joined => println!("joined"),
+        Change::Diverged { batches } => eprintln!("gcs-tcp: {}", ApplyError::Diverged { batches }),
+    }
+}
+
+fn start<S: Service>(replica: Replica, service: impl Fn() -> S) -> Result<(), Box<dyn std::error::Error>> {
+    let listener = ReplicatedListener {
+        group: replica.group,
+        bind: replica.bind,
+        contacts: replica.contact,
+        expect: replica.expect,
+        interface: replica.interface,
+        vips: replica.vip,
+        ports: vec![replica.listen],
+        gateway: replica.gateway,
+        keys: replica.keys.read()?,
+        stack: gcs_stacks::named(&replica.keys.stack("total+uniform"))?,
+        control: replica.control,
+        tcp: Config::default(),
+    };
+    if listener.keys.is_none() {
+        eprintln!(
+            "gcs-tcp: the group is open: whoever reaches {} can join it and read along; give --key-file to close it",
+            listener.bind
+        );
+    }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
-        let listen = replica.vip.iter().map(|v| SocketAddr::new(v.ip, replica.listen)).collect();
-        let config = LinkConfig {
-            gateway_v4: replica.gateway,
-            ..LinkConfig::ethernet(mac_of(&replica.interface)?, MacChoice::Own, replica.vip)
-        };
-        let nic = AfPacket::open(&replica.interface, &config, Options::default())?;
-        let mtu = u16::try_from(nic.mtu()).unwrap_or(u16::MAX);
-        let link = Link::new(config)?;
-        let group = Group::builder(&replica.group)
-            .bind(replica.bind)
-            .contacts(replica.contact)
-            .expect(replica.expect)
-            .state_transfer(true)
-            .rejoin(true)
-            .stack(gcs_stacks::named("total+uniform")?)
-            .start()
-            .await?;
-        let endpoint = Endpoint::new(Config { mtu, ..Config::default() }, listen, service);
         tokio::select! {
-            ended = run(group, endpoint, nic, link, Layer2, say) => Ok(ended?),
+            ended = listener.serve(service, say) => match ended? {},
             stop = tokio::signal::ctrl_c() => Ok(stop?),
         }
     })

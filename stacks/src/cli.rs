@@ -1,4 +1,4 @@
-//! The keys of a closed group, as a command line names them.
+//! The keys of a closed group, as command lines of programs name them. Feature `cli`.
 
 use gcs::{
     guard::Keys,
@@ -13,7 +13,8 @@ pub struct KeyFiles {
     /// encrypted. Make one with: openssl rand -hex 32 > group.key
     #[arg(long, value_name = "PATH", conflicts_with = "certificate")]
     pub key_file: Option<PathBuf>,
-    /// This process's certificate (PEM, Ed25519), instead of a key for all; its alternative names include --name.
+    /// This process's certificate (PEM, Ed25519), instead of a key for all; its alternative names include the process's name, which is its
+    /// address if it is given no other.
     #[arg(long, value_name = "PATH", requires = "private_key", requires = "authority")]
     pub certificate: Option<PathBuf>,
     /// The private key of the certificate (PEM).
@@ -55,7 +56,7 @@ impl KeyFiles {
         if open || name.contains("encrypted") {
             return name.to_owned();
         }
-        let name = gcs_stacks::named(name).map_or_else(|_| name.to_owned(), |s| s.name().to_owned());
+        let name = crate::named(name).map_or_else(|_| name.to_owned(), |s| s.name().to_owned());
         let closed = if self.sign { "+encrypted+signed" } else { "+encrypted" };
         match name.strip_suffix("+check") {
             Some(base) => format!("{base}{closed}+check"),
@@ -93,11 +94,11 @@ mod tests {
             ("total+uniform+encrypted", "total+uniform+encrypted"),
         ] {
             assert_eq!(closed.stack(name), stack);
-            assert!(gcs_stacks::named(stack).is_ok(), "{stack}");
+            assert!(crate::named(stack).is_ok(), "{stack}");
         }
         let signing = KeyFiles { certificate: Some("c".into()), sign: true, ..KeyFiles::default() };
         assert_eq!(signing.stack("total+check"), "total+encrypted+signed+check");
-        assert!(gcs_stacks::named(&signing.stack("uniform")).is_ok());
+        assert!(crate::named(&signing.stack("uniform")).is_ok());
     }
 
     #[test]

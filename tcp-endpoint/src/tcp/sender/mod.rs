@@ -1,5 +1,5 @@
-//! What leaves: which bytes to send next, which to send again, and when to become impatient (RFC 9293, section 3.8;
-//! RFC 8985 with tail loss probes; RFC 6582 for peers without SACK).
+//! The sending half of a connection (RFC 9293, section 3.8; RFC 8985 with tail loss probes; RFC 6582 for peers without SACK): what an
+//! acknowledgement says. [`next`]: which bytes leave. [`patience`]: what time alone changes.
 //!
 //! ```text
 //!   acknowledgement ─► flight (what arrived) ─► rack (what is lost) ─► cubic (how much may be under way)
@@ -7,8 +7,11 @@
 //!   deadline: reordering │ tail loss probe │ timeout │ window probe   next: lost bytes, then new ones
 //! ```
 //!
-//! The deadline is a function of the state: nothing is armed or cancelled. A window probe carries nothing (as Linux has always done; RFC
-//! 9293, section 3.8.6.1 has it carry a byte): it lies before the window, and every receiver answers that.
+//! A window probe carries nothing (as Linux has always done; RFC 9293, section 3.8.6.1 has it carry a byte): it lies before the window, and
+//! every receiver answers that.
+
+mod next;
+mod patience;
 
 use std::{ops::Range, time::Duration};
 
@@ -17,20 +20,17 @@ use gcs::time::Time;
 use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 
+pub(crate) use self::patience::Impatience;
 use super::{
     MIN_MSS, Seq,
     chunks::Chunks,
     cubic::{self, Cubic, Phase},
-    flight::{Fate, Flight},
+    flight::Flight,
     rack::Rack,
     rtt::Rtt,
     seq,
 };
 
-/// Transmissions on the list: beyond that, small writes wait and leave together.
-const ENTRIES: usize = 16_384;
-/// How long a receiver may hold back the acknowledgement of a single packet (RFC 8985, section 7.2).
-const HELD_BACK: Duration = Duration::from_millis(200);
 /// Duplicate acknowledgements that mean a loss, from a peer without SACK (RFC 5681).
 const DUPLICATES: u8 = 3;
 
@@ -90,15 +90,6 @@ struct Probe {
     /// It was nothing new.
     again: bool,
     at: Time,
-}
-
-/// What to do when a deadline has passed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Impatience {
-    Reordering,
-    Probe,
-    Timeout,
-    Window,
 }
 
 /// What an acknowledgement says.
@@ -217,7 +208,7 @@ impl Sender {
     }
 
     /// The bytes at `range`; whether it begins with the SYN and ends with the FIN.
-    pub(crate) fn bytes(&mut self, range: &Range<u64>, payload: &mut super::Payload) -> (bool, bool) {
+    pub(crate) fn bytes(&mut self, range: &Range<u64>, payload: &mut crate::tcp::Payload) -> (bool, bool) {
         self.queue.slice(range.clone(), payload);
         (range.start == 0, self.fin && range.end > self.queue.end())
     }
@@ -248,8 +239,8 @@ impl Sender {
         (self.rtt.least(), self.rtt.smoothed())
     }
 
-    /// Takes an acknowledgement. Whether it was of something new.
-    pub(crate) fn acknowledged(&mut self, f: &Feedback<'_>) -> bool {
+    /// Takes an acknowledgement.
+    pub(crate) fn acknowledged(&mut self, f: &Feedback<'_>) {
         let (una, phase) = (self.una(), self.congestion.phase());
         let progress = f.ack > una;
         let mut arrived = 0;
@@ -258,7 +249,7 @@ impl Sender {
         let least = self.rtt.least();
         let (blocks, duplicate) = self.blocks(f);
         let (flight, rack) = (&mut self.flight, &mut self.rack);
-        let mut new = |sent: &super::flight::Sent| {
+        let mut new = |sent: &crate::tcp::flight::Sent| {
             arrived += sent.end - sent.start;
             last = last.max(Some((sent.at, !sent.again)));
             let first_copy =
@@ -303,13 +294,7 @@ impl Sender {
             arrived += self.count_duplicates(f, progress);
         }
         self.answer_to_probe(f.ack, duplicate);
-        if self.flight.lost() > 0 {
-            self.congestion.on_loss(
-                self.flight.under_way() + self.flight.lost(),
-                self.next_new(),
-                self.mss.into(),
-            );
-        }
+        self.answer_to_loss();
         let under_way = self.flight.under_way();
         self.congestion.on_ack(&cubic::Ack {
             now: f.now,
@@ -323,7 +308,6 @@ impl Sender {
         if self.congestion.phase() == Phase::Open {
             self.stamp = None;
         }
-        progress
     }
 
     /// The reported blocks as positions, and whether the first tells of a duplicate (RFC 2883, section 4).
@@ -381,6 +365,14 @@ impl Sender {
         mss
     }
 
+    /// What is lost costs the congestion window something, once for each recovery.
+    fn answer_to_loss(&mut self) {
+        let lost = self.flight.lost();
+        if lost > 0 {
+            self.congestion.on_loss(self.flight.under_way() + lost, self.next_new(), self.mss.into());
+        }
+    }
+
     /// RFC 8985, section 7.4: a loss that only the probe has repaired is one nevertheless.
     fn answer_to_probe(&mut self, ack: u64, duplicate: bool) {
         let Some(Probe { end, again, .. }) = self.probe else { return };
@@ -392,192 +384,6 @@ impl Sender {
             let mss = u64::from(self.mss);
             self.congestion.on_loss(self.flight.under_way() + mss, ack, mss);
         }
-    }
-
-    /// When to become impatient, and about what.
-    pub(crate) fn deadline(&self) -> Option<(Time, Impatience)> {
-        if let Some(at) = self.reordering {
-            return Some((at, Impatience::Reordering));
-        }
-        let Some(first) = self.flight.first() else {
-            let waits = self.next_new() < self.end() && self.next_new() > 0;
-            let patience = self.rtt.timeout() * (1 << self.window.probes.min(8));
-            let at = self.since.max(self.window.probed) + patience.min(Duration::from_secs(60));
-            return waits.then_some((at, Impatience::Window));
-        };
-        let base = if first.fate == Fate::Lost { self.since } else { self.since.max(first.at) };
-        // RFC 8985, section 7.3: a probe starts the timer anew.
-        let base = self.probe.map_or(base, |probe| base.max(probe.at));
-        let timeout = base + self.rtt.timeout();
-        let calm =
-            self.congestion.phase() == Phase::Open && self.flight.lost() == 0 && self.flight.arrived() == 0;
-        if self.sack && calm && self.probe.is_none() && self.rtt.backed_off() == 0 && self.una() > 0 {
-            let single = self.flight.under_way() <= u64::from(self.mss);
-            let patience = self.rtt.smoothed().map_or(Duration::from_secs(1), |srtt| srtt * 2)
-                + if single { HELD_BACK } else { Duration::from_millis(2) };
-            return Some(((self.since.max(self.last_sent) + patience).min(timeout), Impatience::Probe));
-        }
-        Some((timeout, Impatience::Timeout))
-    }
-
-    /// Since when nothing new has been acknowledged; None if nothing waits for it.
-    pub(crate) fn unanswered_since(&self) -> Option<Time> {
-        (!self.flight.is_empty()).then_some(self.since)
-    }
-
-    /// The peer takes nothing at the moment.
-    pub(crate) fn closed_window(&self) -> bool {
-        self.window.edge <= self.una()
-    }
-
-    /// A deadline has passed.
-    pub(crate) fn impatient(&mut self, now: Time, about: Impatience, offset: u32) {
-        match about {
-            Impatience::Reordering => {
-                let rtts = self.rtts();
-                self.reordering = self.rack.detect(now, &mut self.flight, self.mss.into(), true, rtts);
-                if self.flight.lost() > 0 {
-                    self.congestion.on_loss(
-                        self.flight.under_way() + self.flight.lost(),
-                        self.next_new(),
-                        self.mss.into(),
-                    );
-                }
-            }
-            Impatience::Probe => self.probe_now = true,
-            Impatience::Timeout => self.timeout(now, offset),
-            Impatience::Window => {
-                self.window.probes = self.window.probes.saturating_add(1);
-                self.window.probed = now;
-            }
-        }
-    }
-
-    /// RFC 6298, section 5; RFC 8985, section 6.3; RFC 2018, section 8.
-    fn timeout(&mut self, now: Time, offset: u32) {
-        self.rtt.back_off();
-        if self.flight.first().is_some_and(|s| s.fate == Fate::Arrived) {
-            self.flight.forget_arrived();
-        }
-        self.flight.lose_first();
-        self.first_now = true;
-        let rtts = self.rtts();
-        self.rack.timeout(now, &mut self.flight, rtts);
-        self.congestion.on_timeout(self.next_new(), self.mss.into());
-        self.stamp.get_or_insert(timestamp(now, offset));
-        self.probe = None;
-        self.duplicates = 0;
-        self.reordering = None;
-    }
-
-    /// What is under way leaves again, because the peer has asked for it. The patience with it is what it was.
-    pub(crate) fn again(&mut self) {
-        self.flight.lose(|_| true);
-    }
-
-    /// Everything that is not acknowledged is to be sent again, at once: whoever sent it may have died with it.
-    pub(crate) fn kick(&mut self, now: Time) {
-        self.flight.forget_arrived();
-        self.flight.lose(|_| true);
-        self.reordering = None;
-        self.probe = None;
-        self.since = now;
-        self.rtt.forget_backoff();
-        self.window.probes = 0;
-        self.congestion.restart(self.mss.into());
-        self.congestion.doubts(self.next_new());
-    }
-
-    /// The next bytes to leave, at most `burst` (whole packets of `packet` bytes): lost ones, then new ones. They count as sent.
-    pub(crate) fn next(
-        &mut self,
-        now: Time,
-        packet: u64,
-        burst: u64,
-        nagle: bool,
-        offset: u32,
-    ) -> Option<Range<u64>> {
-        if self.flight.is_empty() && now.since(self.last_sent) > self.rtt.timeout() {
-            self.congestion.restart(self.mss.into());
-        }
-        let room = self.congestion.window().saturating_sub(self.flight.under_way());
-        if std::mem::take(&mut self.probe_now) {
-            return self.tail_loss_probe(now, packet);
-        }
-        let range = if let Some(lost) = self.flight.next_lost() {
-            let wanted = (lost.end - lost.start).min(burst);
-            let mut may = if wanted <= room { wanted } else { room / packet * packet };
-            if may == 0 && (self.first_now || self.flight.under_way() == 0) {
-                may = wanted.min(packet);
-            }
-            self.first_now = false;
-            if may == 0 {
-                self.limited = true;
-                return None;
-            }
-            let range = lost.start..lost.start + may;
-            self.flight.resent(&range, packet, now);
-            self.stamp.get_or_insert(timestamp(now, offset));
-            range
-        } else {
-            self.new_bytes(now, packet, burst, room, nagle)?
-        };
-        self.congestion.on_sent(range.end - range.start);
-        self.last_sent = now;
-        Some(range)
-    }
-
-    fn new_bytes(
-        &mut self,
-        now: Time,
-        packet: u64,
-        burst: u64,
-        room: u64,
-        nagle: bool,
-    ) -> Option<Range<u64>> {
-        let start = self.next_new();
-        let available = self.end() - start;
-        let ready = self.window.edge.saturating_sub(start);
-        self.limited = available > 0 && room < available.min(ready);
-        let mut len = available.min(burst).min(ready).min(room);
-        if len < available && !self.worth_it(now, len, packet, room) {
-            len -= len % packet;
-        }
-        let small = len < packet && !(self.fin && len == available);
-        let waits = nagle && small && !self.flight.is_empty();
-        if len == 0 || waits || self.flight.entries() >= ENTRIES {
-            return None;
-        }
-        if self.flight.is_empty() {
-            self.since = now;
-        }
-        self.flight.push(start + len, packet, now);
-        Some(start..start + len)
-    }
-
-    /// A packet that is not full, though more waits, leaves only when the peer's window is the reason and it is small or long
-    /// waited for (RFC 9293, section 3.8.6.2.1).
-    fn worth_it(&self, now: Time, len: u64, packet: u64, room: u64) -> bool {
-        let ready = self.window.edge.saturating_sub(self.next_new());
-        let waited = self.window.probes > 0 && self.window.probed == now;
-        len < packet && len == ready && len <= room && (len * 2 >= self.window.largest || waited)
-    }
-
-    /// RFC 8985, section 7.3: something new if there is, the last packet otherwise; whatever the congestion window says.
-    fn tail_loss_probe(&mut self, now: Time, packet: u64) -> Option<Range<u64>> {
-        let start = self.next_new();
-        let len = (self.end() - start).min(packet).min(self.window.edge.saturating_sub(start));
-        let (range, again) = if len > 0 {
-            self.flight.push(start + len, packet, now);
-            (start..start + len, false)
-        } else {
-            let range = self.flight.last(packet)?;
-            self.flight.resent(&range, packet, now);
-            (range, true)
-        };
-        self.probe = Some(Probe { end: self.next_new(), again, at: now });
-        self.last_sent = now;
-        Some(range)
     }
 
     /// What is not acknowledged.
