@@ -39,6 +39,9 @@ pub struct ReplicatedListener {
     pub vips: Vec<Vip>,
     /// The ports that clients connect to, at every virtual address.
     pub ports: Vec<u16>,
+    /// Under which MAC the addresses are found: [`MacChoice::Mirror`] lets every replica hear the clients, so that a takeover waits for
+    /// none of them to send again.
+    pub mac: MacChoice,
     /// A router for clients that are not on this Ethernet.
     pub gateway: Option<Ipv4Addr>,
     /// Keys that keep strangers out of the group, and encrypt what replicas say to each other. Without, whoever reaches `bind` can
@@ -97,7 +100,7 @@ impl ReplicatedListener {
     ) -> Result<u64, ServeError> {
         let config = link::Config {
             gateway_v4: self.gateway,
-            ..link::Config::ethernet(mac_of(&self.interface)?, MacChoice::Own, self.vips.clone())
+            ..link::Config::ethernet(mac_of(&self.interface)?, self.mac, self.vips.clone())
         };
         let nic = AfPacket::open(&self.interface, &config, net::Options::default())?;
         let mtu = u16::try_from(nic.mtu()).unwrap_or(u16::MAX);

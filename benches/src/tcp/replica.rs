@@ -4,6 +4,7 @@ use anyhow::Context as _;
 use bytes::Bytes;
 use gcs_tcp_endpoint::{
     ReplicatedListener,
+    link::MacChoice,
     service::{Echo, Io, RestoreError, Service},
     tcp::{Config, Id, Reason},
 };
@@ -73,6 +74,7 @@ pub(super) fn serve(bind: SocketAddr, all: &[SocketAddr], vip: &str) -> anyhow::
         interface: "eth0".to_owned(),
         vips: vec![vip.parse().context("the virtual address")?],
         ports: vec![super::PORT],
+        mac: MacChoice::Own,
         gateway: None,
         keys: None,
         stack: gcs_stacks::named("total+uniform")?,

@@ -9,6 +9,7 @@ use thiserror::Error;
 
 use super::batch::{self, BatchError, Entry, Mark};
 use crate::{
+    link::Ingress,
     packet::{Arrival, read},
     service::{Io, RestoreError, Service},
     tcp::{Config, Event, Host, Segment, SnapshotError, Thaw},
@@ -168,6 +169,16 @@ impl<S: Service> Endpoint<S> {
         self.last
     }
 
+    /// Whether a packet would change something: not if all that it says is known.
+    #[must_use]
+    pub fn awaits(&self, ingress: &Ingress) -> bool {
+        match (read(ingress), &self.host) {
+            (Ok(Arrival::Segment(segment)), Some(host)) => host.awaits(&segment),
+            (Ok(Arrival::TooBig { .. }), Some(_)) => true,
+            _ => false,
+        }
+    }
+
     /// When a batch has to be cast, if nothing happens before.
     pub fn deadline(&mut self) -> Option<Time> {
         let host = self.host.as_mut()?.deadline();
@@ -281,7 +292,7 @@ impl<S: Service> Endpoint<S> {
 mod tests {
     use super::{super::Batch, *};
     use crate::{
-        link::{Checksum, Ingress, Meta},
+        link::{Checksum, Meta},
         packet,
         tcp::Id,
     };

@@ -16,11 +16,13 @@
 //! |---|---|
 //! | `batch` | what is cast, as bytes |
 //! | `endpoint` | [`Endpoint`]: connections and a service, moved by batches |
+//! | `mirror` | what a follower hears of clients |
 //! | `runtime` | [`run`]: an interface, a group, and an endpoint |
 //! | `status` | what a replica knows of itself |
 
 mod batch;
 mod endpoint;
+mod mirror;
 mod runtime;
 mod status;
 

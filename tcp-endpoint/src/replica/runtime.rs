@@ -19,7 +19,7 @@ use parking_lot::Mutex;
 use thiserror::Error;
 use tokio::io::{Interest, unix::AsyncFd};
 
-use super::{ApplyError, Batch, Endpoint, ThawError, status::Status};
+use super::{ApplyError, Batch, Endpoint, ThawError, mirror::Mirror, status::Status};
 use crate::{
     link::{Checksum, Ingress, Link, Outputs},
     net::{AddressProvider, Error as NetError, Interface},
@@ -124,6 +124,8 @@ struct Runner<S, I, A, C> {
     ahead: u64,
     last_stamp: Time,
     waiting: Vec<Ingress>,
+    /// What has come while somebody else led.
+    mirror: Mirror,
     waiting_bytes: usize,
     /// When the batches were cast that are on their way, by our clock.
     under_way: VecDeque<Time>,
@@ -165,6 +167,7 @@ pub async fn run<S: Service, I: Interface, A: AddressProvider>(
         ahead: 0,
         last_stamp: Time::ZERO,
         waiting: Vec::new(),
+        mirror: Mirror::default(),
         waiting_bytes: 0,
         under_way: VecDeque::new(),
         about,
@@ -268,10 +271,19 @@ impl<S: Service, I: Interface, A: AddressProvider, C: FnMut(Change)> Runner<S, I
         Ok(())
     }
 
-    /// Casts the first batch of a new leader.
+    /// Casts the first batch of a new leader: what the one before may not have cast, then the kick.
     fn begin(&mut self) -> Result<(), RunError> {
         let mut batch = Batch::new(self.stamp(), self.endpoint.mark());
         if self.endpoint.begun() {
+            let mut bytes = 0;
+            while bytes < BATCH_BYTES
+                && let Some(ingress) = self.mirror.pop()
+            {
+                if self.endpoint.awaits(&ingress) {
+                    bytes += ingress.packet.len();
+                    batch.packet(&ingress);
+                }
+            }
             batch.kick();
         } else {
             let mut secret = [0; 32];
@@ -291,6 +303,7 @@ impl<S: Service, I: Interface, A: AddressProvider, C: FnMut(Change)> Runner<S, I
         self.role = Role::Follower;
         self.waiting.clear();
         self.waiting_bytes = 0;
+        self.mirror.clear();
         let now = self.now();
         self.provider.release(now, &mut self.link, &mut self.outputs);
     }
@@ -345,6 +358,9 @@ impl<S: Service, I: Interface, A: AddressProvider, C: FnMut(Change)> Runner<S, I
             (self.changed)(Change::Leads);
             let now = self.now();
             self.provider.take(now, &mut self.link, &mut self.outputs);
+            while let Some(ingress) = self.mirror.pop() {
+                self.wait_for_batch(ingress);
+            }
         }
         if self.role == Role::Leader {
             let now = self.now();
@@ -384,18 +400,27 @@ impl<S: Service, I: Interface, A: AddressProvider, C: FnMut(Change)> Runner<S, I
         for frame in received {
             self.link.receive(now, frame, &mut self.outputs);
         }
-        for mut ingress in self.outputs.packets.drain(..) {
+        for mut ingress in std::mem::take(&mut self.outputs.packets) {
             // What is cast has been looked at: no other replica has to.
-            if self.role != Role::Leader || packet::read(&ingress).is_err() {
+            if packet::read(&ingress).is_err() {
                 continue;
             }
             ingress.meta.checksum = Checksum::Good;
-            if self.waiting_bytes < WAITING_BYTES {
-                self.waiting_bytes += ingress.packet.len();
-                self.waiting.push(ingress);
+            if self.role == Role::Leader {
+                self.wait_for_batch(ingress);
+            } else {
+                self.mirror.push(now, ingress);
             }
         }
         Ok(more)
+    }
+
+    /// A packet for the next batch.
+    fn wait_for_batch(&mut self, ingress: Ingress) {
+        if self.waiting_bytes < WAITING_BYTES {
+            self.waiting_bytes += ingress.packet.len();
+            self.waiting.push(ingress);
+        }
     }
 
     /// Sends what is to leave, if this replica still may.

@@ -15,7 +15,7 @@ use gcs_stacks::cli::KeyFiles;
 use gcs_tcp_endpoint::{
     ReplicatedListener,
     http::Files,
-    link::Vip,
+    link::{MacChoice, Vip},
     replica::{ApplyError, Change},
     service::{Echo, Service},
     tcp::Config,
@@ -85,6 +85,10 @@ struct Replica {
     /// The port that clients connect to, at every virtual address.
     #[arg(long, value_name = "PORT")]
     listen: u16,
+    /// Let every replica hear the clients, by a multicast MAC that switches flood: when the leader dies, nobody has to send again what it
+    /// had not passed on. Hosts with Linux accept such a MAC; many routers need a static entry.
+    #[arg(long)]
+    mirror: bool,
     /// A router for clients that are not on this Ethernet.
     #[arg(long, value_name = "ADDR")]
     gateway: Option<std::net::Ipv4Addr>,
@@ -144,6 +148,7 @@ fn start<S: Service>(replica: Replica, service: impl Fn() -> S) -> Result<(), Bo
         interface: replica.interface,
         vips: replica.vip,
         ports: vec![replica.listen],
+        mac: if replica.mirror { MacChoice::Mirror } else { MacChoice::Own },
         gateway: replica.gateway,
         keys: replica.keys.read()?,
         stack: gcs_stacks::named(&replica.keys.stack("total+uniform"))?,

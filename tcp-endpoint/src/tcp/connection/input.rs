@@ -92,6 +92,16 @@ impl Connection {
         self.on_bytes(segment, start, host)
     }
 
+    /// Whether a segment brings bytes, an end, or an acknowledgement that are new; in doubt it does.
+    pub(crate) fn awaits(&self, segment: &Segment) -> bool {
+        let bytes = self.receiver.position(segment.seq);
+        let ack = segment.ack.and_then(|ack| self.sender.position(ack));
+        self.is_opening()
+            || segment.rst
+            || bytes.is_none_or(|at| at + segment.seq_len() > self.receiver.next())
+            || ack.is_none_or(|at| at > self.sender.una())
+    }
+
     /// RFC 9293, section 3.10.7.3.
     fn on_answer_to_syn(&mut self, segment: &Segment, host: &mut Surroundings<'_>) -> Outcome {
         let ack = segment.ack.map(|ack| self.sender.position(ack));

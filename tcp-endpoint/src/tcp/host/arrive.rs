@@ -26,6 +26,13 @@ impl Host {
         }
     }
 
+    /// Whether a segment would say anything new. Nothing changes.
+    #[must_use]
+    pub fn awaits(&self, segment: &Segment) -> bool {
+        let id = self.table.find(&Pair::new(segment.to, segment.from));
+        id.and_then(|id| self.table.get(id)).is_none_or(|connection| connection.awaits(segment))
+    }
+
     /// A router says that packets to the peer may be no longer than `mtu` bytes; `seq` is the number in the header that it sent back.
     pub fn path_mtu(
         &mut self,

@@ -4,9 +4,10 @@ mod client;
 mod hosts;
 
 use std::{
-    fs::File,
+    fs::{File, OpenOptions},
     io::{BufWriter, Read as _, Write as _, copy},
     net::SocketAddr,
+    os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
     time::{Duration, Instant},
 };
@@ -43,7 +44,7 @@ pub(super) struct Demo {
     client: bool,
 }
 
-/// The folder that is served; deleted when dropped.
+/// Files of the demonstration; deleted when dropped.
 struct Folder(PathBuf);
 
 impl Drop for Folder {
@@ -61,13 +62,23 @@ pub(super) fn run(demo: &Demo) -> Result<(), Failed> {
     }
     hosts::build()?;
     let folder = Folder(std::env::temp_dir().join(format!("gcs-tcp-demo-{}", std::process::id())));
-    std::fs::create_dir_all(&folder.0)?;
-    let digest = write_file(&folder.0.join("file"), demo.megabytes * 1_000_000)?;
+    let files = folder.0.join("files");
+    std::fs::create_dir_all(&files)?;
+    write_key(&folder.0.join("key"))?;
+    let digest = write_file(&files.join("file"), demo.megabytes * 1_000_000)?;
     Show {
-        root: folder.0.to_str().ok_or("a temporary folder with an odd name")?.to_owned(),
+        folder: folder.0.to_str().ok_or("a temporary folder with an odd name")?.to_owned(),
         replicas: Vec::new(),
     }
     .play(demo, &digest)
+}
+
+/// A key that all replicas have: nobody else is let into their group.
+fn write_key(path: &Path) -> Result<(), Failed> {
+    let mut key = [0; 32];
+    getrandom::fill(&mut key).map_err(|e| format!("the system gives no random numbers: {e}"))?;
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+    Ok(file.write_all(blake3::hash(&key).to_hex().as_bytes())?)
 }
 
 /// Bytes that do not repeat, and their digest.
@@ -78,7 +89,8 @@ fn write_file(path: &Path, bytes: u64) -> Result<String, Failed> {
 }
 
 struct Show {
-    root: String,
+    /// With the key, and the files.
+    folder: String,
     replicas: Vec<Option<Process>>,
 }
 
@@ -127,9 +139,22 @@ impl Show {
 
     fn launch(&self, i: usize) -> Result<Process, Failed> {
         let all: Vec<_> = (0..REPLICAS).map(|i| format!("{}:4803", address(i))).collect();
+        let (key, root) = (format!("{}/key", self.folder), format!("{}/files", self.folder));
         let (bind, all, vip) = (&all[i], all.join(","), format!("{VIP}/24"));
-        let words = ["serve", "--root", &self.root, "--group", "demo", "--bind", bind, "--contact", &all];
-        let more = ["--expect", "3", "--interface", "eth0", "--vip", &vip, "--listen", "80"];
+        let words = ["serve", "--root", &root, "--group", "demo", "--bind", bind, "--contact", &all];
+        let more = [
+            "--expect",
+            "3",
+            "--interface",
+            "eth0",
+            "--vip",
+            &vip,
+            "--listen",
+            "80",
+            "--mirror",
+            "--key-file",
+            &key,
+        ];
         Process::start(&format!("r{i}"), &[&words[..], &more].concat())
     }
 
