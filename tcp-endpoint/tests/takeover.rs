@@ -1,6 +1,8 @@
 //! Real clients do not notice that the host that held their connection is gone: three processes of `gcs-tcp`, each in a network
 //! namespace, curl and bash. Needs root, `ip` and `curl`.
 
+#![cfg(target_os = "linux")]
+
 use std::{
     io::{Read as _, Write as _},
     process::Stdio,

@@ -5,19 +5,21 @@ use std::{
     io::{BufRead as _, BufReader},
     path::Path,
     process::{Child, Command, Stdio},
-    sync::{
-        atomic::{AtomicU32, Ordering},
-        mpsc::{Receiver, channel},
-    },
+    sync::mpsc::{Receiver, channel},
     time::{Duration, Instant},
 };
+
+use hosts::Hosts;
+
+#[path = "../hosts/mod.rs"]
+mod hosts;
 
 /// How long anything may take.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// The hosts; deleted when dropped.
+/// The hosts and what runs on them; ended when dropped.
 pub(crate) struct Cluster {
-    prefix: String,
+    hosts: Hosts,
     words: Vec<String>,
     replicas: [Option<Replica>; 3],
 }
@@ -27,57 +29,24 @@ struct Replica {
     lines: Receiver<String>,
 }
 
-fn ip(line: &str) -> Result<(), String> {
-    match Command::new("ip").args(line.split_whitespace()).output() {
-        Ok(o) if o.status.success() => Ok(()),
-        Ok(o) => Err(format!("ip {line}: {}", String::from_utf8_lossy(&o.stderr).trim())),
-        Err(e) => Err(format!("ip: {e}")),
-    }
-}
-
 impl Cluster {
     /// Three replicas of `gcs-tcp WORDS`, at 10.9.0.100. None without the privilege, said aloud; under `CI=true` that is a failure.
     pub(crate) fn start(words: &[&str]) -> Option<Self> {
-        static NEXT: AtomicU32 = AtomicU32::new(0);
-        let prefix = format!("gcst{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
-        let mut it = Self {
-            prefix,
-            words: words.iter().map(|w| (*w).to_owned()).collect(),
-            replicas: [None, None, None],
-        };
-        let switch = it.host("sw");
-        if let Err(e) = ip(&format!("netns add {switch}")) {
-            assert!(std::env::var("CI").as_deref() != Ok("true"), "network namespaces are needed: {e}");
-            eprintln!("SKIPPED, needs root and iproute2: {e}");
-            return None;
+        let hosts = Hosts::on_a_switch(&["r0", "r1", "r2", "client"], Ok(()))?;
+        for (i, host) in ["r0", "r1", "r2", "client"].into_iter().enumerate() {
+            hosts.on(host, &format!("addr add 10.9.0.{}/24 dev eth0", i + 1));
         }
-        let must = |line: String| ip(&line).unwrap_or_else(|e| panic!("{e}"));
-        must(format!("-n {switch} link add br0 type bridge"));
-        must(format!("-n {switch} link set br0 up"));
-        for (i, name) in ["r0", "r1", "r2", "client"].into_iter().enumerate() {
-            let host = it.host(name);
-            must(format!("netns add {host}"));
-            must(format!("-n {switch} link add p{i} type veth peer name eth0 netns {host}"));
-            must(format!("-n {switch} link set p{i} master br0 up"));
-            must(format!("-n {host} addr add 10.9.0.{}/24 dev eth0", i + 1));
-            must(format!("-n {host} link set lo up"));
-            must(format!("-n {host} link set eth0 up"));
-        }
+        let words = words.iter().map(|w| (*w).to_owned()).collect();
+        let mut it = Self { hosts, words, replicas: [None, None, None] };
         for i in 0..3 {
             it.launch(i);
         }
         Some(it)
     }
 
-    fn host(&self, name: &str) -> String {
-        format!("{}-{name}", self.prefix)
-    }
-
     /// A command on a host.
     pub(crate) fn on(&self, host: &str, program: &str) -> Command {
-        let mut command = Command::new("ip");
-        command.args(["netns", "exec", &self.host(host), program]);
-        command
+        self.hosts.command(host, program)
     }
 
     /// Starts replica `i`: at first all found the group together, later ones join.
@@ -135,9 +104,6 @@ impl Drop for Cluster {
             if self.replicas[i].is_some() {
                 self.kill(i);
             }
-        }
-        for name in ["r0", "r1", "r2", "client", "sw"] {
-            let _ = ip(&format!("netns del {}", self.host(name)));
         }
     }
 }
