@@ -1,83 +1,125 @@
 //! Three replicas, each on a host of its own (a network namespace), and a client, on one Ethernet. Needs root and `ip`.
+#![allow(dead_code, reason = "each test binary uses its part")]
 #![expect(clippy::disallowed_methods, reason = "deadlines of real processes")]
 
 use std::{
-    io::{BufRead as _, BufReader},
+    io::{self, BufRead as _, BufReader},
+    net::{IpAddr, SocketAddr, TcpStream, UdpSocket},
     path::Path,
     process::{Child, Command, Stdio},
-    sync::{
-        atomic::{AtomicU32, Ordering},
-        mpsc::{Receiver, channel},
-    },
+    sync::{Arc, Mutex},
     time::{Duration, Instant},
 };
 
+use capture::{Capture, Seen};
+use gcs_tcp_endpoint::link::Mac;
+use hosts::Hosts;
+use rustix::process::{Pid, Signal, kill_process};
+use socket2::{Domain, Socket, Type};
+
+#[path = "../capture/mod.rs"]
+pub(crate) mod capture;
+#[path = "../hosts/mod.rs"]
+pub(crate) mod hosts;
+
 /// How long anything may take.
 const PATIENCE: Duration = Duration::from_secs(60);
+/// Where clients connect to.
+pub(crate) const VIPS: [&str; 2] = ["10.9.0.100:80", "[fd09::100]:80"];
 
-/// The hosts; deleted when dropped.
+/// The hosts and what runs on them; ended when dropped.
 pub(crate) struct Cluster {
-    prefix: String,
+    pub(crate) hosts: Arc<Hosts>,
     words: Vec<String>,
     replicas: [Option<Replica>; 3],
+    /// Who has said that it leads, one after the other.
+    leaders: Arc<Mutex<Vec<Mac>>>,
 }
 
 struct Replica {
     process: Child,
-    lines: Receiver<String>,
+    /// Lines since it was started, or since what was done to it last.
+    said: Arc<Mutex<Vec<String>>>,
 }
 
-fn ip(line: &str) -> Result<(), String> {
-    match Command::new("ip").args(line.split_whitespace()).output() {
-        Ok(o) if o.status.success() => Ok(()),
-        Ok(o) => Err(format!("ip {line}: {}", String::from_utf8_lossy(&o.stderr).trim())),
-        Err(e) => Err(format!("ip: {e}")),
+impl Replica {
+    fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.process), signal).expect("it runs");
+    }
+
+    fn forget(&self) {
+        self.said.lock().expect("no panic").clear();
+    }
+
+    fn says(&self, line: &str) -> bool {
+        self.said.lock().expect("no panic").iter().any(|said| said == line)
+    }
+
+    fn leads(&self) -> bool {
+        let said = self.said.lock().expect("no panic");
+        said.iter().rfind(|said| *said == "leads" || *said == "follows").is_some_and(|said| said == "leads")
+    }
+}
+
+/// The MAC of host `i`.
+fn mac(i: usize) -> Mac {
+    Mac([2, 0x67, 0x63, 0x73, 0, u8::try_from(i).expect("few hosts")])
+}
+
+/// Host `i` and each other replica, both ways.
+fn pairs(i: usize) -> impl Iterator<Item = (usize, usize)> {
+    (0..3).filter(move |other| *other != i).flat_map(move |other| [(i, other), (other, i)])
+}
+
+/// A connection of the client's that receives about `ahead` bytes before they are read.
+pub(crate) fn connect(hosts: &Hosts, to: &str, ahead: Option<usize>) -> io::Result<TcpStream> {
+    let to: SocketAddr = to.parse().expect("an address");
+    hosts.enter("client", || {
+        let socket = Socket::new(Domain::for_address(to), Type::STREAM, None)?;
+        if let Some(bytes) = ahead {
+            socket.set_recv_buffer_size(bytes)?;
+        }
+        socket.connect(&to.into())?;
+        let stream = TcpStream::from(socket);
+        stream.set_nodelay(true)?;
+        Ok(stream)
+    })
+}
+
+/// Waits for what is asked for again and again.
+fn patiently<T>(what: &str, mut seen: impl FnMut() -> Option<T>) -> T {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        if let Some(it) = seen() {
+            return it;
+        }
+        assert!(Instant::now() < deadline, "{what}");
+        std::thread::sleep(Duration::from_millis(2));
     }
 }
 
 impl Cluster {
-    /// Three replicas of `gcs-tcp WORDS`, at 10.9.0.100. None without the privilege, said aloud; under `CI=true` that is a failure.
+    /// Three replicas of `gcs-tcp WORDS`, at [`VIPS`]. None without the privilege, said aloud; under `CI=true` that is a failure.
     pub(crate) fn start(words: &[&str]) -> Option<Self> {
-        static NEXT: AtomicU32 = AtomicU32::new(0);
-        let prefix = format!("gcst{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
-        let mut it = Self {
-            prefix,
-            words: words.iter().map(|w| (*w).to_owned()).collect(),
-            replicas: [None, None, None],
-        };
-        let switch = it.host("sw");
-        if let Err(e) = ip(&format!("netns add {switch}")) {
-            assert!(std::env::var("CI").as_deref() != Ok("true"), "network namespaces are needed: {e}");
-            eprintln!("SKIPPED, needs root and iproute2: {e}");
-            return None;
+        let tcpdump = Command::new("tcpdump").arg("--version").output();
+        let usable = tcpdump.map(|_| ()).map_err(|e| format!("tcpdump: {e}"));
+        let hosts = Hosts::on_a_switch(&["r0", "r1", "r2", "client"], usable)?;
+        for (i, host) in ["r0", "r1", "r2", "client"].into_iter().enumerate() {
+            hosts.on(host, &format!("link set eth0 address {}", mac(i)));
+            hosts.on(host, &format!("addr add 10.9.0.{}/24 dev eth0", i + 1));
         }
-        let must = |line: String| ip(&line).unwrap_or_else(|e| panic!("{e}"));
-        must(format!("-n {switch} link add br0 type bridge"));
-        must(format!("-n {switch} link set br0 up"));
-        for (i, name) in ["r0", "r1", "r2", "client"].into_iter().enumerate() {
-            let host = it.host(name);
-            must(format!("netns add {host}"));
-            must(format!("-n {switch} link add p{i} type veth peer name eth0 netns {host}"));
-            must(format!("-n {switch} link set p{i} master br0 up"));
-            must(format!("-n {host} addr add 10.9.0.{}/24 dev eth0", i + 1));
-            must(format!("-n {host} link set lo up"));
-            must(format!("-n {host} link set eth0 up"));
-        }
+        hosts.on("client", "addr add fd09::4/64 dev eth0 nodad");
+        let (hosts, words) = (Arc::new(hosts), words.iter().map(|w| (*w).to_owned()).collect());
+        let mut it = Self { hosts, words, replicas: [None, None, None], leaders: Arc::default() };
         for i in 0..3 {
             it.launch(i);
         }
         Some(it)
     }
 
-    fn host(&self, name: &str) -> String {
-        format!("{}-{name}", self.prefix)
-    }
-
     /// A command on a host.
     pub(crate) fn on(&self, host: &str, program: &str) -> Command {
-        let mut command = Command::new("ip");
-        command.args(["netns", "exec", &self.host(host), program]);
-        command
+        self.hosts.command(host, program)
     }
 
     /// Starts replica `i`: at first all found the group together, later ones join.
@@ -85,40 +127,36 @@ impl Cluster {
         let mut command = self.on(&format!("r{i}"), env!("CARGO_BIN_EXE_gcs-tcp"));
         command.args(&self.words).args(["--group", "test", "--bind", &format!("10.9.0.{}:4803", i + 1)]);
         command.args(["--contact", "10.9.0.1:4803,10.9.0.2:4803,10.9.0.3:4803", "--expect", "3"]);
-        command.args(["--interface", "eth0", "--vip", "10.9.0.100/24", "--listen", "80"]);
+        command.args(["--interface", "eth0", "--vip", "10.9.0.100/24,fd09::100/64", "--listen", "80"]);
         let mut process = command.stdout(Stdio::piped()).spawn().expect("starts");
-        let (to, lines) = channel();
+        let said: Arc<Mutex<Vec<String>>> = Arc::default();
         let stdout = BufReader::new(process.stdout.take().expect("piped"));
-        std::thread::spawn(move || stdout.lines().map_while(Result::ok).try_for_each(|line| to.send(line)));
-        self.replicas[i] = Some(Replica { process, lines });
-    }
-
-    /// Waits until replica `i` says `line`.
-    pub(crate) fn wait(&self, i: usize, line: &str) {
-        let deadline = Instant::now() + PATIENCE;
-        let replica = self.replicas[i].as_ref().expect("it runs");
-        loop {
-            let left = deadline.saturating_duration_since(Instant::now());
-            match replica.lines.recv_timeout(left) {
-                Ok(said) if said == line => return,
-                Ok(_) => {}
-                Err(e) => panic!("replica {i} does not say `{line}`: {e}"),
-            }
-        }
-    }
-
-    /// Waits until somebody leads, and says who.
-    pub(crate) fn leader(&self) -> usize {
-        let deadline = Instant::now() + PATIENCE;
-        while Instant::now() < deadline {
-            for (i, replica) in self.replicas.iter().enumerate() {
-                let lines = replica.iter().flat_map(|r| r.lines.recv_timeout(Duration::from_millis(5)));
-                if lines.last().is_some_and(|line| line == "leads") {
-                    return i;
+        let (log, leaders) = (said.clone(), self.leaders.clone());
+        std::thread::spawn(move || {
+            for line in stdout.lines().map_while(Result::ok) {
+                if line == "leads" {
+                    leaders.lock().expect("no panic").push(mac(i));
                 }
+                log.lock().expect("no panic").push(line);
             }
-        }
-        panic!("nobody leads");
+        });
+        self.replicas[i] = Some(Replica { process, said });
+    }
+
+    fn replica(&self, i: usize) -> &Replica {
+        self.replicas[i].as_ref().expect("it runs")
+    }
+
+    /// Waits until replica `i` has said `line`, since it was started or since what was done to it last.
+    pub(crate) fn wait(&self, i: usize, line: &str) {
+        let replica = self.replica(i);
+        patiently(&format!("replica {i} does not say `{line}`"), || replica.says(line).then_some(()));
+    }
+
+    /// Waits until somebody leads who is not stopped or cut off, and says who.
+    pub(crate) fn leader(&self) -> usize {
+        let leads = |i: &usize| self.replicas[*i].as_ref().is_some_and(Replica::leads);
+        patiently("nobody leads", || (0..3).find(leads))
     }
 
     /// Kills replica `i` (SIGKILL).
@@ -126,6 +164,73 @@ impl Cluster {
         let mut replica = self.replicas[i].take().expect("it runs");
         replica.process.kill().expect("it runs");
         replica.process.wait().expect("it is a child");
+    }
+
+    /// Stops replica `i` in the middle of what it does (SIGSTOP).
+    pub(crate) fn stop(&self, i: usize) {
+        self.replica(i).signal(Signal::STOP);
+        self.replica(i).forget();
+    }
+
+    /// Lets replica `i` go on (SIGCONT).
+    pub(crate) fn go_on(&self, i: usize) {
+        self.replica(i).signal(Signal::CONT);
+    }
+
+    /// Takes the cable of host `i` out of the switch.
+    pub(crate) fn cut(&self, i: usize) {
+        self.hosts.on("sw", &format!("link set p-r{i} down"));
+        self.replica(i).forget();
+    }
+
+    /// Puts it in again.
+    pub(crate) fn mend(&self, i: usize) {
+        self.hosts.on("sw", &format!("link set p-r{i} up"));
+    }
+
+    /// Parts host `i` from the other replicas, not from clients: its neighbours are where nobody is, and it is for them.
+    pub(crate) fn part(&self, i: usize) {
+        for (on, of) in pairs(i) {
+            let nowhere = "lladdr 02:00:00:00:00:fe nud permanent";
+            self.hosts.on(&format!("r{on}"), &format!("neigh replace 10.9.0.{} {nowhere} dev eth0", of + 1));
+        }
+        self.replica(i).forget();
+    }
+
+    /// Ends that.
+    pub(crate) fn unite(&self, i: usize) {
+        for (on, of) in pairs(i) {
+            self.hosts.on(&format!("r{on}"), &format!("neigh del 10.9.0.{} dev eth0", of + 1));
+        }
+    }
+
+    /// A connection of the client's.
+    pub(crate) fn connect(&self, to: &str) -> TcpStream {
+        connect(&self.hosts, to, None).expect("it connects")
+    }
+
+    /// Watches the client's cable from now on.
+    pub(crate) fn watch(&self, keep: Option<&Path>) -> Capture {
+        let vips = VIPS.map(|vip| vip.parse::<SocketAddr>().expect("an address").ip());
+        Capture::start(self.on("client", "tcpdump"), vips.to_vec(), keep)
+    }
+
+    /// What was seen so far.
+    pub(crate) fn seen(&self, capture: Capture) -> Seen {
+        self.hosts.enter("client", || {
+            let socket = UdpSocket::bind((IpAddr::from([0, 0, 0, 0]), 0)).expect("a socket");
+            socket.set_broadcast(true).expect("a socket option");
+            socket.send_to(capture::MARK, "10.9.0.255:9").expect("a datagram");
+        });
+        capture.end(|| self.leaders.lock().expect("no panic").clone())
+    }
+
+    /// Fails when something was seen that must not be.
+    pub(crate) fn check(&self, capture: Capture) {
+        let seen = self.seen(capture);
+        assert_eq!(seen.violations, 0, "{seen:#?}");
+        assert!(seen.connections > 0 && seen.bytes.0 > 0, "{seen:?}");
+        eprintln!("{seen:?}");
     }
 }
 
@@ -136,17 +241,18 @@ impl Drop for Cluster {
                 self.kill(i);
             }
         }
-        for name in ["r0", "r1", "r2", "client", "sw"] {
-            let _ = ip(&format!("netns del {}", self.host(name)));
-        }
     }
+}
+
+/// `len` bytes that do not repeat; others for another seed.
+pub(crate) fn noise(seed: u64, len: usize) -> Vec<u8> {
+    let mut rng = gcs::rng::Rng::new(seed);
+    std::iter::repeat_with(|| rng.next_u64().to_le_bytes()).flatten().take(len).collect()
 }
 
 /// `len` bytes that do not repeat, in a file.
 pub(crate) fn write_file(path: &Path, len: usize) -> Vec<u8> {
-    let mut rng = gcs::rng::Rng::new(7);
-    let bytes: Vec<u8> =
-        std::iter::repeat_with(|| rng.next_u64().to_le_bytes()).flatten().take(len).collect();
+    let bytes = noise(7, len);
     std::fs::write(path, &bytes).expect("a file");
     bytes
 }

@@ -1,6 +1,7 @@
-//! Hosts of their own: network namespaces on a switch, and replicas that run in them. Needs root, `ip` and `ping`.
+//! Hosts of their own: network namespaces on a switch, and replicas that run in them. Needs root and `ip`.
 
 #![allow(dead_code, reason = "each test binary uses its part")]
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking, in its helpers too")]
 
 use gcs::time::Time;
 use gcs_tcp_endpoint::{
@@ -23,13 +24,11 @@ use std::{
 /// Everything that is waited for happens by then, or the test fails.
 const DEADLINE: Duration = Duration::from_secs(20);
 
-/// A client `c`, and hosts `h0`, `h1` for replicas, on a bridge in a fourth namespace. The client has 10.77.0.1/24 and
-/// fd77::1/64. Deleted when dropped.
+/// Hosts, each with an interface `eth0`, on a bridge in a namespace of its own. Deleted when dropped.
 pub(crate) struct Hosts {
     prefix: String,
+    names: &'static [&'static str],
 }
-
-const ALL: [&str; 3] = ["c", "h0", "h1"];
 
 fn run(program: &str, line: &str) -> Result<String, String> {
     let out = Command::new(program).args(line.split_whitespace()).output();
@@ -45,23 +44,35 @@ fn ip(line: &str) -> String {
 }
 
 impl Hosts {
-    /// None without the privilege, said aloud; under `CI=true` that is a failure.
+    /// A client `c` with 10.77.0.1/24 and fd77::1/64, and `h0`, `h1` for replicas.
     pub(crate) fn new() -> Option<Self> {
+        let usable = || {
+            run("ping", "-V")?;
+            File::open("/dev/net/tun").map_err(|e| format!("/dev/net/tun: {e}"))
+        };
+        let hosts = Self::on_a_switch(&["c", "h0", "h1"], usable().map(|_| ()))?;
+        hosts.on("c", "addr add 10.77.0.1/24 dev eth0");
+        hosts.on("c", "addr add fd77::1/64 dev eth0 nodad");
+        Some(hosts)
+    }
+
+    /// Hosts without addresses. None without the privilege or where something else is not `usable`, said aloud; under `CI=true` that is
+    /// a failure.
+    pub(crate) fn on_a_switch(names: &'static [&'static str], usable: Result<(), String>) -> Option<Self> {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let n = NEXT.fetch_add(1, Ordering::Relaxed);
-        let hosts = Self { prefix: format!("gtcp{}-{n}", std::process::id()) };
+        let hosts = Self { prefix: format!("gtcp{}-{n}", std::process::id()), names };
         let switch = hosts.name("sw");
-        let usable = run("ip", &format!("netns add {switch}"))
-            .and_then(|_| run("ip", &format!("-n {switch} link add br0 type bridge")))
-            .and_then(|_| run("ping", "-V"))
-            .and_then(|_| File::open("/dev/net/tun").map_err(|e| format!("/dev/net/tun: {e}")));
+        let usable = usable
+            .and_then(|()| run("ip", &format!("netns add {switch}")))
+            .and_then(|_| run("ip", &format!("-n {switch} link add br0 type bridge")));
         if let Err(e) = usable {
             assert!(std::env::var("CI").as_deref() != Ok("true"), "network namespaces are needed: {e}");
-            eprintln!("SKIPPED, needs root, iproute2, iputils-ping and /dev/net/tun: {e}");
+            eprintln!("SKIPPED, needs root, iproute2 and the programs of .ci/run: {e}");
             return None;
         }
         ip(&format!("-n {switch} link set br0 up"));
-        for host in ALL {
+        for host in names {
             let name = hosts.name(host);
             ip(&format!("netns add {name}"));
             ip(&format!("-n {switch} link add p-{host} type veth peer name eth0 netns {name}"));
@@ -69,13 +80,19 @@ impl Hosts {
             ip(&format!("-n {name} link set lo up"));
             ip(&format!("-n {name} link set eth0 up"));
         }
-        hosts.on("c", "addr add 10.77.0.1/24 dev eth0");
-        hosts.on("c", "addr add fd77::1/64 dev eth0 nodad");
         Some(hosts)
     }
 
-    fn name(&self, host: &str) -> String {
+    /// The namespace of a host, or of the switch `sw`.
+    pub(crate) fn name(&self, host: &str) -> String {
         format!("{}-{host}", self.prefix)
+    }
+
+    /// A command on a host.
+    pub(crate) fn command(&self, host: &str, program: &str) -> Command {
+        let mut command = Command::new("ip");
+        command.args(["netns", "exec", &self.name(host), program]);
+        command
     }
 
     /// Runs `ip` on a host.
@@ -167,7 +184,7 @@ impl Hosts {
 
 impl Drop for Hosts {
     fn drop(&mut self) {
-        for host in ALL.into_iter().chain(["sw"]) {
+        for host in self.names.iter().chain(&["sw"]) {
             let _ = run("ip", &format!("netns del {}", self.name(host)));
         }
     }
