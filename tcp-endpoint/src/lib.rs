@@ -4,6 +4,7 @@
 //! - [`tcp`]: the machine; sans-IO, deterministic, serialisable.
 //! - [`service`]: what stands on the connections: deterministic, like them.
 //! - [`http`]: one of them: a server of files.
+//! - [`proxy`]: another one: connections go on to back ends.
 //! - [`replica`]: batches of what arrives, agreed by the group; who leads; takeover.
 //! - [`packet`]: bytes to segments and back.
 //! - [`link`]: ARP, neighbour discovery, announcements of the virtual addresses; sans-IO.
@@ -13,6 +14,7 @@ pub mod http;
 pub mod link;
 pub mod net;
 pub mod packet;
+pub mod proxy;
 pub mod replica;
 pub mod service;
 pub mod tcp;
