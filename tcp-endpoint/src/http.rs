@@ -218,7 +218,7 @@ impl Service for Files {
     }
 
     fn restore(&mut self, snapshot: &[u8]) -> Result<(), RestoreError> {
-        self.clients = postcard::from_bytes(snapshot).map_err(|_| RestoreError)?;
+        self.clients = postcard::from_bytes(snapshot).map_err(|_| RestoreError::Malformed)?;
         Ok(())
     }
 }

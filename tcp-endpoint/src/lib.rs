@@ -4,6 +4,7 @@
 //! - [`tcp`]: the machine; sans-IO, deterministic, serialisable.
 //! - [`service`]: what stands on the connections: deterministic, like them.
 //! - [`http`]: one of them: a server of files.
+//! - [`proxy`]: another one: connections go on to back ends.
 //! - [`ReplicatedListener`]: all of it, for who has a service.
 //! - [`replica`]: batches of what arrives, agreed by the group; who leads; takeover.
 //! - [`packet`]: bytes to segments and back.
@@ -15,6 +16,7 @@ pub mod link;
 mod listener;
 pub mod net;
 pub mod packet;
+pub mod proxy;
 pub mod replica;
 pub mod service;
 pub mod tcp;

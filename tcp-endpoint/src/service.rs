@@ -11,6 +11,11 @@ use crate::tcp::{ConnectError, Host, Id, Payload, Reason, State};
 /// randomness, or anything else that differs between replicas. Calls of one batch leave together: what is written in a call leaves at
 /// the end of its batch.
 pub trait Service: Send + 'static {
+    /// The group's first batch: the beginning of time. Not called at a replica that joins later.
+    fn on_begin(&mut self, io: &mut Io<'_>) {
+        let _ = io;
+    }
+
     /// A client has connected, or a connection of our own is open.
     fn on_open(&mut self, id: Id, io: &mut Io<'_>) {
         let _ = (id, io);
@@ -50,10 +55,18 @@ pub trait Service: Send + 'static {
     fn restore(&mut self, snapshot: &[u8]) -> Result<(), RestoreError>;
 }
 
-/// A service does not understand a snapshot.
+/// A service cannot go on from a snapshot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
-#[error("the service does not understand a snapshot of its state: are all members of the same release?")]
-pub struct RestoreError;
+pub enum RestoreError {
+    /// It is of another release, or damaged.
+    #[error("the service does not understand a snapshot of its state: are all members of the same release?")]
+    Malformed,
+    /// The service was configured differently at the replica that gave it.
+    #[error(
+        "this replica's service is configured differently from the group's: give all replicas the same configuration"
+    )]
+    Settings,
+}
 
 /// What a service can do with its connections.
 pub struct Io<'a> {

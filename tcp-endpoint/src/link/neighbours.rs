@@ -26,8 +26,9 @@ use std::{
     time::Duration,
 };
 
-/// Packets that wait for one neighbour; a further one drops the first (RFC 4861 section 7.2.2).
-pub(crate) const QUEUE: usize = 16;
+/// Packets that wait for one neighbour; a further one drops the first (RFC 4861 section 7.2.2). After a takeover all connections to a back end
+/// send again at once, and nobody has asked for it yet.
+pub(crate) const QUEUE: usize = 128;
 /// Bytes that wait for all neighbours.
 pub(crate) const QUEUED_BYTES: usize = 4 << 20;
 /// Questions without an answer before a neighbour is given up (`MAX_MULTICAST_SOLICIT`, `MAX_UNICAST_SOLICIT`).

@@ -163,6 +163,12 @@ impl<S: Service> Endpoint<S> {
         self.host.as_ref()
     }
 
+    /// What stands on them.
+    #[must_use]
+    pub fn service(&self) -> &S {
+        &self.service
+    }
+
     /// The time of the last batch.
     #[must_use]
     pub fn last(&self) -> Time {
@@ -206,6 +212,7 @@ impl<S: Service> Endpoint<S> {
     fn enter_all(&mut self, time: Time, entries: Vec<Entry>, out: &mut Vec<Segment>) -> Applied {
         self.last = self.last.max(time);
         let mut applied = Applied { time: self.last, kicked: false };
+        let begun = self.begun();
         if let Some(host) = &mut self.host {
             host.begin(self.last);
         }
@@ -213,6 +220,9 @@ impl<S: Service> Endpoint<S> {
             self.enter(entry, &mut applied);
         }
         let Some(host) = &mut self.host else { return applied };
+        if !begun {
+            self.service.on_begin(&mut Io { host, wake: &mut self.wake, now: self.last });
+        }
         if self.wake.is_some_and(|at| at <= self.last) {
             self.wake = None;
             self.service.on_timer(&mut Io { host, wake: &mut self.wake, now: self.last });

@@ -122,12 +122,22 @@ impl Cluster {
         self.hosts.command(host, program)
     }
 
+    /// Gives the host `client` one more address, for a server.
+    #[allow(dead_code, reason = "each test binary uses its part")]
+    pub(crate) fn address(&self, address: &str) {
+        self.hosts.on("client", &format!("addr add {address} dev eth0"));
+    }
+
     /// Starts replica `i`: at first all found the group together, later ones join.
     pub(crate) fn launch(&mut self, i: usize) {
         let mut command = self.on(&format!("r{i}"), env!("CARGO_BIN_EXE_gcs-tcp"));
         command.args(&self.words).args(["--group", "test", "--bind", &format!("10.9.0.{}:4803", i + 1)]);
         command.args(["--contact", "10.9.0.1:4803,10.9.0.2:4803,10.9.0.3:4803", "--expect", "3"]);
-        command.args(["--interface", "eth0", "--vip", "10.9.0.100/24,fd09::100/64", "--listen", "80"]);
+        command.args(["--interface", "eth0", "--vip", "10.9.0.100/24,fd09::100/64"]);
+        // A proxy's listeners are in its file.
+        if !self.words.iter().any(|w| w == "--config") {
+            command.args(["--listen", "80"]);
+        }
         let mut process = command.stdout(Stdio::piped()).spawn().expect("starts");
         let said: Arc<Mutex<Vec<String>>> = Arc::default();
         let stdout = BufReader::new(process.stdout.take().expect("piped"));

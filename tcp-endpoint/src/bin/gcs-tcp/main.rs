@@ -8,6 +8,7 @@ use std::{
     os::unix::net::UnixStream,
     path::{Path, PathBuf},
     process::ExitCode,
+    time::Duration,
 };
 
 use clap::{Args, Parser, Subcommand};
@@ -16,9 +17,10 @@ use gcs_tcp_endpoint::{
     ReplicatedListener,
     http::Files,
     link::{MacChoice, Vip},
+    proxy::{self, Balance, Proxy, Verdict},
     replica::{ApplyError, Change},
     service::{Echo, Service},
-    tcp::Config,
+    tcp::{Config, KeepAlive},
 };
 
 const EXAMPLES: &str = "\
@@ -27,9 +29,33 @@ Example: three hosts on one Ethernet serve the files in /srv at 10.0.0.100, an a
     --interface eth0 --vip 10.0.0.100/24 --listen 80
 on each, with its own --bind. Kill any of them during a download: it goes on.
 
+Example: the same hosts pass connections on to two databases:
+  gcs-tcp proxy --listen 5432 --to 10.0.0.21:5432,10.0.0.22:5432 --group db --bind 10.0.0.1:4803 \\
+    --contact 10.0.0.2:4803,10.0.0.3:4803 --expect 3 --interface eth0 --vip 10.0.0.100/24
+Kill any of them during a transaction: it goes on. `gcs-tcp proxy --help` shows more than one listener.
+
 Prints `leads`, `follows` and `joined` (it has the others' state), one a line, when that is so.
 
 Needs CAP_NET_RAW (or root), to receive frames for the virtual address.";
+
+const PROXY: &str = "\
+Example of a file for --config; only `listen` and `to` have to be there, what is shown besides is the default:
+  connections = 50000                # sessions in all
+  [[listener]]
+  listen = 5432                      # at every virtual address
+  to = [
+    { address = \"10.0.0.21:5432\", connections = 10000, drain = false },
+    { address = \"10.0.0.22:5432\" },
+  ]
+  balance = \"round-robin\"          # or least-connections, source-hash
+  proxy_protocol = false             # tell back ends who the client is (PROXY protocol, version 2)
+  connect_timeout_ms = 3000          # then the next back end is tried
+  check = { interval_ms = 2000, timeout_ms = 1000, rise = 2, fall = 3 }   # interval_ms = 0: no checks
+
+All replicas have to be given the same. Back ends see the virtual address as their client, reach it through the replicas' interface,
+and must not run on the replicas' own hosts. A back end with `drain = true` gets no new sessions.
+
+Prints `leads`, `follows`, `joined`, and `up ADDRESS` or `down ADDRESS` when checks change what is thought of a back end.";
 
 /// Serves TCP connections that outlive the host that holds them.
 #[derive(Parser)]
@@ -42,16 +68,30 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     /// Send back what clients send.
-    Echo(Replica),
+    Echo {
+        #[command(flatten)]
+        port: Port,
+        #[command(flatten)]
+        replica: Replica,
+    },
     /// Serve the files of a folder over HTTP/1.1; the folder has to be the same on all hosts.
     Serve {
         /// The folder.
         #[arg(long, value_name = "PATH")]
         root: PathBuf,
         #[command(flatten)]
+        port: Port,
+        #[command(flatten)]
         replica: Replica,
     },
-
+    /// Pass connections on to back ends: replicas die, and no session notices.
+    #[command(after_help = PROXY)]
+    Proxy {
+        #[command(flatten)]
+        route: Route,
+        #[command(flatten)]
+        replica: Replica,
+    },
     /// Show it on this machine, in namespaces of its own: three replicas, a download, and every host that served it dies.
     Demo(demo::Demo),
     /// What a replica knows of itself: who leads, connections, how far behind, how long until stable.
@@ -60,6 +100,30 @@ enum Command {
         #[arg(value_name = "PATH")]
         control: PathBuf,
     },
+}
+
+#[derive(Args)]
+struct Port {
+    /// The port that clients connect to, at every virtual address.
+    #[arg(long, value_name = "PORT")]
+    listen: u16,
+}
+
+/// One listener, or a file with more.
+#[derive(Args)]
+struct Route {
+    /// A file (TOML) with listeners, limits and checks; the same at all replicas.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["listen", "to", "balance"])]
+    config: Option<PathBuf>,
+    /// The port that clients connect to, at every virtual address.
+    #[arg(long, value_name = "PORT", required_unless_present = "config", requires = "to")]
+    listen: Option<u16>,
+    /// The back ends.
+    #[arg(long, value_name = "ADDR:PORT", value_delimiter = ',', requires = "listen")]
+    to: Vec<SocketAddr>,
+    /// How a back end is chosen for a new connection.
+    #[arg(long, value_enum, default_value_t)]
+    balance: Balance,
 }
 
 #[derive(Args)]
@@ -82,9 +146,6 @@ struct Replica {
     /// The virtual addresses, with the length of their networks' prefixes. No host may have them.
     #[arg(long, value_name = "ADDR/LEN", value_delimiter = ',', required = true)]
     vip: Vec<Vip>,
-    /// The port that clients connect to, at every virtual address.
-    #[arg(long, value_name = "PORT")]
-    listen: u16,
     /// Let every replica hear the clients, by a multicast MAC that switches flood: when the leader dies, nobody has to send again what it
     /// had not passed on. Hosts with Linux accept such a MAC; many routers need a static entry.
     #[arg(long)]
@@ -99,10 +160,15 @@ struct Replica {
     control: Option<PathBuf>,
 }
 
+type Outcome = Result<(), Box<dyn std::error::Error>>;
+
 fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
-        Command::Echo(replica) => start(replica, || Echo),
-        Command::Serve { root, replica } => start(replica, || Files::new(root.clone())),
+        Command::Echo { port, replica } => start(replica, &[port.listen], Config::default(), || Echo),
+        Command::Serve { root, port, replica } => {
+            start(replica, &[port.listen], Config::default(), || Files::new(root.clone()))
+        }
+        Command::Proxy { route, replica } => start_proxy(route, replica),
         Command::Demo(demo) => demo::run(&demo),
         Command::Status { control } => status(&control),
     };
@@ -115,7 +181,27 @@ fn main() -> ExitCode {
     }
 }
 
-fn status(control: &Path) -> Result<(), Box<dyn std::error::Error>> {
+fn start_proxy(route: Route, replica: Replica) -> Outcome {
+    let config = match &route.config {
+        Some(file) => {
+            let text = std::fs::read_to_string(file)
+                .map_err(|e| format!("the file {} cannot be read: {e}; see --config", file.display()))?;
+            proxy::Config::parse(&text)?
+        }
+        None => proxy::Config::simple(route.listen.unwrap_or_default(), &route.to, route.balance),
+    };
+    let ports: Vec<u16> = config.listeners.iter().map(|l| l.port).collect();
+    // Peers that have vanished are found out, or their sessions would stay for ever.
+    let (idle, interval) = (Duration::from_secs(300), Duration::from_secs(30));
+    let tcp = Config { keep_alive: Some(KeepAlive { idle, interval, probes: 5 }), ..Config::default() };
+    let tell = |Verdict { back_end, up }| println!("{} {back_end}", if up { "up" } else { "down" });
+    let vips: Vec<_> = replica.vip.iter().map(|v| v.ip).collect();
+    let make = || Proxy::new(config.clone(), vips.clone(), tell);
+    make()?;
+    start(replica, &ports, tcp, || make().expect("it was possible before"))
+}
+
+fn status(control: &Path) -> Outcome {
     let mut said = String::new();
     UnixStream::connect(control)
         .and_then(|mut replica| {
@@ -139,7 +225,7 @@ fn say(change: Change) {
     }
 }
 
-fn start<S: Service>(replica: Replica, service: impl Fn() -> S) -> Result<(), Box<dyn std::error::Error>> {
+fn start<S: Service>(replica: Replica, ports: &[u16], tcp: Config, service: impl Fn() -> S) -> Outcome {
     let listener = ReplicatedListener {
         group: replica.group,
         bind: replica.bind,
@@ -147,13 +233,13 @@ fn start<S: Service>(replica: Replica, service: impl Fn() -> S) -> Result<(), Bo
         expect: replica.expect,
         interface: replica.interface,
         vips: replica.vip,
-        ports: vec![replica.listen],
+        ports: ports.to_vec(),
         mac: if replica.mirror { MacChoice::Mirror } else { MacChoice::Own },
         gateway: replica.gateway,
         keys: replica.keys.read()?,
         stack: gcs_stacks::named(&replica.keys.stack("total+uniform"))?,
         control: replica.control,
-        tcp: Config::default(),
+        tcp,
     };
     if listener.keys.is_none() {
         eprintln!(

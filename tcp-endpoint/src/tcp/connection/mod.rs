@@ -253,12 +253,12 @@ impl Connection {
 
     /// How many bytes may be written now.
     pub(crate) fn room(&self, config: &Config) -> u64 {
-        if self.sender.ends() { 0 } else { u64::from(config.send_bytes).saturating_sub(self.sender.held()) }
+        if !self.may_write() { 0 } else { u64::from(config.send_bytes).saturating_sub(self.sender.held()) }
     }
 
-    /// Whether our stream has no end yet.
+    /// Whether our stream has no end yet, and somebody to go to.
     pub(crate) fn may_write(&self) -> bool {
-        !self.sender.ends()
+        !self.sender.ends() && self.state != State::Over
     }
 
     /// Nobody reads any more.

@@ -79,13 +79,9 @@ impl Host {
             self.out.push(secrets::answer(&self.secret, syn, self.now, mss, self.config.shift()));
             return;
         }
-        let (mut isn, offset) = secrets::of_connection(&self.secret, syn.to, syn.from, self.now);
-        if let Some(behind) = behind {
-            // RFC 6191: the old connection's segments must not fit into the new one.
-            let least = behind.0.wrapping_add(64_000);
-            isn = if crate::tcp::seq::earlier(isn.0, least) { Seq(least) } else { isn };
-        }
-        let connection = Connection::passive(syn, self.now, &self.config, (isn, offset));
+        let (isn, offset) = secrets::of_connection(&self.secret, syn.to, syn.from, self.now);
+        let secrets = (secrets::behind(isn, behind), offset);
+        let connection = Connection::passive(syn, self.now, &self.config, secrets);
         self.opening += 1;
         let id = self.table.insert(connection);
         self.table.touch(id);

@@ -272,6 +272,7 @@ impl Host {
         if self.table.len() >= self.config.connections as usize {
             return Err(ConnectError::TooMany(self.config.connections));
         }
+        let linger = self.config.linger;
         let count = u32::from(DYNAMIC_PORTS.end() - DYNAMIC_PORTS.start()) + 1;
         let first = secrets::first_port(&self.secret, SocketAddr::new(local, 0), remote)
             .wrapping_add(u32::try_from(self.counters.connected % u64::from(count)).expect("below 2^16"));
@@ -282,11 +283,13 @@ impl Host {
             .map(|port| SocketAddr::new(local, port))
             .find(|&a| {
                 let pair = Pair::new(a, remote);
-                !self.table.has(&pair) && !self.memory.has(&pair) && !self.listens(a)
+                !self.table.has(&pair) && self.memory.yields(&pair, self.now, linger) && !self.listens(a)
             })
             .ok_or(ConnectError::NoPort(local, remote))?;
         self.counters.connected += 1;
-        let secrets = secrets::of_connection(&self.secret, address, remote, self.now);
+        let (isn, offset) = secrets::of_connection(&self.secret, address, remote, self.now);
+        let behind = self.memory.remove(&Pair::new(address, remote)).map(|remains| remains.next);
+        let secrets = (secrets::behind(isn, behind), offset);
         let id = self.table.insert(Connection::active(address, remote, self.now, &self.config, secrets));
         self.table.touch(id);
         Ok(id)
@@ -435,6 +438,8 @@ impl Host {
                 self.memory.insert(pair, remains, self.now + self.config.linger, self.config.remembered);
             }
             Outcome::Gone(Reason::Ended) => self.ends(id, known),
+            // The peer's stream was whole before: what has not been read of it stays, whatever has become of ours.
+            Outcome::Gone(_) if known && readable.1 && readable.0 > 0 => self.ends(id, known),
             Outcome::Gone(reason) => {
                 self.remove(id);
                 if known {

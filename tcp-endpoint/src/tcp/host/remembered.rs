@@ -1,13 +1,19 @@
 //! Connections that are over (TIME-WAIT, RFC 9293, section 3.6.1): nothing but what it takes to answer a late segment, and
 //! to tell an old one from a new connection between the same addresses (RFC 6191).
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use gcs::time::Time;
 use serde::{Deserialize, Serialize};
 
 use super::table::Pair;
 use crate::tcp::{Segment, Seq, connection::Remains, sender::timestamp, seq};
+
+/// A connection of ours may follow another one between the same addresses after so long.
+const REUSE: Duration = Duration::from_secs(1);
 
 /// What is to be done with a segment for a connection that is over.
 pub(super) enum Verdict {
@@ -31,8 +37,12 @@ impl Memory {
         self.by_pair.len()
     }
 
-    pub(super) fn has(&self, pair: &Pair) -> bool {
-        self.by_pair.contains_key(pair)
+    /// Whether a connection of ours may begin between these addresses: nobody remembers another one, or it ended a second ago and had
+    /// timestamps, which tell its segments from the new one's (RFC 6191; the second is a tick of any peer's clock).
+    pub(super) fn yields(&self, pair: &Pair, now: Time, linger: Duration) -> bool {
+        self.by_pair
+            .get(pair)
+            .is_none_or(|(until, remains)| remains.recent.is_some() && *until + REUSE <= now + linger)
     }
 
     /// What must hold; for values that come from elsewhere.
@@ -52,10 +62,10 @@ impl Memory {
         }
     }
 
-    pub(super) fn remove(&mut self, pair: &Pair) {
-        if let Some((until, _)) = self.by_pair.remove(pair) {
-            self.by_time.remove(&(until, *pair));
-        }
+    pub(super) fn remove(&mut self, pair: &Pair) -> Option<Remains> {
+        let (until, remains) = self.by_pair.remove(pair)?;
+        self.by_time.remove(&(until, *pair));
+        Some(remains)
     }
 
     /// Forgets what is over for good.
@@ -71,7 +81,7 @@ impl Memory {
         now: Time,
         pair: &Pair,
         segment: &Segment,
-        linger: std::time::Duration,
+        linger: Duration,
         most: u32,
     ) -> Verdict {
         let Some((_, remains)) = self.by_pair.get(pair) else { return Verdict::Unknown };

@@ -52,6 +52,12 @@ pub(super) fn of_connection(
     (Seq(low(hash).wrapping_add(low(now.0 / 4_000))), low(hash >> 32))
 }
 
+/// An initial sequence number such that segments of an old connection, which ended at `end`, do not fit into the new one (RFC 6191).
+pub(super) fn behind(isn: Seq, end: Option<Seq>) -> Seq {
+    let least = end.map(|end| end.0.wrapping_add(64_000));
+    least.filter(|least| crate::tcp::seq::earlier(isn.0, *least)).map_or(isn, Seq)
+}
+
 /// Where to begin to look for a free port towards `remote`.
 pub(super) fn first_port(secret: &[u8; 32], local: SocketAddr, remote: SocketAddr) -> u32 {
     low(hash(secret, 2, local, remote, 0))

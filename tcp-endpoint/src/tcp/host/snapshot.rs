@@ -213,7 +213,7 @@ impl Thaw {
                 return Err(impossible("a connection"));
             }
             host.held += connection.held();
-            host.opening += u32::from(connection.state() == crate::tcp::State::SynReceived);
+            host.opening += u32::from(connection.is_knocking());
             let deadline = connection.deadline(&host.config);
             let id = host.table.place(slot, connection).ok_or(impossible("two connections in one place"))?;
             host.table.schedule(id, deadline);
