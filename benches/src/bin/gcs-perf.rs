@@ -3,7 +3,9 @@
 use clap::{Parser, Subcommand};
 use gcs_benches::{
     member,
-    perf::{calm, compare, failover, idle, join, latency, rpc, slow, stores, sweep, tcp, throughput},
+    perf::{
+        calm, compare, failover, idle, join, latency, rpc, slow, stores, sweep, tcp, tcp_idle, throughput,
+    },
 };
 
 /// Measures a group of processes on this machine.
@@ -42,7 +44,9 @@ enum Mode {
     Stores(stores::Args),
     /// The replicated TCP endpoint beside the kernel's TCP: a table in Markdown.
     Tcp(tcp::Args),
-    /// One process of that.
+    /// What idle connections of the TCP endpoint cost: memory, and time to hand them over.
+    TcpIdle(tcp_idle::Args),
+    /// One process of `tcp`.
     #[command(hide = true)]
     TcpPart {
         /// Which one, as JSON.
@@ -71,6 +75,7 @@ fn main() -> anyhow::Result<()> {
         Mode::Compare(args) => compare::run(&args),
         Mode::Stores(args) => stores::run(&args),
         Mode::Tcp(args) => tcp::run(&args),
+        Mode::TcpIdle(args) => tcp_idle::run(&args),
         Mode::TcpPart { part } => return gcs_benches::tcp::main(&serde_json::from_str(&part)?),
         Mode::Member { settings } => return member::main(&serde_json::from_str(&settings)?),
     };

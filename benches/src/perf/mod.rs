@@ -12,6 +12,7 @@ pub mod slow;
 pub mod stores;
 pub mod sweep;
 pub mod tcp;
+pub mod tcp_idle;
 pub mod throughput;
 
 use crate::{

@@ -59,7 +59,7 @@ impl Service for Wishes {
     }
 
     fn restore(&mut self, snapshot: &[u8]) -> Result<(), RestoreError> {
-        let wishes: Vec<(Id, u8)> = serde_json::from_slice(snapshot).map_err(|_| RestoreError)?;
+        let wishes: Vec<(Id, u8)> = serde_json::from_slice(snapshot).map_err(|_| RestoreError::Malformed)?;
         self.0 = wishes.into_iter().collect();
         Ok(())
     }
