@@ -46,9 +46,11 @@ pub(crate) struct Seen {
 }
 
 impl Seen {
+    /// Says it at once: whoever waits for the client may wait long.
     pub(crate) fn violates(&mut self, what: String) {
         self.violations += 1;
         if self.told.len() < TOLD {
+            eprintln!("VIOLATION {what}");
             self.told.push(what);
         }
     }
