@@ -227,12 +227,13 @@ impl Cluster {
         capture.end(|| self.leaders.lock().expect("no panic").clone())
     }
 
-    /// Fails when something was seen that must not be.
-    pub(crate) fn check(&self, capture: Capture) {
+    /// What was seen; fails when that is something that must not be.
+    pub(crate) fn check(&self, capture: Capture) -> Seen {
         let seen = self.seen(capture);
         assert_eq!(seen.violations, 0, "{seen:#?}");
         assert!(seen.connections > 0 && seen.bytes.0 > 0, "{seen:?}");
         eprintln!("{seen:?}");
+        seen
     }
 }
 
