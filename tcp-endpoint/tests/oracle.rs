@@ -5,7 +5,7 @@ mod capture;
 use std::time::Duration;
 
 use capture::{Oracle, Seen};
-use etherparse::{PacketBuilder, TcpHeader};
+use etherparse::{ArpHardwareId, ArpOperation, ArpPacket, EtherType, PacketBuilder, TcpHeader};
 use gcs_tcp_endpoint::link::Mac;
 
 const CLIENT: [u8; 4] = [10, 0, 0, 4];
@@ -84,7 +84,35 @@ fn a_takeover_that_nobody_notices() {
     it.vip(TWO, (18, 8), b"", |tcp| tcp.window_size = 0);
     it.vip(TWO, (18, 8), b"", |tcp| tcp.rst = true);
     let seen = it.nothing_is_wrong();
+    assert_eq!(seen.unkicked, 0);
     assert_eq!((seen.connections, seen.bytes, seen.again, seen.resets), (1, (16, 7), 13, 1));
+}
+
+#[test]
+fn a_leader_that_waits_for_its_clients() {
+    let mut it = Cable::open();
+    it.0.frame(Duration::ZERO, &announcement().into());
+    it.client(7, b"hello?", |_| ());
+    it.client(13, b"hello?", |_| ());
+    it.vip(TWO, (7, 19), b"", |_| ());
+    assert_eq!(it.nothing_is_wrong().unkicked, 1);
+}
+
+/// A gratuitous ARP request of the second leader's.
+fn announcement() -> Vec<u8> {
+    let arp = ArpPacket::new(
+        ArpHardwareId::ETHERNET,
+        EtherType::IPV4,
+        ArpOperation::REQUEST,
+        &TWO.0,
+        &VIP,
+        &[0; 6],
+        &VIP,
+    );
+    let mut frame = Vec::new();
+    let packet = PacketBuilder::ethernet2(TWO.0, [0xff; 6]).arp(arp.expect("lengths that fit"));
+    packet.write(&mut frame).expect("a vector takes it");
+    frame
 }
 
 #[test]

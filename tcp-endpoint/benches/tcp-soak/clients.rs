@@ -92,11 +92,7 @@ impl World {
     }
 
     fn connect(&self, vip: &str) -> Result<TcpStream, String> {
-        let stream =
-            connect(&self.hosts, vip, Some(AHEAD)).map_err(|e| format!("connecting to {vip}: {e}"))?;
-        stream.set_read_timeout(Some(PATIENCE)).expect("a socket option");
-        stream.set_write_timeout(Some(PATIENCE)).expect("a socket option");
-        Ok(stream)
+        connect(&self.hosts, vip, Some(AHEAD)).map_err(|e| format!("connecting to {vip}: {e}"))
     }
 }
 

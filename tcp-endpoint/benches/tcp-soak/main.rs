@@ -68,7 +68,8 @@ struct Tally {
     takeovers: u64,
     connections: u64,
     bytes: (u64, u64),
-    /// How long streams stood still at takeovers, in milliseconds.
+    /// In milliseconds: after how long another one led, and how long streams stood still.
+    takes: BTreeMap<Fault, Vec<u64>>,
     stalls: BTreeMap<Fault, Vec<u64>>,
     violations: Vec<String>,
 }
@@ -79,8 +80,10 @@ impl Tally {
         self.takeovers += other.takeovers;
         self.connections += other.connections;
         self.bytes = (self.bytes.0 + other.bytes.0, self.bytes.1 + other.bytes.1);
-        for (fault, stalls) in other.stalls {
-            self.stalls.entry(fault).or_default().extend(stalls);
+        for (to, from) in [(&mut self.takes, other.takes), (&mut self.stalls, other.stalls)] {
+            for (fault, ms) in from {
+                to.entry(fault).or_default().extend(ms);
+            }
         }
         self.violations.extend(other.violations);
     }
@@ -101,17 +104,18 @@ impl Tally {
             self.bytes.1 / 1_000_000,
             self.violations.len(),
         );
-        for (fault, stalls) in &self.stalls {
-            let mut stalls = stalls.clone();
-            stalls.sort_unstable();
-            let share = |of: usize| stalls[(stalls.len() * of / 100).min(stalls.len() - 1)];
-            println!(
-                "  {fault:?}: {} streams stood still for {} ms (median), {} (p99), {} (longest)",
-                stalls.len(),
-                share(50),
-                share(99),
-                share(100),
-            );
+        for (what, of) in [("another one led after", &self.takes), ("streams stood still for", &self.stalls)]
+        {
+            for (fault, ms) in of {
+                let mut ms = ms.clone();
+                ms.sort_unstable();
+                let share = |of: usize| ms[(ms.len() * of / 100).min(ms.len() - 1)];
+                let (half, most, all) = (share(50), share(99), share(100));
+                println!(
+                    "  {fault:?}, {} times: {what} {half} ms (median), {most} (p99), {all} (longest)",
+                    ms.len()
+                );
+            }
         }
     }
 }
@@ -177,6 +181,8 @@ fn fault(cluster: &mut Cluster, world: &World, args: &Args, rng: &mut Rng, tally
     tally.faults += 1;
     if of_leader {
         cluster.leader();
+        let took = u64::try_from(began.elapsed().as_millis()).expect("short");
+        tally.takes.entry(fault).or_default().push(took);
         world.taken_over();
         tally.takeovers += 1;
         tally.stalls.entry(fault).or_default().extend(world.stalls(began));

@@ -38,10 +38,13 @@ pub(crate) struct Connection {
     acked: u64,
     edge: u64,
     said: Stream,
+    /// The emitter that was last heard here, as a number.
+    heard: usize,
 }
 
 impl Connection {
-    pub(crate) fn new(isn: Seq) -> Self {
+    /// A SYN of the client's, while `emitter` emits.
+    pub(crate) fn new(isn: Seq, emitter: usize) -> Self {
         Self {
             client: (isn, 1, None),
             vip: None,
@@ -51,7 +54,13 @@ impl Connection {
             acked: 0,
             edge: 0,
             said: Stream::default(),
+            heard: emitter,
         }
+    }
+
+    /// `emitter` is heard. Whether it is a new one, on an open connection.
+    pub(crate) fn hears(&mut self, emitter: usize) -> bool {
+        std::mem::replace(&mut self.heard, emitter) != emitter && self.is_open()
     }
 
     pub(crate) fn isn(&self) -> Seq {

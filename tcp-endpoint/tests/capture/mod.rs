@@ -53,7 +53,7 @@ pub(crate) struct Tcp {
 
 /// A capture that runs.
 pub(crate) struct Capture {
-    tcpdump: Child,
+    tcpdump: Tcpdump,
     stderr: BufReader<ChildStderr>,
     marked: Receiver<()>,
     reader: JoinHandle<Oracle>,
@@ -74,15 +74,15 @@ impl Capture {
         let keep = keep.map(|path| File::create(path).expect("a file"));
         let (mark, marked) = channel();
         let reader = std::thread::spawn(move || read(Tee { from, keep }, Oracle::new(vips), &mark));
-        Self { tcpdump, stderr, marked, reader }
+        Self { tcpdump: Tcpdump(tcpdump), stderr, marked, reader }
     }
 
     /// What was seen until the mark, which the client has sent. `leaders`, asked when all frames are read, as in [`Oracle::end`].
     pub(crate) fn end(mut self, leaders: impl FnOnce() -> Vec<Mac>) -> Seen {
         self.marked.recv_timeout(PATIENCE).expect("the mark is seen");
-        kill_process(Pid::from_child(&self.tcpdump), Signal::TERM).expect("it runs");
+        kill_process(Pid::from_child(&self.tcpdump.0), Signal::TERM).expect("it runs");
         let mut seen = self.reader.join().expect("frames can be read").end(&leaders());
-        self.tcpdump.wait().expect("it is a child");
+        self.tcpdump.0.wait().expect("it is a child");
         let mut last = String::new();
         self.stderr.read_to_string(&mut last).expect("text");
         let lost = last.lines().find_map(|line| line.strip_suffix(" packets dropped by kernel"));
@@ -116,6 +116,16 @@ fn read(from: impl Read, mut oracle: Oracle, mark: &Sender<()>) -> Oracle {
         }
     }
     oracle
+}
+
+/// Ends with the test, however that ends.
+struct Tcpdump(Child);
+
+impl Drop for Tcpdump {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
 }
 
 /// What is read is written to a file as well.

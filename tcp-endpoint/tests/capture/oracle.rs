@@ -40,15 +40,19 @@ pub(crate) struct Seen {
     pub(crate) again: u64,
     /// Resets of what was no open connection.
     pub(crate) resets: u64,
+    /// How many times a client had to speak first after a takeover. That is none's fault where clients speak all the time.
+    pub(crate) unkicked: u64,
     pub(crate) violations: u64,
     /// The first of them.
     pub(crate) told: Vec<String>,
 }
 
 impl Seen {
+    /// Says it at once: whoever waits for the client may wait long.
     pub(crate) fn violates(&mut self, what: String) {
         self.violations += 1;
         if self.told.len() < TOLD {
+            eprintln!("VIOLATION {what}");
             self.told.push(what);
         }
     }
@@ -120,9 +124,10 @@ impl Oracle {
     fn client_sends(&mut self, names: (SocketAddr, SocketAddr), tcp: &Tcp) {
         let begins = tcp.syn && tcp.ack.is_none();
         if begins && self.connections.get(&names).is_none_or(|c| c.isn() != tcp.seq) {
-            self.connections.insert(names, Connection::new(tcp.seq));
+            self.connections.insert(names, Connection::new(tcp.seq, self.emitters.len()));
             self.seen.connections += 1;
         } else if let Some(connection) = self.connections.get_mut(&names) {
+            self.seen.unkicked += u64::from(connection.hears(self.emitters.len()));
             self.seen.bytes.1 += connection.client_sends(tcp);
         }
     }
@@ -133,6 +138,7 @@ impl Oracle {
             return;
         };
         self.seen.resets += u64::from(tcp.rst && !connection.is_open());
+        connection.hears(self.emitters.len());
         match connection.vip_sends(tcp) {
             Ok(new) => {
                 self.seen.bytes.0 += new;

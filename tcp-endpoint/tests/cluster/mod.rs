@@ -82,12 +82,14 @@ pub(crate) fn connect(hosts: &Hosts, to: &str, ahead: Option<usize>) -> io::Resu
         socket.connect(&to.into())?;
         let stream = TcpStream::from(socket);
         stream.set_nodelay(true)?;
+        stream.set_read_timeout(Some(PATIENCE))?;
+        stream.set_write_timeout(Some(PATIENCE))?;
         Ok(stream)
     })
 }
 
 /// Waits for what is asked for again and again.
-fn patiently<T>(what: &str, mut seen: impl FnMut() -> Option<T>) -> T {
+pub(crate) fn patiently<T>(what: &str, mut seen: impl FnMut() -> Option<T>) -> T {
     let deadline = Instant::now() + PATIENCE;
     loop {
         if let Some(it) = seen() {
@@ -235,12 +237,13 @@ impl Cluster {
         capture.end(|| self.leaders.lock().expect("no panic").clone())
     }
 
-    /// Fails when something was seen that must not be.
-    pub(crate) fn check(&self, capture: Capture) {
+    /// What was seen; fails when that is something that must not be.
+    pub(crate) fn check(&self, capture: Capture) -> Seen {
         let seen = self.seen(capture);
         assert_eq!(seen.violations, 0, "{seen:#?}");
         assert!(seen.connections > 0 && seen.bytes.0 > 0, "{seen:?}");
         eprintln!("{seen:?}");
+        seen
     }
 }
 

@@ -340,8 +340,13 @@ impl Connection {
     /// The host that held the connection is gone: this one sends what the peer may have missed, and says how far it has come.
     pub(crate) fn kick(&mut self, now: Time) {
         self.sender.kick(now);
-        if !self.is_opening() {
-            self.acknowledge = Acknowledge::Now;
+        if self.is_opening() {
+            return;
+        }
+        self.acknowledge = Acknowledge::Now;
+        // That the peer's window has opened may have been said to the host that is gone: nothing that leaves would make it say so again.
+        if self.sender.waits_for_window() {
+            self.asks = true;
         }
     }
 

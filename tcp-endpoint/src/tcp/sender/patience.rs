@@ -27,7 +27,7 @@ impl Sender {
             return Some((at, Impatience::Reordering));
         }
         let Some(first) = self.flight.first() else {
-            let waits = self.next_new() < self.end() && self.next_new() > 0;
+            let waits = self.waits_for_window();
             let patience = self.rtt.timeout() * (1 << self.window.probes.min(8));
             let at = self.since.max(self.window.probed) + patience.min(Duration::from_secs(60));
             return waits.then_some((at, Impatience::Window));
@@ -55,6 +55,11 @@ impl Sender {
     /// The peer takes nothing at the moment.
     pub(crate) fn closed_window(&self) -> bool {
         self.window.edge <= self.una()
+    }
+
+    /// Nothing is under way although there is something to send.
+    pub(crate) fn waits_for_window(&self) -> bool {
+        self.flight.is_empty() && self.next_new() < self.end() && self.next_new() > 0
     }
 
     /// A deadline has passed.
