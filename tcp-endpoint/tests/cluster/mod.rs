@@ -118,6 +118,21 @@ impl Cluster {
         }
     }
 
+    /// Waits until replica `i` has said all `lines`, in any order.
+    #[allow(dead_code, reason = "each test binary uses its part")]
+    pub(crate) fn wait_for_all(&self, i: usize, lines: &[&str]) {
+        let deadline = Instant::now() + PATIENCE;
+        let replica = self.replicas[i].as_ref().expect("it runs");
+        let mut missing = lines.to_vec();
+        while !missing.is_empty() {
+            let left = deadline.saturating_duration_since(Instant::now());
+            match replica.lines.recv_timeout(left) {
+                Ok(said) => missing.retain(|line| *line != said),
+                Err(e) => panic!("replica {i} does not say {missing:?}: {e}"),
+            }
+        }
+    }
+
     /// Waits until somebody leads, and says who.
     pub(crate) fn leader(&self) -> usize {
         let deadline = Instant::now() + PATIENCE;
@@ -146,6 +161,12 @@ impl Drop for Cluster {
             if self.replicas[i].is_some() {
                 self.kill(i);
             }
+        }
+        // Servers leave children behind: they would outlive their host.
+        let left = Command::new("ip").args(["netns", "pids", &self.host("client")]).output();
+        let left = left.map(|o| String::from_utf8_lossy(&o.stdout).into_owned()).unwrap_or_default();
+        if !left.is_empty() {
+            let _ = Command::new("kill").arg("-9").args(left.split_whitespace()).output();
         }
         for name in ["r0", "r1", "r2", "client", "sw"] {
             let _ = ip(&format!("netns del {}", self.host(name)));
