@@ -20,7 +20,7 @@
 //! | `control` | what operators say: drain a back end, tell how things are |
 //! | `header` | the PROXY protocol's header |
 //!
-//! Bounds: [`Config::connections`] sessions, [`Listener::back_ends`] at most 64, 256 listeners, a check at a time for each back end, 16 operators.
+//! Bounds: [`connections`](field@Config::connections) sessions, 64 back ends a listener, 256 listeners, a check at a time for each back end, 16 operators.
 
 mod balance;
 mod config;
