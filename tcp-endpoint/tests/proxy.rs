@@ -151,16 +151,22 @@ fn sessions_of_real_programs_outlive_every_replica() {
     }
 }
 
+const OPERATOR: &str = "exec 3<>/dev/tcp/10.9.0.100/9000; cat <&3 & cat >&3";
+
 const TWO: &str = r#"
 [[listener]]
 listen = 6379
-to = [{ address = "10.9.0.21:6379" }, { address = "10.9.0.22:6379" }]
+to = [{ address = "10.9.0.21:6379" }, { address = "10.9.0.22:6379" }, { address = "10.9.0.23:6379" }]
 check = { interval_ms = 200, timeout_ms = 200 }
+
+[control]
+listen = 9000
+from = ["10.9.0.4"]
 "#;
 
-/// What checks have found is known to every replica: after a takeover as well.
+/// What checks have found, and what operators have said, is known to every replica: after a takeover as well.
 #[test]
-fn a_back_end_that_dies_is_left_out_until_it_is_back() {
+fn back_ends_that_are_down_or_drained_are_left_out() {
     if !is_there("redis-server") {
         return;
     }
@@ -170,11 +176,13 @@ fn a_back_end_that_dies_is_left_out_until_it_is_back() {
     cluster.address("10.9.0.21/24");
     cluster.address("10.9.0.22/24");
     let leader = cluster.leader();
+    // The third one is an address that nobody has.
+    let [one, two, three] = [21, 22, 23].map(|n| format!("down 10.9.0.{n}:6379"));
+    cluster.wait_for_all(leader, &[&one, &two, &three]);
     let first = Server::redis(&cluster, "10.9.0.21");
-    let second = Server::redis(&cluster, "10.9.0.22");
-    for server in [&first, &second] {
-        server.wait(&cluster);
-    }
+    cluster.wait(leader, "up 10.9.0.21:6379");
+    let _second = Server::redis(&cluster, "10.9.0.22");
+    cluster.wait(leader, "up 10.9.0.22:6379");
     let run_ids = |cluster: &Cluster, count| {
         let one = |_| {
             let mut cli = cluster.on("client", "redis-cli");
@@ -186,12 +194,23 @@ fn a_back_end_that_dies_is_left_out_until_it_is_back() {
         (0..count).map(one).collect::<std::collections::BTreeSet<_>>()
     };
     assert_eq!(run_ids(&cluster, 4).len(), 2, "both are used");
+    let mut operator = Talk::start("operator", cluster.on("client", "bash"), &["-c", OPERATOR]);
+    assert_eq!(operator.ask("drain 10.9.0.22:6379"), "ok");
+    assert_eq!(run_ids(&cluster, 4).len(), 1, "one is drained");
+    assert_eq!(operator.ask("resume 10.9.0.22:6379"), "ok");
     drop(first);
     cluster.wait(leader, "down 10.9.0.21:6379");
     cluster.kill(leader);
     assert_eq!(run_ids(&cluster, 4).len(), 1, "the new leader knows who is down");
+    assert_eq!(operator.ask("drain 10.9.0.22:6379"), "ok", "the same connection");
     let leader = cluster.leader();
     let _again = Server::redis(&cluster, "10.9.0.21");
     cluster.wait(leader, "up 10.9.0.21:6379");
-    assert_eq!(run_ids(&cluster, 4).len(), 2, "both are used again");
+    assert_eq!(run_ids(&cluster, 4).len(), 1, "the other one is drained");
+    operator.say("status");
+    for expected in ["21:6379 up open ", "22:6379 up drained ", "23:6379 down open "] {
+        let line = operator.hear();
+        assert!(line.starts_with(&format!("6379 10.9.0.{expected}")), "{line}");
+    }
+    assert_eq!(operator.hear(), "ok");
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use gcs::{rng::Rng, time::Time};
 use gcs_tcp_endpoint::{
-    proxy::{Balance, Config as ProxyConfig},
+    proxy::{Balance, Config as ProxyConfig, Control},
     replica::ThawError,
     service::RestoreError,
     tcp::{Config, Reason},
@@ -270,10 +270,41 @@ fn a_replica_that_is_configured_differently_cannot_join() {
     other.listeners[0].balance = Balance::SourceHash;
     let refused = joiner(&world.replicas[0], &Config::default(), &other).err();
     assert_eq!(refused, Some(ThawError::Service(RestoreError::Settings)));
-    let mut drains = proxy();
-    drains.listeners[0].back_ends[0].drain = true;
-    assert!(
-        joiner(&world.replicas[0], &Config::default(), &drains).is_ok(),
-        "who is drained is the group's business"
+}
+
+#[test]
+fn an_operator_drains_a_back_end() {
+    let mut proxy = proxy();
+    proxy.control = Some(Control { port: 9000, from: vec![[10, 0, 0, 9].into()] });
+    let mut world = World::new(1, Config::default(), proxy);
+    let stranger = world.dial([10, 0, 0, 8], 9000);
+    world.until("a reset", MINUTE, |w| w.ends[&stranger].gone == Some(Reason::Reset));
+    let operator = world.dial([10, 0, 0, 9], 9000);
+    world.pass(Duration::from_millis(20));
+    let ask = |world: &mut World, line: &'static str| {
+        for part in [&line[..3], &line[3..]] {
+            world.outside(|host| host.write(operator, &mut Bytes::from_static(part.as_bytes())));
+            world.pass(Duration::from_millis(20));
+        }
+        String::from_utf8(world.outside(|host| host.read(operator, u64::MAX).concat())).expect("words")
+    };
+    assert_eq!(ask(&mut world, "drain 10.0.0.21:5432\n"), "ok\n");
+    for _ in 0..3 {
+        world.connect(STAYS);
+        world.pass(Duration::from_millis(20));
+    }
+    let status = "80 10.0.0.21:5432 up drained 0\n80 10.0.0.22:5432 up open 3\nok\n";
+    assert_eq!(ask(&mut world, "status\n"), status);
+    assert_eq!(
+        ask(&mut world, "resume 10.0.0.21:5432\nstatus\n"),
+        format!("ok\n{}", status.replace("drained", "open"))
     );
+    assert!(
+        ask(&mut world, "drain 10.0.0.23:5432\n").contains("no listener has the back end 10.0.0.23:5432")
+    );
+    world.connect(STAYS);
+    world.pass(Duration::from_millis(20));
+    assert!(ask(&mut world, "status\n").starts_with("80 10.0.0.21:5432 up open 1\n"));
+    world.outside(|host| host.shutdown(operator));
+    world.until("the end", MINUTE, |w| w.ends[&operator].gone == Some(Reason::Ended));
 }

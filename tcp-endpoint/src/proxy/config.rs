@@ -12,6 +12,8 @@ use super::Balance;
 
 /// A listener has at most so many back ends: those that have been tried for a connection are bits of a `u64`.
 const MOST_BACK_ENDS: usize = 64;
+/// So that what operators are told fits into a connection's buffer.
+const MOST_LISTENERS: usize = 256;
 /// A virtual address has so many ports for connections to one back end (RFC 6335, section 6).
 const PORTS: u32 = 16_384;
 
@@ -32,6 +34,10 @@ const PORTS: u32 = 16_384;
 ///     proxy_protocol = true                     # back ends are told who the client is
 ///     connect_timeout_ms = 3000                 # then the next back end is tried
 ///     check = { interval_ms = 2000, timeout_ms = 1000, rise = 2, fall = 3 }
+///
+///     [control]                                 # `echo status | nc -N 10.0.0.100 9000`
+///     listen = 9000
+///     from = ["10.0.0.9"]                       # who may say something there
 /// "#)?;
 /// assert_eq!(config.listeners[0].back_ends.len(), 2);
 /// # Ok::<(), gcs_tcp_endpoint::proxy::ConfigError>(())
@@ -45,6 +51,20 @@ pub struct Config {
     /// The listeners.
     #[serde(rename = "listener")]
     pub listeners: Vec<Listener>,
+    /// Where operators say what is to be drained; nowhere if there is none.
+    #[serde(default)]
+    pub control: Option<Control>,
+}
+
+/// A port for operators, at every virtual address.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Control {
+    /// The port.
+    #[serde(rename = "listen")]
+    pub port: u16,
+    /// The addresses of operators; others see a reset. What they say is not encrypted.
+    pub from: Vec<IpAddr>,
 }
 
 /// A port and where its connections go.
@@ -80,7 +100,7 @@ pub struct BackEnd {
     /// Sessions that it may have; further ones go elsewhere. At most 16,384, which is how many ports there are for them.
     #[serde(default = "BackEnd::connections")]
     pub connections: u32,
-    /// It gets no new sessions; those that it has go on.
+    /// It gets no new sessions until an operator says so; those that it has go on.
     #[serde(default)]
     pub drain: bool,
 }
@@ -119,12 +139,22 @@ pub enum ConfigError {
     /// There is nothing to listen at.
     #[error("the proxy's configuration has no listener: add a [[listener]] with `listen` and `to`")]
     NoListener,
-    /// Two listeners have one port.
-    #[error("two listeners have port {0}: give each a port of its own, or one of them all back ends")]
+    /// There are too many listeners.
+    #[error("the proxy's configuration has {0} listeners: it can have 256")]
+    Listeners(usize),
+    /// Two listeners have one port, or one of them that of operators.
+    #[error(
+        "port {0} is there twice in the proxy's configuration: give each listener, and [control], a port of its own"
+    )]
     SamePort(u16),
     /// A listener has port 0.
-    #[error("a listener has port 0: say which port clients connect to")]
+    #[error("a listener, or [control], has port 0: say which port is connected to")]
     NoPort,
+    /// Nobody may connect to the port for operators.
+    #[error(
+        "[control] of the proxy's configuration has no address in `from`: name the hosts of operators, or remove it"
+    )]
+    Nobody,
     /// A listener has no back end, or too many.
     #[error("the listener at port {0} has {1} back ends: it can have 1 to 64")]
     Count(u16, usize),
@@ -178,7 +208,7 @@ impl Config {
             connect_timeout_ms: Listener::connect_timeout_ms(),
             check: Check::default(),
         };
-        Self { connections: Self::connections(), listeners: vec![listener] }
+        Self { connections: Self::connections(), listeners: vec![listener], control: None }
     }
 
     /// Reads TOML.
@@ -202,29 +232,33 @@ impl Config {
         if self.listeners.is_empty() {
             return Err(ConfigError::NoListener);
         }
+        if self.listeners.len() > MOST_LISTENERS {
+            return Err(ConfigError::Listeners(self.listeners.len()));
+        }
+        if self.control.as_ref().is_some_and(|c| c.from.is_empty()) {
+            return Err(ConfigError::Nobody);
+        }
         let mut ports = BTreeSet::new();
-        for listener in &self.listeners {
-            if listener.port == 0 {
+        for port in self.ports() {
+            if port == 0 {
                 return Err(ConfigError::NoPort);
             }
-            if !ports.insert(listener.port) {
-                return Err(ConfigError::SamePort(listener.port));
+            if !ports.insert(port) {
+                return Err(ConfigError::SamePort(port));
             }
-            listener.check(vips)?;
         }
-        Ok(())
+        self.listeners.iter().try_for_each(|listener| listener.check(vips))
     }
 
-    /// What replicas have to agree on, as a digest; who is being drained changes while they run.
+    /// The ports that can be connected to, at every virtual address.
+    pub fn ports(&self) -> impl Iterator<Item = u16> {
+        self.listeners.iter().map(|l| l.port).chain(self.control.iter().map(|c| c.port))
+    }
+
+    /// What replicas have to agree on, as a digest.
     pub(super) fn digest(&self, vips: &[IpAddr]) -> [u8; 32] {
-        let mut same = self.clone();
-        same.back_ends_mut().for_each(|b| b.drain = false);
-        let bytes = postcard::to_stdvec(&(same, vips)).expect("numbers and addresses");
+        let bytes = postcard::to_stdvec(&(self, vips)).expect("numbers and addresses");
         *blake3::hash(&bytes).as_bytes()
-    }
-
-    fn back_ends_mut(&mut self) -> impl Iterator<Item = &mut BackEnd> {
-        self.listeners.iter_mut().flat_map(|l| &mut l.back_ends)
     }
 }
 
@@ -316,21 +350,13 @@ mod tests {
             (listener(&format!("{to}balance = 'best'")), "unknown variant `best`"),
             (listener(&format!("{to}connect_timeout_ms = 0")), "connect_timeout_ms = 0"),
             (listener(&format!("{to}check = {{ rise = 0 }}")), "check.rise = 0"),
-            (listener(&format!("{to}[[listener]]\nlisten = 80\n{to}")), "two listeners have port 80"),
+            (listener(&format!("{to}[[listener]]\nlisten = 80\n{to}")), "port 80 is there twice"),
+            (listener(&format!("{to}[control]\nlisten = 80\nfrom = ['10.0.0.9']")), "port 80 is there twice"),
+            (listener(&format!("{to}[control]\nlisten = 90\nfrom = []")), "no address in `from`"),
         ];
         for (text, expected) in cases {
             let said = refused(&text);
             assert!(said.contains(expected) && !said.contains('\n'), "{text}\n{said}");
         }
-    }
-
-    #[test]
-    fn who_is_drained_is_no_part_of_what_replicas_agree_on() {
-        let mut config = Config::simple(80, &["10.0.0.21:80".parse().unwrap()], Balance::RoundRobin);
-        let before = config.digest(&[]);
-        config.listeners[0].back_ends[0].drain = true;
-        assert_eq!(config.digest(&[]), before);
-        config.listeners[0].back_ends[0].connections = 7;
-        assert_ne!(config.digest(&[]), before);
     }
 }

@@ -17,12 +17,14 @@
 //! | `session` | a client, its back end, and what passes between them |
 //! | `balance` | which back end |
 //! | `health` | what checks say of a back end |
+//! | `control` | what operators say: drain a back end, tell how things are |
 //! | `header` | the PROXY protocol's header |
 //!
-//! Bounds: [`Config::connections`] sessions, [`Listener::back_ends`] at most 64, a check at a time for each.
+//! Bounds: [`connections`](field@Config::connections) sessions, 64 back ends a listener, 256 listeners, a check at a time for each back end, 16 operators.
 
 mod balance;
 mod config;
+mod control;
 mod header;
 mod health;
 mod service;
@@ -30,5 +32,5 @@ mod session;
 mod state;
 
 pub use balance::Balance;
-pub use config::{BackEnd, Check, Config, ConfigError, Listener};
+pub use config::{BackEnd, Check, Config, ConfigError, Control, Listener};
 pub use service::{Proxy, Verdict};

@@ -6,11 +6,13 @@ use std::{
     time::Duration,
 };
 
+use bytes::Bytes;
 use gcs::time::Time;
 
 use super::{
     Config, ConfigError,
     balance::Candidate,
+    control::{LINE, OPERATORS, parse},
     header::header,
     session::{Session, Side},
     state::{Due, ListenerState, Ours, State},
@@ -65,7 +67,15 @@ impl Proxy {
 
     /// A client has connected.
     fn accept(&mut self, client: Id, io: &mut Io<'_>) {
-        let Some((_, local, _)) = io.look(client) else { return };
+        let Some((_, local, remote)) = io.look(client) else { return };
+        if let Some(control) = self.config.control.as_ref().filter(|c| c.port == local.port()) {
+            if control.from.contains(&remote.ip()) && self.state.operators.len() < OPERATORS {
+                self.state.operators.insert(client, Vec::new());
+            } else {
+                io.abort(client);
+            }
+            return;
+        }
         let listener = self.config.listeners.iter().position(|l| l.port == local.port());
         match listener {
             Some(listener) if self.state.sessions.len() < self.config.connections as usize => {
@@ -182,6 +192,29 @@ impl Proxy {
         }
     }
 
+    /// An operator has said something.
+    fn obey(&mut self, id: Id, io: &mut Io<'_>) {
+        let Some(mut lines) = self.state.operators.remove(&id) else { return };
+        let said = io.read(id, LINE as u64).concat();
+        lines.extend_from_slice(&said);
+        let mut answer = String::new();
+        while let Some(end) = lines.iter().position(|b| *b == b'\n') {
+            let rest = lines.split_off(end + 1);
+            answer += &self.state.obey(parse(&lines), &self.config);
+            lines = rest;
+        }
+        let mut answer = Bytes::from(answer);
+        io.write(id, &mut answer);
+        if said.len() == LINE || lines.len() > LINE || !answer.is_empty() {
+            // Who says so much, or does not read, is no operator.
+            io.abort(id);
+        } else if io.finished(id) {
+            io.close(id);
+        } else {
+            self.state.operators.insert(id, lines);
+        }
+    }
+
     fn wake(&self, io: &mut Io<'_>) {
         if let Some((at, _)) = self.due.first() {
             io.wake_at(*at);
@@ -215,6 +248,7 @@ impl Service for Proxy {
     }
 
     fn on_data(&mut self, id: Id, io: &mut Io<'_>) {
+        self.obey(id, io);
         if let Some((session, side)) = self.find(id) {
             session.pass(side, io);
         }
@@ -227,6 +261,7 @@ impl Service for Proxy {
     }
 
     fn on_finished(&mut self, id: Id, io: &mut Io<'_>) {
+        self.obey(id, io);
         if let Some((session, side)) = self.find(id) {
             session.ended(side);
             session.pass(side, io);
@@ -246,6 +281,7 @@ impl Service for Proxy {
                 }
             }
             None => {
+                self.state.operators.remove(&id);
                 if let Some(mut session) = self.remove(id) {
                     session.gone(Side::Client, reason == Reason::Ended, io);
                 }
@@ -289,6 +325,9 @@ impl Service for Proxy {
         }
         self.due = state.due(&self.config);
         self.state = state;
+        for (_, back_end, state) in self.state.back_ends(&self.config).filter(|(.., b)| !b.health.up) {
+            (self.tell)(Verdict { back_end, up: state.health.up });
+        }
         Ok(())
     }
 }

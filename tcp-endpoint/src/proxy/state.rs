@@ -5,13 +5,18 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    net::IpAddr,
+    net::{IpAddr, SocketAddr},
 };
 
 use gcs::time::Time;
 use serde::{Deserialize, Serialize};
 
-use super::{Config, health::Health, session::Session};
+use super::{
+    Config,
+    control::{Order, UNKNOWN},
+    health::Health,
+    session::Session,
+};
 use crate::tcp::Id;
 
 #[derive(Serialize, Deserialize)]
@@ -22,6 +27,8 @@ pub(super) struct State {
     pub(super) sessions: BTreeMap<Id, Session>,
     /// The connections that we have opened.
     pub(super) ours: BTreeMap<Id, Ours>,
+    /// Connections of operators, and what has come of a line.
+    pub(super) operators: BTreeMap<Id, Vec<u8>>,
     /// By their place in the configuration.
     pub(super) listeners: Vec<ListenerState>,
 }
@@ -70,6 +77,7 @@ impl State {
             digest: config.digest(vips),
             sessions: BTreeMap::new(),
             ours: BTreeMap::new(),
+            operators: BTreeMap::new(),
             listeners: listeners.collect(),
         }
     }
@@ -85,6 +93,39 @@ impl State {
             }
         }
         due
+    }
+
+    /// Each back end's port of the listener, address, and state.
+    pub(super) fn back_ends<'a>(
+        &'a mut self,
+        config: &'a Config,
+    ) -> impl Iterator<Item = (u16, SocketAddr, &'a mut BackEndState)> {
+        self.listeners.iter_mut().zip(&config.listeners).flat_map(|(state, listener)| {
+            let both = state.back_ends.iter_mut().zip(&listener.back_ends);
+            both.map(|(state, back_end)| (listener.port, back_end.address, state))
+        })
+    }
+
+    /// Does what an operator says; what to answer.
+    pub(super) fn obey(&mut self, order: Option<Order>, config: &Config) -> String {
+        let (address, drains) = match order {
+            None => return UNKNOWN.to_owned(),
+            Some(Order::Status) => {
+                let lines = self.back_ends(config).map(|(port, address, b)| {
+                    let up = if b.health.up { "up" } else { "down" };
+                    let open = if b.drains { "drained" } else { "open" };
+                    format!("{port} {address} {up} {open} {}\n", b.connections)
+                });
+                return lines.chain(["ok\n".to_owned()]).collect();
+            }
+            Some(Order::Drain(address)) => (address, true),
+            Some(Order::Resume(address)) => (address, false),
+        };
+        let mut known = false;
+        for (_, _, b) in self.back_ends(config).filter(|(_, a, _)| *a == address) {
+            (b.drains, known) = (drains, true);
+        }
+        if known { "ok\n".to_owned() } else { format!("error: no listener has the back end {address}\n") }
     }
 
     fn back_end(&self, listener: usize, number: usize) -> Option<&BackEndState> {

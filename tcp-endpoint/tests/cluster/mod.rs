@@ -165,6 +165,12 @@ impl Cluster {
         patiently(&format!("replica {i} does not say `{line}`"), || replica.says(line).then_some(()));
     }
 
+    /// Waits until replica `i` has said all `lines`, in any order.
+    #[allow(dead_code, reason = "each test binary uses its part")]
+    pub(crate) fn wait_for_all(&self, i: usize, lines: &[&str]) {
+        lines.iter().for_each(|line| self.wait(i, line));
+    }
+
     /// Waits until somebody leads who is not stopped or cut off, and says who.
     pub(crate) fn leader(&self) -> usize {
         let leads = |i: &usize| self.replicas[*i].as_ref().is_some_and(Replica::leads);

@@ -82,7 +82,7 @@ fn byte(session: u64, side: usize, position: u64) -> u8 {
 }
 
 fn replica(config: &Config, proxy: &ProxyConfig) -> Endpoint<Proxy> {
-    let listen = proxy.listeners.iter().map(|l| SocketAddr::from((VIP, l.port))).collect();
+    let listen = proxy.ports().map(|port| SocketAddr::from((VIP, port))).collect();
     let service = Proxy::new(proxy.clone(), vec![VIP.into()], |_| {}).expect("a good configuration");
     Endpoint::new(config.clone(), listen, service)
 }
@@ -153,6 +153,15 @@ impl World {
         let id = self.outside.connect(client, to).expect("a port");
         self.ends.insert(id, End::new(0, Some(session), to));
         self.finish_outside();
+        id
+    }
+
+    /// Somebody connects to a port, who does nothing by himself.
+    pub(crate) fn dial(&mut self, from: [u8; 4], port: u16) -> Id {
+        self.manual = true;
+        let to = SocketAddr::from((VIP, port));
+        let id = self.outside(|host| host.connect(from.into(), to).expect("a port"));
+        self.ends.insert(id, End::new(0, None, to));
         id
     }
 

@@ -151,7 +151,7 @@ impl Server {
         must(openssl.args(["-subj", "/CN=proxy", "-keyout", &key, "-out", &certificate]));
         std::fs::set_permissions(&key, Permissions::from_mode(0o644)).expect("it is ours");
         let config = format!(
-            "daemon off; user root; pid {at_folder}/nginx.pid; error_log {at_folder}/nginx.log; events {{}}
+            "daemon off; master_process off; user root; pid {at_folder}/nginx.pid; error_log {at_folder}/nginx.log; events {{}}
             http {{
               access_log off; ssl_certificate {certificate}; ssl_certificate_key {key};
               server {{ listen {at}:443 ssl; root {at_folder}; }}

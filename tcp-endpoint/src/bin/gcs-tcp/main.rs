@@ -47,13 +47,16 @@ Example of a file for --config; only `listen` and `to` have to be there, what is
     { address = \"10.0.0.21:5432\", connections = 10000, drain = false },
     { address = \"10.0.0.22:5432\" },
   ]
-  balance = \"round-robin\"          # or least-connections, source-hash
+  balance = \"round-robin\"            # or least-connections, source-hash
   proxy_protocol = false             # tell back ends who the client is (PROXY protocol, version 2)
   connect_timeout_ms = 3000          # then the next back end is tried
   check = { interval_ms = 2000, timeout_ms = 1000, rise = 2, fall = 3 }   # interval_ms = 0: no checks
+  [control]                          # nothing by default; `echo drain 10.0.0.22:5432 | nc -N 10.0.0.100 9000`
+  listen = 9000                      # takes `drain ADDR:PORT`, `resume ADDR:PORT` and `status`, one a line
+  from = [\"10.0.0.9\"]              # the operators' hosts
 
 All replicas have to be given the same. Back ends see the virtual address as their client, reach it through the replicas' interface,
-and must not run on the replicas' own hosts. A back end with `drain = true` gets no new sessions.
+and must not run on the replicas' own hosts. A back end with `drain = true` gets no new sessions until an operator says `resume`.
 
 Prints `leads`, `follows`, `joined`, and `up ADDRESS` or `down ADDRESS` when checks change what is thought of a back end.";
 
@@ -190,7 +193,7 @@ fn start_proxy(route: Route, replica: Replica) -> Outcome {
         }
         None => proxy::Config::simple(route.listen.unwrap_or_default(), &route.to, route.balance),
     };
-    let ports: Vec<u16> = config.listeners.iter().map(|l| l.port).collect();
+    let ports: Vec<u16> = config.ports().collect();
     // Peers that have vanished are found out, or their sessions would stay for ever.
     let (idle, interval) = (Duration::from_secs(300), Duration::from_secs(30));
     let tcp = Config { keep_alive: Some(KeepAlive { idle, interval, probes: 5 }), ..Config::default() };
