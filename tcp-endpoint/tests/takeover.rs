@@ -247,3 +247,53 @@ fn a_connection_is_idle_over_two_takeovers() {
     drop(to);
     assert_eq!(cluster.check(capture).unkicked, 0, "a leader has not said how far it is");
 }
+
+/// Replicas that hear what the leader hears pass on what it could not any more: a client that waits long before it sends again does not
+/// have to.
+#[test]
+fn where_all_hear_the_clients_nobody_has_to_send_again() {
+    let Some(mut cluster) = Cluster::start(&["echo", "--mirror"]) else { return };
+    cluster.leader();
+    let sent_again = cluster.patient_client();
+    let capture = cluster.watch(None);
+    let mut to = cluster.connect(VIPS[0]);
+    say(&mut to, b"before\n");
+    for _ in 0..2 {
+        let dead = cluster.leader();
+        cluster.kill(dead);
+        say(&mut to, b"while nobody leads\n");
+        cluster.leader();
+        cluster.launch(dead);
+        cluster.wait(dead, "joined");
+    }
+    drop(to);
+    assert_eq!(sent_again(), 0, "something was lost with a leader");
+    cluster.check(capture);
+}
+
+/// A replica whose file is another one does something else than its leader: it finds out, and joins again. Clients get what the leader has.
+#[test]
+fn a_replica_that_does_something_else_joins_again() {
+    let (folder, bytes) = Folder::new("diverges", 100_000);
+    for i in 0..3 {
+        let own = folder.0.join(i.to_string());
+        std::fs::create_dir_all(&own).expect("a folder");
+        std::fs::copy(folder.0.join("file"), own.join("file")).expect("a copy");
+    }
+    let root = format!("{}/{{i}}", folder.path());
+    let Some(mut cluster) = Cluster::start(&["serve", "--root", &root]) else { return };
+    let leader = cluster.leader();
+    let other = (leader + 1) % 3;
+    let others_file = folder.0.join(other.to_string()).join("file");
+    std::fs::write(&others_file, noise(9, bytes.len())).expect("a file");
+    let fetch = |cluster: &Cluster| {
+        let (mut curl, mut from) = download(cluster, VIPS[0], "100M");
+        expect(&mut from, &bytes, &mut 0, bytes.len());
+        assert!(curl.wait().expect("it ends").success());
+    };
+    fetch(&cluster);
+    cluster.wait(other, "joined");
+    std::fs::write(&others_file, &bytes).expect("a file");
+    cluster.kill(leader);
+    fetch(&cluster);
+}

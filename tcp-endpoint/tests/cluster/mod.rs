@@ -124,6 +124,24 @@ impl Cluster {
         self.hosts.command(host, program)
     }
 
+    /// The client waits half a minute before it sends anything again, over IPv4. From now on it tells how often it has.
+    #[allow(dead_code, reason = "each test binary uses its part")]
+    pub(crate) fn patient_client(&self) -> impl Fn() -> u64 + use<> {
+        self.hosts.on("client", "route change 10.9.0.0/24 dev eth0 scope link src 10.9.0.4 rto_min 30s");
+        let hosts = self.hosts.clone();
+        let count = move || {
+            let mut cat = hosts.command("client", "cat");
+            let said = cat.arg("/proc/net/snmp").output().expect("cat").stdout;
+            let said = String::from_utf8(said).expect("text");
+            let mut lines = said.lines().filter(|l| l.starts_with("Tcp:")).map(str::split_whitespace);
+            let (names, mut values) = (lines.next().expect("names"), lines.next().expect("values"));
+            let at = names.into_iter().position(|name| name == "RetransSegs").expect("it is counted");
+            values.nth(at).expect("a value").parse().expect("a number")
+        };
+        let before: u64 = count();
+        move || count() - before
+    }
+
     /// Gives the host `client` one more address, for a server.
     #[allow(dead_code, reason = "each test binary uses its part")]
     pub(crate) fn address(&self, address: &str) {
@@ -133,7 +151,9 @@ impl Cluster {
     /// Starts replica `i`: at first all found the group together, later ones join.
     pub(crate) fn launch(&mut self, i: usize) {
         let mut command = self.on(&format!("r{i}"), env!("CARGO_BIN_EXE_gcs-tcp"));
-        command.args(&self.words).args(["--group", "test", "--bind", &format!("10.9.0.{}:4803", i + 1)]);
+        // Where `{i}` stands, the replica's number is meant.
+        command.args(self.words.iter().map(|word| word.replace("{i}", &i.to_string())));
+        command.args(["--group", "test", "--bind", &format!("10.9.0.{}:4803", i + 1)]);
         command.args(["--contact", "10.9.0.1:4803,10.9.0.2:4803,10.9.0.3:4803", "--expect", "3"]);
         command.args(["--interface", "eth0", "--vip", "10.9.0.100/24,fd09::100/64"]);
         // A proxy's listeners are in its file.
