@@ -10,6 +10,7 @@ use std::{
 use gcs::{
     group::{Group, StartError},
     guard::Keys,
+    layer::Watch,
     stack::Blueprint,
 };
 use thiserror::Error;
@@ -33,6 +34,8 @@ pub struct ReplicatedListener {
     pub contacts: Vec<SocketAddr>,
     /// The group begins as soon as so many have met: more than half of all that will ever be started.
     pub expect: usize,
+    /// How replicas notice that one is silent. One whose process dies is noticed at once, whatever this is.
+    pub watch: Watch,
     /// The Ethernet interface on which clients are.
     pub interface: String,
     /// The virtual addresses. No host may have them.
@@ -117,6 +120,7 @@ impl ReplicatedListener {
             .about(move || said.to_string())
             .stack(self.stack.clone())
             .keys(self.keys.clone())
+            .watch(self.watch)
             .start()
             .await?;
         let at = |port| self.vips.iter().map(move |vip| SocketAddr::new(vip.ip, port));

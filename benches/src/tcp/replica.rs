@@ -2,6 +2,7 @@
 
 use anyhow::Context as _;
 use bytes::Bytes;
+use gcs::layer::Watch;
 use gcs_tcp_endpoint::{
     ReplicatedListener,
     link::MacChoice,
@@ -71,6 +72,7 @@ pub(super) fn serve(bind: SocketAddr, all: &[SocketAddr], vip: &str) -> anyhow::
         bind,
         contacts: all.to_vec(),
         expect: all.len(),
+        watch: Watch::default(),
         interface: "eth0".to_owned(),
         vips: vec![vip.parse().context("the virtual address")?],
         ports: vec![super::PORT],

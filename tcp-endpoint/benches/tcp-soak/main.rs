@@ -41,6 +41,9 @@ struct Args {
     /// How many times in one cluster. Clusters serve files and echo in turn; each has the next seed.
     #[arg(long, default_value_t = 25)]
     each: u64,
+    /// More words for `gcs-tcp`, such as `--mirror` or `--silence=50`; repeat it.
+    #[arg(long, allow_hyphen_values = true)]
+    with: Vec<String>,
     /// Keep the captures of clusters in which something was wrong in this folder.
     #[arg(long)]
     keep: Option<PathBuf>,
@@ -127,7 +130,8 @@ fn run(args: &Args, seed: u64, faults: u64) -> Tally {
     std::fs::create_dir_all(&root).expect("a folder");
     let file = write_file(&root.join("file"), FILE);
     let echo = seed.is_multiple_of(2);
-    let words = if echo { vec!["echo"] } else { vec!["serve", "--root", root.to_str().expect("a path")] };
+    let mut words = if echo { vec!["echo"] } else { vec!["serve", "--root", root.to_str().expect("a path")] };
+    words.extend(args.with.iter().map(String::as_str));
     let mut cluster = Cluster::start(&words).expect("the privilege");
     cluster.leader();
     let pcap = args.keep.as_ref().map(|folder| folder.join(format!("{seed}.pcap")));

@@ -12,6 +12,7 @@ use std::{
 };
 
 use clap::{Args, Parser, Subcommand};
+use gcs::layer::Watch;
 use gcs_stacks::cli::KeyFiles;
 use gcs_tcp_endpoint::{
     ReplicatedListener,
@@ -143,6 +144,10 @@ struct Replica {
     /// Begin as soon as so many replicas have met; more than half of all that will ever be started.
     #[arg(long, value_name = "N", default_value_t = 1)]
     expect: usize,
+    /// How long a replica may be silent before the others go on without it (a process that dies is noticed at once). What is too short
+    /// for a busy machine costs takeovers, no connections. At least 20.
+    #[arg(long, value_name = "MS", default_value_t = Watch::default().silence_ms, value_parser = clap::value_parser!(u64).range(20..=60_000))]
+    silence: u64,
     /// The Ethernet interface on which clients are.
     #[arg(long, value_name = "NAME")]
     interface: String,
@@ -218,6 +223,13 @@ fn status(control: &Path) -> Outcome {
     Ok(())
 }
 
+/// The same proportions as by default.
+fn watch(silence_ms: u64) -> Watch {
+    let by_default = Watch::default();
+    let share = |ms| (ms * silence_ms / by_default.silence_ms).max(1);
+    Watch { heartbeat_ms: share(by_default.heartbeat_ms), silence_ms, lease_ms: share(by_default.lease_ms) }
+}
+
 /// One line for each change, for operators and tests.
 fn say(change: Change) {
     match change {
@@ -234,6 +246,7 @@ fn start<S: Service>(replica: Replica, ports: &[u16], tcp: Config, service: impl
         bind: replica.bind,
         contacts: replica.contact,
         expect: replica.expect,
+        watch: watch(replica.silence),
         interface: replica.interface,
         vips: replica.vip,
         ports: ports.to_vec(),
