@@ -226,7 +226,7 @@ fn status(control: &Path) -> Outcome {
 /// The same proportions as by default.
 fn watch(silence_ms: u64) -> Watch {
     let by_default = Watch::default();
-    let share = |ms| (ms * silence_ms / by_default.silence_ms).max(1);
+    let share = |ms: u64| (ms * silence_ms / by_default.silence_ms).max(1);
     Watch { heartbeat_ms: share(by_default.heartbeat_ms), silence_ms, lease_ms: share(by_default.lease_ms) }
 }
 

@@ -26,7 +26,10 @@ use serde::{Deserialize, Serialize};
 
 pub(crate) use self::input::Outcome;
 use super::{
-    Config, MIN_MSS, Options, Payload, Segment, Seq, chunks::Chunks, receiver::Receiver, sender::Sender,
+    Config, MIN_MSS, Options, Payload, Segment, Seq,
+    chunks::Chunks,
+    receiver::Receiver,
+    sender::{Impatience, Sender},
 };
 
 /// Acknowledgements at the beginning of a connection that do not wait for company: the peer's window is small.
@@ -344,8 +347,10 @@ impl Connection {
             return;
         }
         self.acknowledge = Acknowledge::Now;
-        // That the peer's window has opened may have been said to the host that is gone: nothing that leaves would make it say so again.
+        // That the peer's window has opened may have been said to the host that is gone: what fits into it makes the peer say so again, or a
+        // question.
         if self.sender.waits_for_window() {
+            self.sender.impatient(now, Impatience::Window, self.offset);
             self.asks = true;
         }
     }
