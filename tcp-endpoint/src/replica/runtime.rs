@@ -4,7 +4,7 @@ use std::{
     collections::VecDeque,
     convert::Infallible,
     fmt,
-    os::fd::OwnedFd,
+    os::fd::{AsRawFd as _, RawFd},
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -152,7 +152,6 @@ pub async fn run<S: Service, I: Interface, A: AddressProvider>(
     changed: impl FnMut(Change),
 ) -> Result<Infallible, RunError> {
     let (group, mut events) = group;
-    let watched = nic.poll_fd().try_clone_to_owned().and_then(readable).map_err(RunError::Watch)?;
     #[expect(clippy::disallowed_methods, reason = "this is the driver")]
     let started = Instant::now();
     let mut runner = Runner {
@@ -176,6 +175,8 @@ pub async fn run<S: Service, I: Interface, A: AddressProvider>(
         segments: Vec::new(),
         changed,
     };
+    // Behind the runner, which has the interface: it goes before that.
+    let watched = readable(runner.nic.poll_fd().as_raw_fd()).map_err(RunError::Watch)?;
     let mut batch = Vec::new();
     loop {
         runner.cast()?;
@@ -201,9 +202,11 @@ pub async fn run<S: Service, I: Interface, A: AddressProvider>(
     }
 }
 
-#[expect(unsafe_code, reason = "the descriptor is our own, and open for as long as the value lives")]
-fn readable(fd: OwnedFd) -> std::io::Result<AsyncFd<OwnedFd>> {
-    // SAFETY: an `OwnedFd` is closed by nobody else, and always names the same file.
+/// Not a duplicate of the descriptor: when a process dies, Linux lets go first of what was opened last, and takes some 15 ms to let go of a
+/// packet socket. The others would hear that much later of its death.
+#[expect(unsafe_code, reason = "the interface's descriptor stays open for longer than this is used")]
+fn readable(fd: RawFd) -> std::io::Result<AsyncFd<RawFd>> {
+    // SAFETY: the interface closes it, and lives longer.
     Ok(unsafe { AsyncFd::register_with_interest(fd, Interest::READABLE) }?)
 }
 
