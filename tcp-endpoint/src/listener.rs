@@ -121,6 +121,8 @@ impl ReplicatedListener {
             .stack(self.stack.clone())
             .keys(self.keys.clone())
             .watch(self.watch)
+            // Batches go back and forth: that costs two changes of threads less. Whose service hangs is gone on without.
+            .own_thread(false)
             .start()
             .await?;
         let at = |port| self.vips.iter().map(move |vip| SocketAddr::new(vip.ip, port));
