@@ -1,5 +1,7 @@
 //! What idle connections of the TCP endpoint cost: memory, and time to hand them over to a replica that joins.
 
+#![expect(clippy::disallowed_methods, reason = "real time is what is measured")]
+
 use super::median;
 use crate::outcome::Outcome;
 use anyhow::{Context as _, ensure};

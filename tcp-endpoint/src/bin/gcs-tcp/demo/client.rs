@@ -1,5 +1,7 @@
 //! The clients of the demonstration: ordinary programs on the kernel's TCP.
 
+#![expect(clippy::disallowed_methods, reason = "people wait for it")]
+
 use std::{
     io::{BufRead as _, BufReader, Read as _, Write as _},
     net::{SocketAddr, TcpStream},
