@@ -28,6 +28,7 @@ use std::{
     path::PathBuf,
     sync::Arc,
     thread,
+    time::Duration,
 };
 use tokio::{
     runtime::Handle,
@@ -36,6 +37,9 @@ use tokio::{
 
 /// How often another port is tried when any will do.
 const PORT_ATTEMPTS: usize = 16;
+/// How often a port that is in use is tried again, and how long to wait before that.
+const BUSY_ATTEMPTS: u32 = 20;
+const BUSY_PAUSE: Duration = Duration::from_millis(10);
 
 type Change = Box<dyn FnOnce(&mut Config) + Send>;
 
@@ -360,7 +364,7 @@ impl Builder {
         }
         let (transport, door) = match self.transport.take() {
             Some(transport) => (transport, None),
-            None => self.open(self.bind.ok_or(StartError::NoAddress)?)?,
+            None => self.open_soon(self.bind.ok_or(StartError::NoAddress)?)?,
         };
         let addr = transport.local_addr();
         let name = self.name.clone().unwrap_or_else(|| addr.to_string());
@@ -465,6 +469,19 @@ impl Builder {
             Ok(Err(e)) => Err(StartError::Thread(e)),
             Err(_) => Err(StartError::Thread(io::ErrorKind::BrokenPipe.into())),
         }
+    }
+
+    /// The same as [`Self::open`]. A process that was killed may have the port for a moment longer, and so may a child that another
+    /// thread is about to start.
+    #[expect(clippy::disallowed_methods, reason = "nobody tells when a port is free")]
+    fn open_soon(&self, addr: SocketAddr) -> Result<(Box<dyn Transport>, Option<Door>), BindError> {
+        for _ in 0..BUSY_ATTEMPTS {
+            match self.open(addr) {
+                Err(BindError::Busy { .. }) => thread::sleep(BUSY_PAUSE),
+                other => return other,
+            }
+        }
+        self.open(addr)
     }
 
     /// The transport, and a TCP listener at the same port.
