@@ -69,6 +69,7 @@ fn stack(algorithm: Algorithm) -> Option<Stack> {
         partitionable: false,
         version: gcs::frame::WIRE_VERSION,
         secret: Some(Secret([7; 32])),
+        signer: None,
         seed: 1,
     }))
 }

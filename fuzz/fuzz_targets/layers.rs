@@ -37,6 +37,7 @@ fuzz_target!(|data: &[u8]| {
         arrangement: 0,
         partitionable: false,
         secret: Some(Secret([7; 32])),
+        signer: None,
         seed: 1,
     });
     let mut out = Output::default();

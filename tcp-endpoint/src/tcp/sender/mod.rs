@@ -409,6 +409,7 @@ impl Sender {
         self.flight.holds()
             && self.congestion.holds()
             && self.rtt.holds()
+            && self.queue.end() >= 1
             && self.queue.start() == una.clamp(1, self.queue.end())
             && self.next_new() <= self.end()
             && una <= self.end()
