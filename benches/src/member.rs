@@ -12,10 +12,7 @@ pub(crate) use replica::VALUE;
 pub use rpc::Wanted;
 use span::Span;
 
-use crate::{
-    parent::end_with_parent,
-    report::{Figures, Gap, Line, Percentiles, histogram, print, wall_ns},
-};
+use crate::report::{Figures, Gap, Line, Percentiles, histogram, print, wall_ns};
 use anyhow::Context as _;
 use gcs::{
     endpoint::Event,
@@ -24,6 +21,7 @@ use gcs::{
     keys::PreShared,
     sim::certified,
 };
+use gcs_tcp_endpoint::playground;
 use hdrhistogram::Histogram;
 use serde::{Deserialize, Serialize};
 use std::{
@@ -161,7 +159,7 @@ impl Settings {
 /// # Errors
 /// The group cannot be started, or this process is out of it before the end.
 pub fn main(settings: &Settings) -> anyhow::Result<()> {
-    end_with_parent();
+    playground::end_with_parent();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     match settings.system {
         System::Cpg { .. } => return cpg::run(settings),

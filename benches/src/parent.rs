@@ -7,7 +7,7 @@ use crate::{
 use anyhow::Context as _;
 use gcs::net::unused_addr;
 use std::{
-    io::{BufRead, BufReader, Read as _},
+    io::{BufRead, BufReader},
     net::{Ipv4Addr, SocketAddr},
     process::{Child, Command, Stdio},
     sync::mpsc,
@@ -108,15 +108,6 @@ impl Process {
         Command::new("kill").args([signal, &self.child.id().to_string()]).status()?;
         Ok(())
     }
-}
-
-/// Ends this process when the one that started it has ended, however it did: it holds the other end of standard input.
-pub fn end_with_parent() {
-    thread::spawn(|| {
-        let mut end = [0];
-        let _ = std::io::stdin().read(&mut end);
-        std::process::exit(130);
-    });
 }
 
 /// Other programs. Dropping this kills them.

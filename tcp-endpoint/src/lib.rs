@@ -10,12 +10,14 @@
 //! - [`packet`]: bytes to segments and back.
 //! - [`link`]: ARP, neighbour discovery, announcements of the virtual addresses; sans-IO.
 //! - [`net`]: network interfaces: what touches the world.
+//! - [`playground`]: hosts to try it on, in namespaces.
 
 pub mod http;
 pub mod link;
 mod listener;
 pub mod net;
 pub mod packet;
+pub mod playground;
 pub mod proxy;
 pub mod replica;
 pub mod service;

@@ -146,23 +146,6 @@ fn off_the_link_the_gateway_is_the_next_hop() {
 }
 
 #[test]
-#[ignore = "a measurement"]
-fn how_long_a_takeover_is_felt() {
-    for choice in [MacChoice::Own, MacChoice::Virtual(None), MacChoice::Mirror] {
-        for vip in [V4, V6] {
-            let Some(hosts) = Hosts::new() else { return };
-            let [old, new] = ["h0", "h1"].map(|host| on_ethernet(&hosts, host, choice));
-            old.set_active(true);
-            let lost = hosts.longest_silence(vip, || {
-                old.set_active(false);
-                new.set_active(true);
-            });
-            eprintln!("{choice:?}, {vip}: no answers for {lost} ms");
-        }
-    }
-}
-
-#[test]
 fn switches_that_snoop_know_where_the_address_is_asked_for() {
     let Some(hosts) = Hosts::new() else { return };
     let replica = on_ethernet(&hosts, "h0", MacChoice::Own);

@@ -7,9 +7,9 @@ use super::{
 };
 use crate::{
     outcome::{Outcome, Short},
-    parent::end_with_parent,
     report::wall_ns,
 };
+use gcs_tcp_endpoint::playground;
 use std::fmt::Write as _;
 
 /// Its arguments.
@@ -108,14 +108,15 @@ impl System {
 /// # Errors
 /// A member did not start, or said nothing in time.
 pub fn run(args: &Args) -> anyhow::Result<Option<Outcome>> {
-    let possible = site::is_possible();
+    let possible = playground::is_possible();
     if possible && !args.inside {
-        return site::again_inside("--inside").map(|()| None);
+        playground::again_inside("--inside")?;
+        return Ok(None);
     }
     let mut notes = Vec::new();
     let mut bridge = args.inside;
     if args.inside {
-        end_with_parent();
+        playground::end_with_parent();
         if let Err(e) = site::build(args.common.members, site::MTU) {
             notes.push(format!("No bridge: {e}."));
             bridge = false;

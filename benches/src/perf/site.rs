@@ -1,17 +1,16 @@
 //! Where members run: here, or in network namespaces of their own that a bridge joins, which needs root.
 //!
-//! This program starts itself again in namespaces of its own (network, mount, process, IPC), and sets up there what it
-//! needs. They end with it, and it ends when its standard input does; so whatever ends the first process, killed or
-//! not, the kernel removes everything: processes, interfaces, mounts, files.
+//! [`playground`] has the namespaces.
 
 use crate::{
     member::{Settings, System, cpg},
     parent::Daemons,
 };
-use anyhow::{Context as _, bail, ensure};
+use anyhow::bail;
+use gcs_tcp_endpoint::playground;
 use std::{
     fmt::Write as _,
-    net::{IpAddr, Ipv4Addr, SocketAddr},
+    net::SocketAddr,
     process::{Command, Stdio},
     sync::atomic::{AtomicU16, Ordering},
     thread,
@@ -19,8 +18,6 @@ use std::{
 
 /// The interfaces' limit: what Corosync and many data centres use.
 pub(super) const MTU: usize = 9000;
-/// In the namespaces, a directory in memory that is gone with them.
-pub(super) const FILES: &str = "/run";
 const CONFIG: &str = "/run/corosync.conf";
 
 /// Where members run, and what carries their messages.
@@ -42,7 +39,8 @@ impl Site {
     pub(super) fn adapt(&self, settings: &mut [Settings]) {
         static PORT: AtomicU16 = AtomicU16::new(7400);
         let port = PORT.fetch_add(1, Ordering::Relaxed);
-        let addrs: Vec<_> = (0..settings.len()).map(|i| SocketAddr::new(addr(i), port)).collect();
+        let addrs: Vec<_> =
+            (0..settings.len()).map(|i| SocketAddr::new(playground::address(i).into(), port)).collect();
         for (i, s) in settings.iter_mut().enumerate() {
             let words = match self {
                 Self::Here => continue,
@@ -50,7 +48,7 @@ impl Site {
                     s.system = System::Udp { datagram: *datagram };
                     continue;
                 }
-                Self::Bridge => format!("ip netns exec n{i}"),
+                Self::Bridge => format!("ip netns exec {}", node(i)),
                 Self::Corosync(daemons) => {
                     s.system = System::Cpg { daemon: daemons[i] };
                     format!("nsenter --target {} --mount --net --ipc", daemons[i])
@@ -64,62 +62,17 @@ impl Site {
     }
 }
 
-pub(super) fn addr(node: usize) -> IpAddr {
-    Ipv4Addr::new(10, 77, 0, u8::try_from(node + 1).unwrap_or(u8::MAX)).into()
+/// The name of a node.
+pub(super) fn node(i: usize) -> String {
+    format!("n{i}")
 }
 
-/// Whether this machine lets us have namespaces of our own.
-pub(super) fn is_possible() -> bool {
-    let unshare = Command::new("unshare").args(NAMESPACES).arg("true").stderr(Stdio::null()).status();
-    let ip = Command::new("ip").arg("-V").stdout(Stdio::null()).status();
-    unshare.is_ok_and(|s| s.success()) && ip.is_ok_and(|s| s.success())
-}
-
-const NAMESPACES: [&str; 7] =
-    ["--net", "--mount", "--pid", "--ipc", "--fork", "--kill-child", "--mount-proc"];
-
-/// Runs this program again with the same arguments and one more, in namespaces of its own.
-///
-/// # Errors
-/// It cannot be started, or fails.
-pub(super) fn again_inside(argument: &str) -> anyhow::Result<()> {
-    let mut inside = Command::new("unshare")
-        .args(NAMESPACES)
-        .arg(std::env::current_exe()?)
-        .args(std::env::args_os().skip(1))
-        .arg(argument)
-        .stdin(Stdio::piped())
-        .spawn()?;
-    // Its other end closes when this process ends, however it does.
-    let held = inside.stdin.take();
-    let status = inside.wait()?;
-    drop(held);
-    ensure!(status.success(), "the comparison failed: {status}");
-    Ok(())
-}
-
-/// Sets up so many network namespaces, joined by a bridge.
+/// Sets up so many nodes.
 ///
 /// # Errors
 /// A command fails.
 pub(super) fn build(nodes: usize, mtu: usize) -> anyhow::Result<()> {
-    shell(&format!("mount -t tmpfs tmpfs {FILES} && ip link set lo up"))?;
-    shell(&format!("ip link add br0 type bridge && ip link set br0 mtu {mtu} up"))?;
-    for i in 0..nodes {
-        let ip = addr(i);
-        shell(&format!(
-            "ip netns add n{i} && ip link add v{i} type veth peer name eth0 netns n{i} && \
-             ip link set v{i} mtu {mtu} master br0 up && ip -n n{i} addr add {ip}/24 dev eth0 && \
-             ip -n n{i} link set eth0 mtu {mtu} up && ip -n n{i} link set lo up"
-        ))?;
-    }
-    Ok(())
-}
-
-fn shell(command: &str) -> anyhow::Result<()> {
-    let status = Command::new("sh").args(["-c", command]).status().context("sh cannot be run")?;
-    ensure!(status.success(), "failed: {command}");
-    Ok(())
+    Ok(playground::build(&(0..nodes).map(node).collect::<Vec<_>>(), mtu)?)
 }
 
 /// Corosync daemons, one in each namespace. Dropping them kills them.
@@ -149,7 +102,7 @@ impl Corosync {
         let mut all = Daemons::default();
         for i in 0..nodes {
             let mut ip = Command::new("ip");
-            ip.args(["netns", "exec", &format!("n{i}"), "unshare", "--mount", "--ipc"]);
+            ip.args(["netns", "exec", &node(i), "unshare", "--mount", "--ipc"]);
             all.start(ip.args(["sh", "-c", &script, &config]))?;
         }
         // Once a daemon has its own name its namespaces are complete.
@@ -196,7 +149,7 @@ nodelist {{
 "
     );
     for i in 0..nodes {
-        let (ip, id) = (addr(i), i + 1);
+        let (ip, id) = (playground::address(i), i + 1);
         let _ = writeln!(text, " node {{\n  ring0_addr: {ip}\n  nodeid: {id}\n  name: n{i}\n }}");
     }
     text + "}\n"

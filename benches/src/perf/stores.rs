@@ -4,10 +4,11 @@
 use super::{Common, site};
 use crate::{
     outcome::{Outcome, Short},
-    parent::{Daemons, end_with_parent, free_addrs},
+    parent::{Daemons, free_addrs},
     report::{Percentiles, histogram, usage, wall_ns},
 };
 use anyhow::{Context as _, bail, ensure};
+use gcs_tcp_endpoint::playground;
 use std::{fmt::Write as _, net::SocketAddr, path::PathBuf, process::Command, time::Duration};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
@@ -91,7 +92,7 @@ impl System {
                         "--name n{i} --data-dir {}/etcd-{} --initial-cluster {cluster} \
                          --initial-advertise-peer-urls http://{peer} --listen-peer-urls http://{peer} \
                          --advertise-client-urls http://{client} --listen-client-urls http://{client}",
-                        site::FILES,
+                        playground::FILES,
                         peer.port()
                     )
                 }
@@ -151,10 +152,10 @@ fn base64(bytes: &[u8]) -> String {
 /// A server did not start, or a request failed.
 pub fn run(args: &Args) -> anyhow::Result<Option<Outcome>> {
     if !args.inside {
-        ensure!(site::is_possible(), "this needs root, `ip` and `unshare`");
-        return site::again_inside("--inside").map(|()| None);
+        playground::again_inside("--inside")?;
+        return Ok(None);
     }
-    end_with_parent();
+    playground::end_with_parent();
     site::build(0, site::MTU)?;
     let c = &args.common;
     let systems = [System::GcsKv, System::Etcd, System::Redis];

@@ -3,10 +3,11 @@
 use super::{median, site};
 use crate::{
     outcome::Outcome,
-    parent::{Daemons, end_with_parent},
-    tcp::{Figure, Measure, PORT, Part},
+    parent::Daemons,
+    tcp::{Measure, PORT, Part},
 };
 use anyhow::{Context as _, ensure};
+use gcs_tcp_endpoint::playground;
 use std::{net::SocketAddr, process::Command};
 
 /// Its arguments.
@@ -41,10 +42,10 @@ const MEASURES: [Measure; 4] = [Measure::Down, Measure::Up, Measure::Short, Meas
 pub fn run(args: &Args) -> anyhow::Result<Option<Outcome>> {
     ensure!(args.replicas.iter().all(|n| *n <= SERVERS), "at most {SERVERS} replicas");
     if !args.inside {
-        ensure!(site::is_possible(), "this needs root, `ip` and `unshare`");
-        return site::again_inside("--inside").map(|()| None);
+        playground::again_inside("--inside")?;
+        return Ok(None);
     }
-    end_with_parent();
+    playground::end_with_parent();
     site::build(SERVERS + 1, args.mtu)?;
     // Many short connections: the client's ports are not to run out.
     let ports = "net.ipv4.ip_local_port_range=1024 65000";
@@ -53,26 +54,25 @@ pub fn run(args: &Args) -> anyhow::Result<Option<Outcome>> {
             Command::new("ip").args(["netns", "exec", &client(), "sysctl", "-qw", setting]).status()?;
         ensure!(done.success(), "cannot set {setting}");
     }
-    let mut figures = vec![[const { Vec::new() }; 5]; args.replicas.len()];
+    let mut rounds = vec![Vec::new(); args.replicas.len()];
     for round in 1..=args.rounds {
         for (at, &replicas) in args.replicas.iter().enumerate() {
             eprintln!("round {round} of {}: {}", args.rounds, name(replicas));
             let (_servers, server) = start(replicas)?;
-            for (i, measure) in MEASURES.into_iter().enumerate() {
-                let figure = ask(server, measure, args.seconds)?;
-                let value = if measure == Measure::Request { figure.p50 } else { figure.rate };
-                figures[at][i].push(value);
-                figures[at][4].push(figure.p99);
+            let mut figures = Vec::new();
+            for measure in MEASURES {
+                figures.extend(ask(server, measure, args.seconds)?);
             }
+            rounds[at].push(figures);
         }
     }
     println!(
         "| | down MB/s | up MB/s | short connections/s | request p50 µs | p99 µs |\n|---|---|---|---|---|---|"
     );
     for (at, &replicas) in args.replicas.iter().enumerate() {
-        let [down, up, short, p50, p99] = std::array::from_fn(|i| {
-            median(figures[at][i].iter().copied().filter(|v| *v > 0.0).collect()).unwrap_or_default()
-        });
+        let column =
+            |i: usize| median(rounds[at].iter().map(|r: &Vec<f64>| r[i]).collect()).unwrap_or_default();
+        let [down, up, short, p50, p99] = std::array::from_fn(column);
         let name = name(replicas);
         println!("| {name} | {:.0} | {:.0} | {short:.0} | {p50:.0} | {p99:.0} |", down / 1e6, up / 1e6);
     }
@@ -103,11 +103,11 @@ fn inside(node: &str, part: &Part) -> anyhow::Result<Command> {
 fn start(replicas: usize) -> anyhow::Result<(Daemons, SocketAddr)> {
     let mut servers = Daemons::default();
     if replicas == 0 {
-        let at = SocketAddr::new(site::addr(0), PORT);
+        let at = SocketAddr::new(playground::address(0).into(), PORT);
         servers.start(&mut inside("n0", &Part::Kernel(at))?)?;
         return Ok((servers, at));
     }
-    let all: Vec<_> = (0..replicas).map(|i| SocketAddr::new(site::addr(i), 4803)).collect();
+    let all: Vec<_> = (0..replicas).map(|i| SocketAddr::new(playground::address(i).into(), 4803)).collect();
     for (i, bind) in all.iter().enumerate() {
         let part = Part::Replica { bind: *bind, all: all.clone(), vip: format!("{VIP}/24") };
         servers.start(&mut inside(&format!("n{i}"), &part)?)?;
@@ -115,7 +115,7 @@ fn start(replicas: usize) -> anyhow::Result<(Daemons, SocketAddr)> {
     Ok((servers, SocketAddr::new(VIP.parse()?, PORT)))
 }
 
-fn ask(server: SocketAddr, measure: Measure, seconds: f64) -> anyhow::Result<Figure> {
+fn ask(server: SocketAddr, measure: Measure, seconds: f64) -> anyhow::Result<Vec<f64>> {
     let output = inside(&client(), &Part::Client { server, measure, seconds })?.output()?;
     let said = String::from_utf8_lossy(&output.stderr);
     ensure!(output.status.success(), "{measure:?}: {}", said.trim());

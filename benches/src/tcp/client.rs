@@ -27,26 +27,15 @@ pub enum Measure {
     Up,
     /// Connections a second, each for one small request, 16 at a time.
     Short,
-    /// The time that a small request takes, one after the other.
+    /// The time that a small request takes, one after the other: the median and the 99th percentile, in microseconds.
     Request,
 }
 
-/// What was measured.
-#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
-pub struct Figure {
-    /// Bytes or connections or requests a second.
-    pub rate: f64,
-    /// The median and the 99th percentile of requests, in microseconds.
-    pub p50: f64,
-    /// As above.
-    pub p99: f64,
-}
-
-pub(super) fn run(server: SocketAddr, measure: Measure, seconds: f64) -> anyhow::Result<Figure> {
+/// One figure, of requests two.
+pub(super) fn run(server: SocketAddr, measure: Measure, seconds: f64) -> anyhow::Result<Vec<f64>> {
     // Until it answers, nothing is measured.
     let began = Instant::now();
-    while let Err(e) = request(server, &mut TcpStream::connect_timeout(&server, Duration::from_secs(1)).ok())
-    {
+    while let Err(e) = TcpStream::connect_timeout(&server, Duration::from_secs(1)).and_then(request) {
         if began.elapsed() > PATIENCE {
             bail!("{server} does not answer: {e}");
         }
@@ -54,35 +43,23 @@ pub(super) fn run(server: SocketAddr, measure: Measure, seconds: f64) -> anyhow:
     }
     let time = Duration::from_secs_f64(seconds);
     match measure {
-        Measure::Down => down(server, time),
-        Measure::Up => up(server, time),
-        Measure::Short => short(server, time),
-        Measure::Request => requests(server, time),
+        Measure::Down => Ok(vec![down(server, time)?]),
+        Measure::Up => Ok(vec![up(server, time)?]),
+        Measure::Short => Ok(vec![short(server, time)?]),
+        Measure::Request => requests(server, time).map(Vec::from),
     }
 }
 
-/// A request on this connection, or on a new one.
-fn request(server: SocketAddr, stream: &mut Option<TcpStream>) -> std::io::Result<()> {
-    let mut message = [0; REQUEST];
-    if stream.is_none() {
-        let new = TcpStream::connect(server)?;
-        new.set_nodelay(true)?;
-        *stream = Some(new);
-    }
-    let Some(stream) = stream else { return Ok(()) };
+/// The first request of a connection.
+fn request(mut stream: TcpStream) -> std::io::Result<()> {
+    stream.set_nodelay(true)?;
     stream.set_read_timeout(Some(PATIENCE))?;
-    let mut first = [b'e'; REQUEST + 1];
-    first[1..].copy_from_slice(&message);
-    stream.write_all(&first)?;
-    stream.read_exact(&mut message)
-}
-
-fn figure(count: u64, time: Duration) -> Figure {
-    Figure { rate: count as f64 / time.as_secs_f64(), p50: 0.0, p99: 0.0 }
+    stream.write_all(&[b'e'; 1 + REQUEST])?;
+    stream.read_exact(&mut [0; REQUEST])
 }
 
 /// Counts what `step` moves, after a tenth of the time for the beginning.
-fn count(time: Duration, mut step: impl FnMut() -> std::io::Result<usize>) -> anyhow::Result<Figure> {
+fn count(time: Duration, mut step: impl FnMut() -> std::io::Result<usize>) -> std::io::Result<f64> {
     let began = Instant::now();
     while began.elapsed() < time / 10 {
         step()?;
@@ -91,31 +68,31 @@ fn count(time: Duration, mut step: impl FnMut() -> std::io::Result<usize>) -> an
     while began.elapsed() < time {
         bytes += step()? as u64;
     }
-    Ok(figure(bytes, began.elapsed()))
+    Ok(bytes as f64 / began.elapsed().as_secs_f64())
 }
 
-fn down(server: SocketAddr, time: Duration) -> anyhow::Result<Figure> {
+fn down(server: SocketAddr, time: Duration) -> std::io::Result<f64> {
     let mut stream = TcpStream::connect(server)?;
     stream.write_all(b"d")?;
     let mut buffer = vec![0; 1 << 20];
     count(time, || stream.read(&mut buffer))
 }
 
-fn up(server: SocketAddr, time: Duration) -> anyhow::Result<Figure> {
+fn up(server: SocketAddr, time: Duration) -> std::io::Result<f64> {
     let mut stream = TcpStream::connect(server)?;
     stream.write_all(b"u")?;
     let buffer = vec![0; 1 << 20];
     count(time, || stream.write(&buffer))
 }
 
-fn short(server: SocketAddr, time: Duration) -> anyhow::Result<Figure> {
+fn short(server: SocketAddr, time: Duration) -> std::io::Result<f64> {
     let began = Instant::now();
     let threads: Vec<_> = (0..SHORT)
         .map(|_| {
             thread::spawn(move || {
-                let mut count = 0;
+                let mut count = 0_u32;
                 while began.elapsed() < time {
-                    request(server, &mut None)?;
+                    TcpStream::connect(server).and_then(request)?;
                     count += 1;
                 }
                 std::io::Result::Ok(count)
@@ -126,10 +103,10 @@ fn short(server: SocketAddr, time: Duration) -> anyhow::Result<Figure> {
     for thread in threads {
         total += thread.join().expect("a client")?;
     }
-    Ok(figure(total, began.elapsed()))
+    Ok(f64::from(total) / began.elapsed().as_secs_f64())
 }
 
-fn requests(server: SocketAddr, time: Duration) -> anyhow::Result<Figure> {
+fn requests(server: SocketAddr, time: Duration) -> anyhow::Result<[f64; 2]> {
     let mut stream = TcpStream::connect(server)?;
     stream.set_nodelay(true)?;
     stream.write_all(b"e")?;
@@ -142,6 +119,5 @@ fn requests(server: SocketAddr, time: Duration) -> anyhow::Result<Figure> {
         stream.read_exact(&mut message)?;
         times.record(u64::try_from(asked.elapsed().as_nanos())?)?;
     }
-    let us = |q| times.value_at_quantile(q) as f64 / 1e3;
-    Ok(Figure { p50: us(0.5), p99: us(0.99), ..figure(times.len(), began.elapsed()) })
+    Ok([0.5, 0.99].map(|q| times.value_at_quantile(q) as f64 / 1e3))
 }

@@ -8,7 +8,7 @@ mod replica;
 use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
 
-pub use client::{Figure, Measure};
+pub use client::Measure;
 
 /// The port of the servers.
 pub const PORT: u16 = 80;
@@ -40,7 +40,7 @@ pub enum Part {
     },
 }
 
-/// Runs a part; a client prints its [`Figure`] as JSON.
+/// Runs a part; a client prints its figures as JSON.
 ///
 /// # Errors
 /// The network fails.

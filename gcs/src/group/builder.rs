@@ -35,10 +35,9 @@ use tokio::{
     sync::{mpsc, oneshot},
 };
 
-/// How often another port is tried when any will do.
+/// How often a port is tried.
 const PORT_ATTEMPTS: usize = 16;
-/// How often a port that is in use is tried again, and how long to wait before that.
-const BUSY_ATTEMPTS: u32 = 20;
+/// How long to wait before a port that must be this one is tried again.
 const BUSY_PAUSE: Duration = Duration::from_millis(10);
 
 type Change = Box<dyn FnOnce(&mut Config) + Send>;
@@ -364,7 +363,7 @@ impl Builder {
         }
         let (transport, door) = match self.transport.take() {
             Some(transport) => (transport, None),
-            None => self.open_soon(self.bind.ok_or(StartError::NoAddress)?)?,
+            None => self.open(self.bind.ok_or(StartError::NoAddress)?)?,
         };
         let addr = transport.local_addr();
         let name = self.name.clone().unwrap_or_else(|| addr.to_string());
@@ -471,21 +470,21 @@ impl Builder {
         }
     }
 
-    /// The same as [`Self::open`]. A process that was killed may have the port for a moment longer, and so may a child that another
-    /// thread is about to start.
+    /// The transport, and a TCP listener at the same port. What is in use is tried again: another port if any will do; the same one a
+    /// moment later otherwise, for a process that was killed may still have it, and a child that another thread is about to start.
     #[expect(clippy::disallowed_methods, reason = "nobody tells when a port is free")]
-    fn open_soon(&self, addr: SocketAddr) -> Result<(Box<dyn Transport>, Option<Door>), BindError> {
-        for _ in 0..BUSY_ATTEMPTS {
-            match self.open(addr) {
-                Err(BindError::Busy { .. }) => thread::sleep(BUSY_PAUSE),
+    fn open(&self, addr: SocketAddr) -> Result<(Box<dyn Transport>, Option<Door>), BindError> {
+        let pause = if addr.port() == 0 { Duration::ZERO } else { BUSY_PAUSE };
+        for _ in 1..PORT_ATTEMPTS {
+            match self.attempt(addr) {
+                Err(BindError::Busy { .. }) => thread::sleep(pause),
                 other => return other,
             }
         }
-        self.open(addr)
+        self.attempt(addr)
     }
 
-    /// The transport, and a TCP listener at the same port.
-    fn open(&self, addr: SocketAddr) -> Result<(Box<dyn Transport>, Option<Door>), BindError> {
+    fn attempt(&self, addr: SocketAddr) -> Result<(Box<dyn Transport>, Option<Door>), BindError> {
         let tag = GroupTag::of(&self.group);
         if let (Some(group), Carrier::Tcp | Carrier::Both) = (self.multicast, self.carrier) {
             return Err(BindError::NotMulticast(group));
@@ -494,19 +493,12 @@ impl Builder {
             let (tcp, door) = Tcp::open(addr, tag)?;
             return Ok((Box::new(tcp), Some(door)));
         }
-        let mut attempts = if addr.port() == 0 { PORT_ATTEMPTS } else { 1 };
-        loop {
-            let udp = Udp::bind(addr)?;
-            let udp = match self.mtu {
-                Some(bytes) => udp.with_mtu(bytes)?,
-                None => udp.with_mtu_towards(&self.contacts),
-            };
-            attempts -= 1;
-            match self.beside(udp, tag) {
-                Err(BindError::Busy { .. }) if attempts > 0 => {}
-                other => return other,
-            }
-        }
+        let udp = Udp::bind(addr)?;
+        let udp = match self.mtu {
+            Some(bytes) => udp.with_mtu(bytes)?,
+            None => udp.with_mtu_towards(&self.contacts),
+        };
+        self.beside(udp, tag)
     }
 
     /// A listener at the port of a UDP socket, and what they are together.

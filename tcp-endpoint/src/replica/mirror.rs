@@ -26,15 +26,15 @@ impl Mirror {
         }
     }
 
-    /// The oldest.
-    pub(super) fn pop(&mut self) -> Option<Ingress> {
-        let (_, ingress) = self.packets.pop_front()?;
-        self.bytes -= ingress.packet.len();
-        Some(ingress)
+    fn pop(&mut self) {
+        if let Some((_, ingress)) = self.packets.pop_front() {
+            self.bytes -= ingress.packet.len();
+        }
     }
 
-    pub(super) fn clear(&mut self) {
-        *self = Self::default();
+    /// All of them, the oldest first; none is left.
+    pub(super) fn take(&mut self) -> impl Iterator<Item = Ingress> + use<> {
+        std::mem::take(self).packets.into_iter().map(|(_, ingress)| ingress)
     }
 }
 
@@ -57,8 +57,7 @@ mod tests {
         assert_eq!(mirror.packets.len(), 2);
         mirror.push(Time::from_ms(1002), packet(BYTES - 10, 4));
         assert_eq!((mirror.packets.len(), mirror.bytes), (2, BYTES));
-        assert_eq!(mirror.pop().map(|p| p.packet[0]), Some(3));
-        mirror.clear();
-        assert_eq!((mirror.pop(), mirror.bytes), (None, 0));
+        assert_eq!(mirror.take().map(|p| p.packet[0]).collect::<Vec<_>>(), [3, 4]);
+        assert_eq!((mirror.take().count(), mirror.bytes), (0, 0));
     }
 }

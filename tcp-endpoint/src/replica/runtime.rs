@@ -253,7 +253,7 @@ impl<S: Service, I: Interface, A: AddressProvider, C: FnMut(Change)> Runner<S, I
                 self.under_way.clear();
                 self.timers_cast = None;
                 if first && self.role == Role::Follower {
-                    self.role = Role::First;
+                    self.is_first();
                 } else if !first {
                     self.yields();
                 }
@@ -268,32 +268,35 @@ impl<S: Service, I: Interface, A: AddressProvider, C: FnMut(Change)> Runner<S, I
                 }
             }
             Event::Blocked | Event::Left(_) => self.yields(),
-            Event::Resumed if self.group.view().is_some_and(|v| v.rank == 0) => self.role = Role::First,
+            Event::Resumed if self.group.view().is_some_and(|v| v.rank == 0) => self.is_first(),
             _ => {}
         }
         Ok(())
     }
 
-    /// Casts the first batch of a new leader: what the one before may not have cast, then the kick.
+    /// It is to lead. What it has heard of clients while another one led, and that one has not cast, is its to cast.
+    fn is_first(&mut self) {
+        self.role = Role::First;
+        for ingress in self.mirror.take() {
+            if self.endpoint.awaits(&ingress) {
+                self.wait_for_batch(ingress);
+            }
+        }
+    }
+
+    /// Casts the first batch of a new leader: what waits, then the kick.
     fn begin(&mut self) -> Result<(), RunError> {
         let mut batch = Batch::new(self.stamp(), self.endpoint.mark());
+        let mut count = 0;
         if self.endpoint.begun() {
-            let mut bytes = 0;
-            while bytes < BATCH_BYTES
-                && let Some(ingress) = self.mirror.pop()
-            {
-                if self.endpoint.awaits(&ingress) {
-                    bytes += ingress.packet.len();
-                    batch.packet(&ingress);
-                }
-            }
+            count = self.fill(&mut batch);
             batch.kick();
         } else {
             let mut secret = [0; 32];
             getrandom::fill(&mut secret).map_err(|e| RunError::Random(e.to_string()))?;
             batch.secret(&secret);
         }
-        if self.push(&batch)? {
+        if self.push(&batch, count)? {
             self.role = Role::Taking;
         }
         Ok(())
@@ -306,15 +309,30 @@ impl<S: Service, I: Interface, A: AddressProvider, C: FnMut(Change)> Runner<S, I
         self.role = Role::Follower;
         self.waiting.clear();
         self.waiting_bytes = 0;
-        self.mirror.clear();
+        self.mirror = Mirror::default();
         let now = self.now();
         self.provider.release(now, &mut self.link, &mut self.outputs);
     }
 
-    /// Casts a batch; false if the group has no room for it at the moment.
-    fn push(&mut self, batch: &Batch) -> Result<bool, RunError> {
+    /// Puts what waits into a batch, as much as one carries: so many packets.
+    fn fill(&self, batch: &mut Batch) -> usize {
+        let mut bytes = 0;
+        let packets = self.waiting.iter().take_while(|p| {
+            let fits = bytes < BATCH_BYTES;
+            bytes += p.packet.len();
+            fits
+        });
+        packets.inspect(|p| batch.packet(p)).count()
+    }
+
+    /// Casts a batch with the first `count` packets that wait; false if the group has no room for it at the moment.
+    fn push(&mut self, batch: &Batch, count: usize) -> Result<bool, RunError> {
         match self.group.try_cast(batch.as_bytes()) {
-            Ok(()) => self.under_way.push_back(self.now()),
+            Ok(()) => {
+                self.under_way.push_back(self.now());
+                let sent = self.waiting.drain(..count).map(|p| p.packet.len());
+                self.waiting_bytes -= sent.sum::<usize>();
+            }
             Err(CastError::WouldBlock) => self.full = true,
             Err(_) => return Err(RunError::Left),
         }
@@ -336,17 +354,9 @@ impl<S: Service, I: Interface, A: AddressProvider, C: FnMut(Change)> Runner<S, I
             return Ok(());
         }
         let mut batch = Batch::new(self.stamp(), self.endpoint.mark());
-        let mut bytes = 0;
-        let packets = self.waiting.iter().take_while(|p| {
-            let fits = bytes < BATCH_BYTES;
-            bytes += p.packet.len();
-            fits
-        });
-        let count = packets.inspect(|p| batch.packet(p)).count();
-        if self.push(&batch)? {
+        let count = self.fill(&mut batch);
+        if self.push(&batch, count)? {
             self.timers_cast = Some(self.last_stamp);
-            let sent = self.waiting.drain(..count).map(|p| p.packet.len());
-            self.waiting_bytes -= sent.sum::<usize>();
         }
         Ok(())
     }
@@ -361,9 +371,6 @@ impl<S: Service, I: Interface, A: AddressProvider, C: FnMut(Change)> Runner<S, I
             (self.changed)(Change::Leads);
             let now = self.now();
             self.provider.take(now, &mut self.link, &mut self.outputs);
-            while let Some(ingress) = self.mirror.pop() {
-                self.wait_for_batch(ingress);
-            }
         }
         if self.role == Role::Leader {
             let now = self.now();
@@ -409,10 +416,10 @@ impl<S: Service, I: Interface, A: AddressProvider, C: FnMut(Change)> Runner<S, I
                 continue;
             }
             ingress.meta.checksum = Checksum::Good;
-            if self.role == Role::Leader {
-                self.wait_for_batch(ingress);
-            } else {
+            if self.role == Role::Follower {
                 self.mirror.push(now, ingress);
+            } else {
+                self.wait_for_batch(ingress);
             }
         }
         Ok(more)

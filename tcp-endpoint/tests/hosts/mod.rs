@@ -112,25 +112,6 @@ impl Hosts {
         run("ip", &format!("netns exec {client} ping -n -c 3 -i 0.01 -W 10 -s {bytes} {vip}")).is_ok()
     }
 
-    /// The longest time in milliseconds that the client gets no answer, while `f` is done after a second of pinging.
-    #[expect(clippy::disallowed_methods, reason = "a measurement takes its time")]
-    pub(crate) fn longest_silence(&self, vip: &str, f: impl FnOnce()) -> u64 {
-        let client = self.name("c");
-        let line = format!("netns exec {client} ping -n -i 0.002 -c 1500 {vip}");
-        let ping =
-            Command::new("ip").args(line.split(' ')).stdout(std::process::Stdio::piped()).spawn().unwrap();
-        thread::sleep(Duration::from_secs(1));
-        f();
-        let out = String::from_utf8(ping.wait_with_output().unwrap().stdout).unwrap();
-        let numbers: Vec<u64> = out
-            .split("icmp_seq=")
-            .skip(1)
-            .map(|rest| rest.split_whitespace().next().unwrap().parse().unwrap())
-            .collect();
-        assert!(numbers.len() > 100, "{out}");
-        2 * numbers.windows(2).map(|pair| pair[1].saturating_sub(pair[0]) - 1).max().unwrap()
-    }
-
     /// What the client knows of an address: a line of `ip neigh`.
     pub(crate) fn neighbour(&self, vip: &str) -> String {
         self.on("c", &format!("neigh show {vip}"))

@@ -3,7 +3,7 @@
 #![expect(clippy::disallowed_methods, reason = "people wait for it")]
 
 mod client;
-mod hosts;
+mod process;
 
 use std::{
     fs::{File, OpenOptions},
@@ -16,13 +16,17 @@ use std::{
 
 use clap::Args;
 
-use hosts::{CLIENT, Process, address};
+use gcs_tcp_endpoint::playground::{self, address};
+
+use process::Process;
 
 /// Whatever goes wrong, as a sentence.
 type Failed = Box<dyn std::error::Error>;
 
-const VIP: &str = "10.9.0.100";
+const VIP: &str = "10.77.0.100";
 const REPLICAS: usize = 3;
+const HOSTS: [&str; REPLICAS + 1] = ["r0", "r1", "r2", CLIENT];
+const CLIENT: &str = "client";
 /// How long anything may take.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -60,9 +64,10 @@ pub(super) fn run(demo: &Demo) -> Result<(), Failed> {
         return client::run(SocketAddr::new(VIP.parse()?, 80), f64::from(demo.rate) * 1e6);
     }
     if !demo.inside {
-        return hosts::again_inside("--inside");
+        return Ok(playground::again_inside("--inside")?);
     }
-    hosts::build()?;
+    playground::end_with_parent();
+    playground::build(&HOSTS, 1500)?;
     let folder = Folder(std::env::temp_dir().join(format!("gcs-tcp-demo-{}", std::process::id())));
     let files = folder.0.join("files");
     std::fs::create_dir_all(&files)?;
@@ -157,7 +162,7 @@ impl Show {
             "--key-file",
             &key,
         ];
-        Process::start(&format!("r{i}"), &[&words[..], &more].concat())
+        Process::start(HOSTS[i], &[&words[..], &more].concat())
     }
 
     /// Waits until somebody leads, and says who.
