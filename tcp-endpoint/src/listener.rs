@@ -3,16 +3,9 @@
 use std::{
     convert::Infallible,
     net::{Ipv4Addr, SocketAddr},
-    path::PathBuf,
-    sync::Arc,
 };
 
-use gcs::{
-    group::{Group, StartError},
-    guard::Keys,
-    layer::Watch,
-    stack::Blueprint,
-};
+use gcs::group::{Builder, StartError};
 use thiserror::Error;
 
 use crate::{
@@ -23,19 +16,9 @@ use crate::{
     tcp::Config,
 };
 
-/// Where clients reach a service, and who replicates it. All replicas have the same, but for `bind` and `interface`.
-#[derive(Clone)]
+/// Where clients reach a service. All replicas have the same, but for `interface`.
+#[derive(Clone, Debug)]
 pub struct ReplicatedListener {
-    /// The group's name.
-    pub group: String,
-    /// The address (UDP and TCP) at which the other replicas reach this one.
-    pub bind: SocketAddr,
-    /// The other replicas.
-    pub contacts: Vec<SocketAddr>,
-    /// The group begins as soon as so many have met: more than half of all that will ever be started.
-    pub expect: usize,
-    /// How replicas notice that one is silent. One whose process dies is noticed at once, whatever this is.
-    pub watch: Watch,
     /// The Ethernet interface on which clients are.
     pub interface: String,
     /// The virtual addresses. No host may have them.
@@ -47,13 +30,6 @@ pub struct ReplicatedListener {
     pub mac: MacChoice,
     /// A router for clients that are not on this Ethernet.
     pub gateway: Option<Ipv4Addr>,
-    /// Keys that keep strangers out of the group, and encrypt what replicas say to each other. Without, whoever reaches `bind` can
-    /// join and read along.
-    pub keys: Option<Arc<dyn Keys>>,
-    /// The stack: total order, uniform, and whatever the keys are for.
-    pub stack: Blueprint,
-    /// A local socket at which the replica says what it knows of itself, see [`gcs::group::Builder::control`].
-    pub control: Option<PathBuf>,
     /// Limits and behaviour of connections; `mtu` is taken from the interface.
     pub tcp: Config,
 }
@@ -80,17 +56,20 @@ impl From<net::Error> for ServeError {
 
 impl ReplicatedListener {
     /// Serves what `service` makes, until that fails. A replica that has done something else than its leader begins anew, with a new
-    /// service and the state of the others. `changed` is told what becomes of it. Takes a tokio runtime.
+    /// service and the state of the others. `group` says who replicates it: a group with total order and uniform delivery, whose
+    /// members are the replicas (state transfer and rejoining are seen to here). `changed` is told what becomes of this replica. Takes a
+    /// tokio runtime.
     ///
     /// # Errors
     /// [`ServeError`].
     pub async fn serve<S: Service>(
         &self,
+        group: impl Fn() -> Builder,
         service: impl Fn() -> S,
         mut changed: impl FnMut(Change),
     ) -> Result<Infallible, ServeError> {
         loop {
-            let batches = self.until_it_diverges(service(), &mut changed).await?;
+            let batches = self.until_it_diverges(group(), service(), &mut changed).await?;
             changed(Change::Diverged { batches });
         }
     }
@@ -98,6 +77,7 @@ impl ReplicatedListener {
     /// One membership in the group; after how many batches it has diverged.
     async fn until_it_diverges(
         &self,
+        group: Builder,
         service: impl Service,
         changed: &mut impl FnMut(Change),
     ) -> Result<u64, ServeError> {
@@ -110,17 +90,10 @@ impl ReplicatedListener {
         let link = Link::new(config)?;
         let about = About::default();
         let said = about.clone();
-        let (group, events) = Group::builder(&self.group)
-            .bind(self.bind)
-            .contacts(self.contacts.iter().copied())
-            .expect(self.expect)
+        let (group, events) = group
             .state_transfer(true)
             .rejoin(true)
-            .control(self.control.clone())
             .about(move || said.to_string())
-            .stack(self.stack.clone())
-            .keys(self.keys.clone())
-            .watch(self.watch)
             // Batches go back and forth: that costs two changes of threads less. Whose service hangs is gone on without.
             .own_thread(false)
             .start()

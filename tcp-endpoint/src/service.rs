@@ -1,8 +1,14 @@
 //! What stands on the connections: deterministic, like them. Bytes and time in, bytes out.
 
 use bytes::Bytes;
-use gcs::time::Time;
-use std::net::{IpAddr, SocketAddr};
+use gcs::{
+    blocks::{AgreedTime, Snapshot},
+    time::Time,
+};
+use std::{
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+};
 use thiserror::Error;
 
 use crate::tcp::{ConnectError, Host, Id, Payload, Reason, State};
@@ -53,6 +59,23 @@ pub trait Service: Send + 'static {
     /// # Errors
     /// It is not understood: this replica does not go on.
     fn restore(&mut self, snapshot: &[u8]) -> Result<(), RestoreError>;
+
+    /// What is too much to be copied while clients wait, frozen in the present state beside [`Self::snapshot`].
+    fn bulk(&self) -> Option<Arc<dyn Snapshot>> {
+        None
+    }
+
+    /// Forgets what [`Self::bulk`] tells: that of another replica follows in chunks, and then [`Self::restore`].
+    fn forget_bulk(&mut self) {}
+
+    /// Takes a chunk of another replica's [`Self::bulk`], in order.
+    ///
+    /// # Errors
+    /// It is not understood: this replica does not go on.
+    fn restore_bulk(&mut self, chunk: &[u8]) -> Result<(), RestoreError> {
+        let _ = chunk;
+        Err(RestoreError::Malformed)
+    }
 }
 
 /// A service cannot go on from a snapshot.
@@ -73,6 +96,7 @@ pub struct Io<'a> {
     pub(crate) host: &'a mut Host,
     pub(crate) wake: &'a mut Option<Time>,
     pub(crate) now: Time,
+    pub(crate) clock: AgreedTime,
 }
 
 impl Io<'_> {
@@ -80,6 +104,12 @@ impl Io<'_> {
     #[must_use]
     pub fn now(&self) -> Time {
         self.now
+    }
+
+    /// The time of day: the same at all replicas. It does not go back.
+    #[must_use]
+    pub fn clock(&self) -> AgreedTime {
+        self.clock
     }
 
     /// The next bytes that have come: `most` of them, or all if there are fewer; nothing when there are none at the moment. In how many

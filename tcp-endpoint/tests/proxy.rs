@@ -13,6 +13,9 @@ use programs::{Server, Talk, is_there};
 mod cluster;
 mod programs;
 
+/// What the replicas run.
+const PROGRAM: &str = env!("CARGO_BIN_EXE_gcs-tcp");
+
 /// How long anything may take.
 const PATIENCE: Duration = Duration::from_secs(30);
 

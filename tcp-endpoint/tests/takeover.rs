@@ -20,6 +20,9 @@ use cluster::{Cluster, VIPS, noise, patiently, write_file};
 
 mod cluster;
 
+/// What the replicas run.
+const PROGRAM: &str = env!("CARGO_BIN_EXE_gcs-tcp");
+
 /// A folder with one file, deleted when dropped.
 struct Folder(PathBuf);
 

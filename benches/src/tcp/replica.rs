@@ -2,7 +2,7 @@
 
 use anyhow::Context as _;
 use bytes::Bytes;
-use gcs::layer::Watch;
+use gcs::group::Group;
 use gcs_tcp_endpoint::{
     ReplicatedListener,
     link::MacChoice,
@@ -68,21 +68,18 @@ impl Service for Wishes {
 
 pub(super) fn serve(bind: SocketAddr, all: &[SocketAddr], vip: &str) -> anyhow::Result<()> {
     let listener = ReplicatedListener {
-        group: "perf".to_owned(),
-        bind,
-        contacts: all.to_vec(),
-        expect: all.len(),
-        watch: Watch::default(),
         interface: "eth0".to_owned(),
         vips: vec![vip.parse().context("the virtual address")?],
         ports: vec![super::PORT],
         mac: MacChoice::Own,
         gateway: None,
-        keys: None,
-        stack: gcs_stacks::named("total+uniform")?,
-        control: None,
         tcp: Config::default(),
     };
+    let stack = gcs_stacks::named("total+uniform")?;
+    let group = || {
+        let group = Group::builder("perf").bind(bind).contacts(all.iter().copied());
+        group.expect(all.len()).stack(stack.clone())
+    };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    match runtime.block_on(listener.serve(Wishes::default, |_| ()))? {}
+    match runtime.block_on(listener.serve(group, Wishes::default, |_| ()))? {}
 }

@@ -4,13 +4,22 @@ use super::{
     replica::Replica,
     server::{Limits, Server},
     store::Store,
+    vip::Served,
 };
 use crate::contacts::Contacts;
 use clap::Parser;
-use gcs::{blocks::Replicated, endpoint::LeaveReason, group::Group};
+use gcs::{
+    blocks::Replicated,
+    endpoint::LeaveReason,
+    group::{Builder, Group},
+};
 use gcs_stacks::cli::KeyFiles;
+use gcs_tcp_endpoint::{
+    ReplicatedListener,
+    link::{MacChoice, Vip},
+};
 use std::{
-    net::{SocketAddr, SocketAddrV4},
+    net::{Ipv4Addr, SocketAddr, SocketAddrV4},
     path::PathBuf,
     process::ExitCode,
     time::Duration,
@@ -29,6 +38,10 @@ use std::{
 /// A reply to a write means that a majority of the replicas has it. Kill a replica, start it again with the same line:
 /// it comes back with the state. A replica that cannot reach a majority answers `-CLUSTERDOWN`. Nothing is written to
 /// disk: when all replicas are down at once, the data is gone.
+///
+/// On an Ethernet, clients need not know the replicas: with --vip 10.0.0.100/24 --interface eth0 instead of --redis they connect to an
+/// address that belongs to no host, and their connections outlive the replica that holds them. Prints `leads`, `follows` and `joined` then.
+/// Needs CAP_NET_RAW (or root).
 #[derive(Parser)]
 #[command(name = "gcs-kv", version, verbatim_doc_comment)]
 pub struct Args {
@@ -56,8 +69,10 @@ pub struct Args {
     #[arg(long)]
     control: Option<PathBuf>,
     /// Where Redis clients connect.
-    #[arg(long)]
-    redis: SocketAddr,
+    #[arg(long, required_unless_present = "vip", conflicts_with = "vip")]
+    redis: Option<SocketAddr>,
+    #[command(flatten)]
+    place: Place,
     /// What keeps strangers out of the group. Redis clients are not asked for keys.
     #[command(flatten)]
     keys: KeyFiles,
@@ -66,14 +81,45 @@ pub struct Args {
     name: Option<String>,
 }
 
+/// Virtual addresses, and where they are.
+#[derive(clap::Args)]
+struct Place {
+    /// Serve Redis clients at these virtual addresses, with the length of their networks' prefixes. No host may have them.
+    #[arg(long, value_name = "ADDR/LEN", value_delimiter = ',', requires = "interface")]
+    vip: Vec<Vip>,
+    /// The port at the virtual addresses.
+    #[arg(long, value_name = "PORT", default_value_t = 6379, requires = "vip")]
+    port: u16,
+    /// The Ethernet interface on which clients are.
+    #[arg(long, value_name = "NAME", requires = "vip")]
+    interface: Option<String>,
+    /// Let every replica hear the clients, by a multicast MAC that switches flood: when a replica dies, no client has to send again.
+    #[arg(long, requires = "vip")]
+    mirror: bool,
+    /// A router for clients that are not on this Ethernet.
+    #[arg(long, value_name = "ADDR", requires = "vip")]
+    gateway: Option<Ipv4Addr>,
+}
+
 /// Runs the program to its end.
 #[must_use]
 pub fn main(args: Args) -> ExitCode {
-    let runtime = match tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build() {
+    // Virtual addresses are served in one thread.
+    let runtime = match args.redis {
+        Some(_) => tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build(),
+        None => tokio::runtime::Builder::new_current_thread().enable_all().build(),
+    };
+    let runtime = match runtime {
         Ok(runtime) => runtime,
         Err(e) => return fail(&format!("gcs-kv: the runtime cannot start: {e}")),
     };
-    match runtime.block_on(run(args)) {
+    let outcome = runtime.block_on(async {
+        match args.redis {
+            Some(redis) => run(&args, redis).await,
+            None => run_at_vip(&args).await,
+        }
+    });
+    match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(e) => fail(&format!("gcs-kv: {e:#}")),
     }
@@ -84,25 +130,59 @@ fn fail(message: &str) -> ExitCode {
     ExitCode::from(2)
 }
 
-async fn run(args: Args) -> anyhow::Result<()> {
-    let mut builder = Group::builder(&args.group)
-        .member_name(&args.name.unwrap_or_else(|| args.bind.to_string()))
-        .bind(args.bind)
-        .multicast(args.multicast)
-        .mtu(args.mtu)
-        .control(args.control)
-        .keys(args.keys.read().map_err(anyhow::Error::msg)?)
-        .stack(gcs_stacks::named(&args.keys.stack("total+uniform"))?);
-    builder = args.contacts.tell(builder);
-    builder = match args.expect {
-        Some(n) => builder.expect(n),
-        None if args.found => builder.found(),
-        None => builder.join(),
+/// Who the replicas are.
+fn group(args: &Args) -> anyhow::Result<impl Fn() -> Builder> {
+    let keys = args.keys.read().map_err(anyhow::Error::msg)?;
+    let stack = gcs_stacks::named(&args.keys.stack("total+uniform"))?;
+    if keys.is_none() {
+        eprintln!(
+            "gcs-kv: the group is open: whoever reaches {} can join it and read along; give --key-file to close it",
+            args.bind
+        );
+    }
+    Ok(move || {
+        let builder = Group::builder(&args.group)
+            .member_name(&args.name.clone().unwrap_or_else(|| args.bind.to_string()))
+            .bind(args.bind)
+            .multicast(args.multicast)
+            .mtu(args.mtu)
+            .control(args.control.clone())
+            .keys(keys.clone())
+            .stack(stack.clone());
+        let builder = args.contacts.clone().tell(builder);
+        match args.expect {
+            Some(n) => builder.expect(n),
+            None if args.found => builder.found(),
+            None => builder.join(),
+        }
+    })
+}
+
+/// Serves clients at virtual addresses until a signal.
+async fn run_at_vip(args: &Args) -> anyhow::Result<()> {
+    let place = &args.place;
+    let listener = ReplicatedListener {
+        interface: place.interface.clone().unwrap_or_default(),
+        vips: place.vip.clone(),
+        ports: vec![place.port],
+        mac: if place.mirror { MacChoice::Mirror } else { MacChoice::Own },
+        gateway: place.gateway,
+        tcp: Served::tcp(),
     };
-    let replica = Replicated::start(builder, Store::new()).await?;
-    let server = Server::bind(args.redis, Replica(replica.clone()), Limits::default())
+    let service = || Served::new(Limits::default());
+    let mut term = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
+    tokio::select! {
+        ended = listener.serve(group(args)?, service, |change| println!("{change}")) => match ended? {},
+        _ = tokio::signal::ctrl_c() => Ok(()),
+        _ = term.recv() => Ok(()),
+    }
+}
+
+async fn run(args: &Args, redis: SocketAddr) -> anyhow::Result<()> {
+    let replica = Replicated::start(group(args)?(), Store::new()).await?;
+    let server = Server::bind(redis, Replica(replica.clone()), Limits::default())
         .await
-        .map_err(|e| anyhow::anyhow!("Redis clients cannot be served at {}: {e}", args.redis))?;
+        .map_err(|e| anyhow::anyhow!("Redis clients cannot be served at {redis}: {e}"))?;
     println!("serving Redis clients at {}; waiting for the group", server.local_addr()?);
     tokio::spawn(announce(replica.clone()));
     let mut term = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;

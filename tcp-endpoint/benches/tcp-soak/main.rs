@@ -20,6 +20,9 @@ mod clients;
 #[path = "../../tests/cluster/mod.rs"]
 mod cluster;
 
+/// What the replicas run.
+const PROGRAM: &str = env!("CARGO_BIN_EXE_gcs-tcp");
+
 /// Bytes of the file that is served.
 const FILE: usize = 4_000_000;
 /// For so long followers are stopped or cut off: they have been excluded then.

@@ -7,7 +7,7 @@
 //! `batches` and `digest` are where the leader was when it cast this: so many batches applied, with this digest.
 
 use bytes::{Buf, Bytes};
-use gcs::time::Time;
+use gcs::{blocks::AgreedTime, time::Time};
 use thiserror::Error;
 
 use crate::link::{Checksum, Ingress, Meta};
@@ -15,6 +15,7 @@ use crate::link::{Checksum, Ingress, Meta};
 const PACKET: u8 = 1;
 const KICK: u8 = 2;
 const SECRET: u8 = 3;
+const CLOCK: u8 = 4;
 const HEADER: usize = 24;
 const ENTRY: usize = 7;
 
@@ -40,6 +41,8 @@ pub(super) enum Entry {
     Packet(Ingress),
     /// There is a new leader.
     Kick,
+    /// The leader's time of day.
+    Clock(AgreedTime),
     /// What numbers are derived from: the group's first batch.
     Secret([u8; 32]),
 }
@@ -76,6 +79,11 @@ impl Batch {
         self.entry(KICK, 0, &[]);
     }
 
+    /// The time of day, for what is above connections.
+    pub fn clock(&mut self, clock: AgreedTime) {
+        self.entry(CLOCK, 0, &clock.0.to_le_bytes());
+    }
+
     /// What numbers are derived from.
     pub fn secret(&mut self, secret: &[u8; 32]) {
         self.entry(SECRET, 0, secret);
@@ -108,14 +116,19 @@ pub(super) fn read(batch: &Bytes) -> Result<(Time, Mark, Vec<Entry>), BatchError
             return Err(malformed(&before));
         }
         let bytes = rest.split_to(len);
-        entries.push(match (kind, <[u8; 32]>::try_from(&bytes[..])) {
-            (PACKET, _) => {
-                Entry::Packet(Ingress { packet: bytes, meta: Meta { segment, checksum: Checksum::Good } })
+        let entry = match kind {
+            PACKET => Some(Entry::Packet(Ingress {
+                packet: bytes,
+                meta: Meta { segment, checksum: Checksum::Good },
+            })),
+            KICK if len == 0 => Some(Entry::Kick),
+            CLOCK => {
+                <[u8; 8]>::try_from(&bytes[..]).ok().map(|c| Entry::Clock(AgreedTime(u64::from_le_bytes(c))))
             }
-            (KICK, _) if len == 0 => Entry::Kick,
-            (SECRET, Ok(secret)) => Entry::Secret(secret),
-            _ => return Err(malformed(&before)),
-        });
+            SECRET => <[u8; 32]>::try_from(&bytes[..]).ok().map(Entry::Secret),
+            _ => None,
+        };
+        entries.push(entry.ok_or_else(|| malformed(&before))?);
     }
     Ok((now, mark, entries))
 }
@@ -136,13 +149,17 @@ mod tests {
         let mut batch = Batch::new(Time(77), mark);
         batch.secret(&[9; 32]);
         batch.kick();
+        batch.clock(AgreedTime(8));
         batch.packet(&ingress);
         let (now, read_mark, entries) = read(&Bytes::copy_from_slice(batch.as_bytes())).unwrap();
         assert_eq!((now, read_mark), (Time(77), mark));
-        assert_eq!(entries, [Entry::Secret([9; 32]), Entry::Kick, Entry::Packet(ingress)]);
+        assert_eq!(
+            entries,
+            [Entry::Secret([9; 32]), Entry::Kick, Entry::Clock(AgreedTime(8)), Entry::Packet(ingress)]
+        );
         for len in 0..batch.as_bytes().len() {
             let cut = read(&Bytes::copy_from_slice(&batch.as_bytes()[..len]));
-            assert!(cut.is_err() || [24, 63, 70].contains(&len), "{len}");
+            assert!(cut.is_err() || [24, 63, 70, 85].contains(&len), "{len}");
         }
     }
 

@@ -1,9 +1,12 @@
 //! Connections and a service, moved by batches. A value: no sockets, no clocks.
 
-use std::{collections::VecDeque, net::SocketAddr};
+use std::{collections::VecDeque, net::SocketAddr, sync::Arc};
 
 use bytes::Bytes;
-use gcs::{blocks::Snapshot, time::Time};
+use gcs::{
+    blocks::{AgreedTime, Snapshot},
+    time::Time,
+};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
@@ -24,6 +27,8 @@ pub struct Endpoint<S> {
     service: S,
     wake: Option<Time>,
     last: Time,
+    /// The time of day.
+    clock: AgreedTime,
     /// Batches that were applied, and the digests behind the last of them.
     batches: u64,
     digests: VecDeque<u64>,
@@ -37,12 +42,14 @@ const DIGESTS: usize = 1024;
 const STATE: u8 = 1;
 const SERVICE: u8 = 2;
 const HOST: u8 = 3;
+const BULK: u8 = 4;
 /// Bytes of a service's state in a chunk.
 const SERVICE_BYTES: usize = 256 * 1024;
 
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 struct State {
     last: Time,
+    clock: u64,
     wake: Option<Time>,
     batches: u64,
     begun: bool,
@@ -57,28 +64,43 @@ struct Thawing {
 /// A frozen endpoint: its clock, its service, its connections.
 pub struct Frozen {
     state: State,
+    bulk: Option<Arc<dyn Snapshot>>,
     service: Vec<u8>,
     host: Option<crate::tcp::Frozen>,
 }
 
+impl Frozen {
+    /// What there is, and in how many chunks.
+    fn parts(&self) -> [(u8, u64); 4] {
+        let bulk = self.bulk.as_ref().map_or(0, |b| b.chunks());
+        let host = self.host.as_ref().map_or(0, crate::tcp::Frozen::chunks);
+        [(STATE, 1), (BULK, bulk), (SERVICE, self.service.chunks(SERVICE_BYTES).len() as u64), (HOST, host)]
+    }
+}
+
 impl Snapshot for Frozen {
     fn chunks(&self) -> u64 {
-        1 + self.service.chunks(SERVICE_BYTES).len() as u64
-            + self.host.as_ref().map_or(0, crate::tcp::Frozen::chunks)
+        self.parts().iter().map(|(_, chunks)| chunks).sum()
     }
 
-    fn chunk(&self, index: u64) -> Bytes {
-        let mut pieces = self.service.chunks(SERVICE_BYTES);
-        let services = pieces.len() as u64;
-        let (kind, bytes) = match (index, &self.host) {
-            (0, _) => (STATE, postcard::to_stdvec(&self.state).expect("numbers")),
-            (1.., Some(host)) if index > services => (HOST, host.chunk(index - 1 - services)),
-            _ => {
-                let at = usize::try_from(index - 1).expect("below the number of chunks");
-                (SERVICE, pieces.nth(at).unwrap_or_default().to_vec())
+    fn chunk(&self, mut index: u64) -> Bytes {
+        for (kind, chunks) in self.parts() {
+            if index >= chunks {
+                index -= chunks;
+                continue;
             }
-        };
-        [&[kind][..], &bytes].concat().into()
+            let bytes = match kind {
+                STATE => postcard::to_stdvec(&self.state).expect("numbers"),
+                BULK => self.bulk.as_ref().map(|b| b.chunk(index).into()).unwrap_or_default(),
+                HOST => self.host.as_ref().map(|h| h.chunk(index)).unwrap_or_default(),
+                _ => {
+                    let at = usize::try_from(index).expect("below the number of chunks");
+                    self.service.chunks(SERVICE_BYTES).nth(at).unwrap_or_default().to_vec()
+                }
+            };
+            return [&[kind][..], &bytes].concat().into();
+        }
+        Bytes::new()
     }
 }
 
@@ -132,6 +154,7 @@ impl<S: Service> Endpoint<S> {
             service,
             wake: None,
             last: Time::ZERO,
+            clock: AgreedTime(0),
             batches: 0,
             digests: VecDeque::new(),
             thaw: None,
@@ -167,6 +190,12 @@ impl<S: Service> Endpoint<S> {
     #[must_use]
     pub fn service(&self) -> &S {
         &self.service
+    }
+
+    /// The time of day, as far as the group has heard of it.
+    #[must_use]
+    pub fn clock(&self) -> AgreedTime {
+        self.clock
     }
 
     /// The time of the last batch.
@@ -221,14 +250,14 @@ impl<S: Service> Endpoint<S> {
         }
         let Some(host) = &mut self.host else { return applied };
         if !begun {
-            self.service.on_begin(&mut Io { host, wake: &mut self.wake, now: self.last });
+            self.service.on_begin(&mut Io { host, wake: &mut self.wake, now: self.last, clock: self.clock });
         }
         if self.wake.is_some_and(|at| at <= self.last) {
             self.wake = None;
-            self.service.on_timer(&mut Io { host, wake: &mut self.wake, now: self.last });
+            self.service.on_timer(&mut Io { host, wake: &mut self.wake, now: self.last, clock: self.clock });
         }
         while let Some(event) = host.event() {
-            let mut io = Io { host, wake: &mut self.wake, now: self.last };
+            let mut io = Io { host, wake: &mut self.wake, now: self.last, clock: self.clock };
             match event {
                 Event::Accepted(id) | Event::Connected(id) => self.service.on_open(id, &mut io),
                 Event::Readable(id) => self.service.on_data(id, &mut io),
@@ -243,8 +272,19 @@ impl<S: Service> Endpoint<S> {
 
     /// Freezes the present state, between two batches, for replicas that join.
     pub fn freeze(&self) -> Frozen {
-        let state = State { last: self.last, wake: self.wake, batches: self.batches, begun: self.begun() };
-        Frozen { state, service: self.service.snapshot(), host: self.host.as_ref().map(Host::freeze) }
+        let state = State {
+            last: self.last,
+            clock: self.clock.0,
+            wake: self.wake,
+            batches: self.batches,
+            begun: self.begun(),
+        };
+        Frozen {
+            state,
+            bulk: self.service.bulk(),
+            service: self.service.snapshot(),
+            host: self.host.as_ref().map(Host::freeze),
+        }
     }
 
     /// Takes a chunk of another replica's state, in order; the state is replaced with the last one.
@@ -255,12 +295,14 @@ impl<S: Service> Endpoint<S> {
         if index == 0 {
             self.thaw =
                 Some(Thawing { state: None, service: Vec::new(), host: Thaw::new(self.config.clone()) });
+            self.service.forget_bulk();
         }
         let thawing = self.thaw.as_mut().ok_or(ThawError::Malformed)?;
         match chunk.split_first() {
             Some((&STATE, bytes)) => {
                 thawing.state = Some(postcard::from_bytes(bytes).map_err(|_| ThawError::Malformed)?)
             }
+            Some((&BULK, bytes)) => self.service.restore_bulk(bytes)?,
             Some((&SERVICE, bytes)) => thawing.service.extend_from_slice(bytes),
             Some((&HOST, bytes)) => thawing.host.chunk(bytes)?,
             _ => return Err(ThawError::Malformed),
@@ -269,6 +311,7 @@ impl<S: Service> Endpoint<S> {
             let state = state.ok_or(ThawError::Malformed)?;
             self.service.restore(&service)?;
             (self.last, self.wake, self.batches) = (state.last, state.wake, state.batches);
+            self.clock = AgreedTime(state.clock);
             self.digests.clear();
             self.host = if state.begun { Some(host.finish()?) } else { None };
         }
@@ -288,6 +331,7 @@ impl<S: Service> Endpoint<S> {
                 host.kick();
                 applied.kicked = true;
             }
+            (Entry::Clock(clock), _) => self.clock = self.clock.max(clock),
             (Entry::Packet(ingress), Some(host)) => match read(&ingress) {
                 Ok(Arrival::Segment(segment)) => host.segment(&segment),
                 Ok(Arrival::TooBig { local, remote, seq, mtu }) => host.path_mtu(local, remote, seq, mtu),

@@ -6,11 +6,12 @@ use std::{
     fmt,
     os::fd::{AsRawFd as _, RawFd},
     sync::Arc,
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
 use bytes::Bytes;
 use gcs::{
+    blocks::AgreedTime,
     endpoint::Event,
     group::{CastError, Events, Group},
     time::Time,
@@ -77,6 +78,17 @@ pub enum Change {
     },
 }
 
+impl fmt::Display for Change {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {
+            Self::Leads => f.write_str("leads"),
+            Self::Follows => f.write_str("follows"),
+            Self::Joined => f.write_str("joined"),
+            Self::Diverged { batches } => ApplyError::Diverged { batches }.fmt(f),
+        }
+    }
+}
+
 /// Which part this replica plays.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum Role {
@@ -132,6 +144,8 @@ struct Runner<S, I, A, C> {
     about: About,
     /// The time of the last batch that is on its way: timers that are due until then fire with it.
     timers_cast: Option<Time>,
+    /// The time of day that was cast last.
+    clock_cast: AgreedTime,
     /// The group had no room for a batch.
     full: bool,
     segments: Vec<Segment>,
@@ -171,6 +185,7 @@ pub async fn run<S: Service, I: Interface, A: AddressProvider>(
         under_way: VecDeque::new(),
         about,
         timers_cast: None,
+        clock_cast: AgreedTime(0),
         full: false,
         segments: Vec::new(),
         changed,
@@ -210,6 +225,12 @@ fn readable(fd: RawFd) -> std::io::Result<AsyncFd<RawFd>> {
     Ok(unsafe { AsyncFd::register_with_interest(fd, Interest::READABLE) }?)
 }
 
+#[expect(clippy::disallowed_methods, reason = "this is the driver")]
+fn time_of_day() -> AgreedTime {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    AgreedTime(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+}
+
 impl<S: Service, I: Interface, A: AddressProvider, C: FnMut(Change)> Runner<S, I, A, C> {
     /// Our own clock.
     fn now(&self) -> Time {
@@ -221,6 +242,17 @@ impl<S: Service, I: Interface, A: AddressProvider, C: FnMut(Change)> Runner<S, I
         let now = Time(self.now().0 + self.ahead);
         self.last_stamp = now.max(Time(self.last_stamp.max(self.endpoint.last()).0 + 1));
         self.last_stamp
+    }
+
+    /// An empty batch of now.
+    fn batch(&mut self) -> Batch {
+        let mut batch = Batch::new(self.stamp(), self.endpoint.mark());
+        let clock = time_of_day();
+        if clock > self.clock_cast {
+            self.clock_cast = clock;
+            batch.clock(clock);
+        }
+        batch
     }
 
     /// The deadline for which a batch has to be cast: none, if one that is on its way comes later.
@@ -286,7 +318,7 @@ impl<S: Service, I: Interface, A: AddressProvider, C: FnMut(Change)> Runner<S, I
 
     /// Casts the first batch of a new leader: what waits, then the kick.
     fn begin(&mut self) -> Result<(), RunError> {
-        let mut batch = Batch::new(self.stamp(), self.endpoint.mark());
+        let mut batch = self.batch();
         let mut count = 0;
         if self.endpoint.begun() {
             count = self.fill(&mut batch);
@@ -353,7 +385,7 @@ impl<S: Service, I: Interface, A: AddressProvider, C: FnMut(Change)> Runner<S, I
         if self.waiting.is_empty() && !due {
             return Ok(());
         }
-        let mut batch = Batch::new(self.stamp(), self.endpoint.mark());
+        let mut batch = self.batch();
         let count = self.fill(&mut batch);
         if self.push(&batch, count)? {
             self.timers_cast = Some(self.last_stamp);

@@ -101,7 +101,7 @@ pub(crate) fn patiently<T>(what: &str, mut seen: impl FnMut() -> Option<T>) -> T
 }
 
 impl Cluster {
-    /// Three replicas of `gcs-tcp WORDS`, at [`VIPS`]. None without the privilege, said aloud; under `CI=true` that is a failure.
+    /// Three replicas of `PROGRAM WORDS`, at [`VIPS`]. None without the privilege, said aloud; under `CI=true` that is a failure.
     pub(crate) fn start(words: &[&str]) -> Option<Self> {
         let tcpdump = Command::new("tcpdump").arg("--version").output();
         let usable = tcpdump.map(|_| ()).map_err(|e| format!("tcpdump: {e}"));
@@ -150,14 +150,14 @@ impl Cluster {
 
     /// Starts replica `i`: at first all found the group together, later ones join.
     pub(crate) fn launch(&mut self, i: usize) {
-        let mut command = self.on(&format!("r{i}"), env!("CARGO_BIN_EXE_gcs-tcp"));
+        let mut command = self.on(&format!("r{i}"), crate::PROGRAM);
         // Where `{i}` stands, the replica's number is meant.
         command.args(self.words.iter().map(|word| word.replace("{i}", &i.to_string())));
         command.args(["--group", "test", "--bind", &format!("10.9.0.{}:4803", i + 1)]);
         command.args(["--contact", "10.9.0.1:4803,10.9.0.2:4803,10.9.0.3:4803", "--expect", "3"]);
         command.args(["--interface", "eth0", "--vip", "10.9.0.100/24,fd09::100/64"]);
         // A proxy's listeners are in its file.
-        if !self.words.iter().any(|w| w == "--config") {
+        if self.words.first().is_some_and(|w| w == "echo" || w == "serve") {
             command.args(["--listen", "80"]);
         }
         let mut process = command.stdout(Stdio::piped()).spawn().expect("starts");

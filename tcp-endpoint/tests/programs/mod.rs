@@ -1,5 +1,6 @@
 //! Real servers and clients on the host `client` of a cluster. A program that is missing is said aloud; under `CI=true` that is a failure.
 #![expect(clippy::disallowed_methods, reason = "real processes have real deadlines")]
+#![allow(dead_code, reason = "each test binary uses its part")]
 
 use std::{
     fs::Permissions,

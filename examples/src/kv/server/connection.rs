@@ -12,12 +12,10 @@
 //! altogether, so a read sees the writes sent before it on the same connection.
 
 use super::backend::{Backend, BackendError};
+use super::dispatch::{Answer, dispatch};
 use super::limits::Limits;
-use super::local;
 use super::requests::{ProtocolError, Requests};
-use crate::kv::argv::Argv;
-use crate::kv::store::table::{self, Kind};
-use crate::kv::store::{Fault, reply};
+use crate::kv::store::reply;
 use bytes::{Bytes, BytesMut};
 use std::io;
 use std::mem;
@@ -51,13 +49,6 @@ enum Next {
 enum Slot {
     Known(Bytes),
     Asked,
-}
-
-/// What becomes of a request.
-enum Sort {
-    Known(Bytes),
-    Quit,
-    Ask { write: bool },
 }
 
 /// Requests that are answered together.
@@ -163,35 +154,19 @@ impl<B: Backend> Connection<B> {
 
     /// Answers a request in place or adds it to what the backend is asked. True for QUIT.
     fn sort_in(&self, batch: &mut Batch, request: Bytes) -> bool {
-        match self.sort(&request) {
-            Sort::Known(reply) => batch.slots.push(Slot::Known(reply)),
-            Sort::Quit => {
+        match dispatch(&request, self.id, || self.backend.info()) {
+            Answer::Known(reply) => batch.slots.push(Slot::Known(reply)),
+            Answer::Quit => {
                 batch.slots.push(Slot::Known(reply::ok()));
                 return true;
             }
-            Sort::Ask { write } => {
+            Answer::Ask { write } => {
                 batch.writes |= write;
                 batch.slots.push(Slot::Asked);
                 batch.asked.push(request);
             }
         }
         false
-    }
-
-    fn sort(&self, request: &[u8]) -> Sort {
-        let argv = match Argv::decode(request) {
-            Ok(argv) => argv,
-            Err(error) => return Sort::Known(Fault::from(error).reply()),
-        };
-        let command = match table::find(&argv) {
-            Ok(command) => command,
-            Err(fault) => return Sort::Known(fault.reply()),
-        };
-        match command.kind() {
-            Kind::Local if command.name == "quit" => Sort::Quit,
-            Kind::Local => Sort::Known(local::answer(command, &argv, self.id, || self.backend.info())),
-            kind => Sort::Ask { write: kind == Kind::Write },
-        }
     }
 
     async fn answer(&mut self, batch: Batch) -> io::Result<()> {

@@ -8,10 +8,12 @@
 //! - [`Backend`]: what answers commands; the replicated group, or one store in a test.
 //! - [`Limits`]: every bound in one place.
 //! - [`Server`]: accepts connections.
-//! - `connection`: one client; `requests` and `inline`: its bytes into commands; `local`: what it answers itself.
+//! - `connection`: one client; `requests` and `inline`: its bytes into commands; `dispatch`: who answers them; `local`: what a connection
+//!   answers itself.
 
 mod backend;
 mod connection;
+mod dispatch;
 mod inline;
 mod limits;
 mod listener;
@@ -19,5 +21,7 @@ mod local;
 mod requests;
 
 pub use backend::{Backend, BackendError};
+pub(super) use dispatch::{Answer, dispatch};
 pub use limits::Limits;
 pub use listener::Server;
+pub(super) use requests::Requests;

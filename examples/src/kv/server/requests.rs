@@ -18,7 +18,7 @@ const MAX_LINE: usize = 64 * 1024;
 
 /// The client does not speak RESP2. It is told and the connection is closed: where the next request starts is unknown.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub(super) enum ProtocolError {
+pub(in crate::kv) enum ProtocolError {
     #[error("ERR Protocol error: too big inline request")]
     LineTooLong,
     #[error("ERR Protocol error: unbalanced quotes in request")]
@@ -48,18 +48,18 @@ const NOTHING: Measured = Measured { left: None, at: 0 };
 
 /// Takes requests off a buffer.
 #[derive(Debug)]
-pub(super) struct Requests {
+pub(in crate::kv) struct Requests {
     limits: Limits,
     measured: Measured,
 }
 
 impl Requests {
-    pub(super) fn new(limits: Limits) -> Self {
+    pub(in crate::kv) fn new(limits: Limits) -> Self {
         Self { limits, measured: NOTHING }
     }
 
     /// Takes the next whole request off `buffer`, in the argv encoding. `None`: more bytes are needed.
-    pub(super) fn next(&mut self, buffer: &mut BytesMut) -> Result<Option<Bytes>, ProtocolError> {
+    pub(in crate::kv) fn next(&mut self, buffer: &mut BytesMut) -> Result<Option<Bytes>, ProtocolError> {
         loop {
             let taken = match buffer.first() {
                 None => return Ok(None),

@@ -12,14 +12,14 @@ use std::{
 };
 
 use clap::{Args, Parser, Subcommand};
-use gcs::layer::Watch;
+use gcs::{group::Group, layer::Watch};
 use gcs_stacks::cli::KeyFiles;
 use gcs_tcp_endpoint::{
     ReplicatedListener,
     http::Files,
     link::{MacChoice, Vip},
     proxy::{self, Balance, Proxy, Verdict},
-    replica::{ApplyError, Change},
+    replica::Change,
     service::{Echo, Service},
     tcp::{Config, KeepAlive},
 };
@@ -233,40 +233,42 @@ fn watch(silence_ms: u64) -> Watch {
 /// One line for each change, for operators and tests.
 fn say(change: Change) {
     match change {
-        Change::Leads => println!("leads"),
-        Change::Follows => println!("follows"),
-        Change::Joined => println!("joined"),
-        Change::Diverged { batches } => eprintln!("gcs-tcp: {}", ApplyError::Diverged { batches }),
+        Change::Diverged { .. } => eprintln!("gcs-tcp: {change}"),
+        _ => println!("{change}"),
     }
 }
 
 fn start<S: Service>(replica: Replica, ports: &[u16], tcp: Config, service: impl Fn() -> S) -> Outcome {
     let listener = ReplicatedListener {
-        group: replica.group,
-        bind: replica.bind,
-        contacts: replica.contact,
-        expect: replica.expect,
-        watch: watch(replica.silence),
         interface: replica.interface,
         vips: replica.vip,
         ports: ports.to_vec(),
         mac: if replica.mirror { MacChoice::Mirror } else { MacChoice::Own },
         gateway: replica.gateway,
-        keys: replica.keys.read()?,
-        stack: gcs_stacks::named(&replica.keys.stack("total+uniform"))?,
-        control: replica.control,
         tcp,
     };
-    if listener.keys.is_none() {
+    let keys = replica.keys.read()?;
+    let stack = gcs_stacks::named(&replica.keys.stack("total+uniform"))?;
+    if keys.is_none() {
         eprintln!(
             "gcs-tcp: the group is open: whoever reaches {} can join it and read along; give --key-file to close it",
-            listener.bind
+            replica.bind
         );
     }
+    let group = || {
+        Group::builder(&replica.group)
+            .bind(replica.bind)
+            .contacts(replica.contact.iter().copied())
+            .expect(replica.expect)
+            .watch(watch(replica.silence))
+            .keys(keys.clone())
+            .stack(stack.clone())
+            .control(replica.control.clone())
+    };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         tokio::select! {
-            ended = listener.serve(service, say) => match ended? {},
+            ended = listener.serve(group, service, say) => match ended? {},
             stop = tokio::signal::ctrl_c() => Ok(stop?),
         }
     })
