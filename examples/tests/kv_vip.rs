@@ -21,16 +21,6 @@ const PROGRAM: &str = env!("CARGO_BIN_EXE_gcs-kv");
 const PATIENCE: Duration = Duration::from_secs(30);
 const VIP: &str = "10.9.0.100";
 
-/// Kills the leader and starts it again, so often; each of them has joined when the next one dies.
-fn kill_leaders(cluster: &mut Cluster, times: usize) {
-    for _ in 0..times {
-        let dead = cluster.leader();
-        cluster.kill(dead);
-        cluster.launch(dead);
-        cluster.wait(dead, "joined");
-    }
-}
-
 fn benchmark(cluster: &Cluster, words: &[&str]) -> Child {
     let mut command = cluster.on("client", "redis-benchmark");
     command.args(["-h", VIP, "-p", "80", "-q"]).args(words);
@@ -59,7 +49,7 @@ fn nothing_is_lost_and_nothing_done_twice_while_every_replica_dies() {
     };
     // In the middle of it.
     while sum(&mut talk) < once / 50 {}
-    kill_leaders(&mut cluster, 3);
+    (0..3).for_each(|_| cluster.kill_the_leader());
     let before = sum(&mut talk);
     let output = load.wait_with_output().unwrap();
     let (told, errors) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
@@ -90,7 +80,7 @@ fn half_a_request_and_an_unread_reply_outlive_every_replica() {
     }
     slow.write_all(b"GET large\r\nGET large\r\nPING\r\n").unwrap();
     half.write_all(b"*2\r\n$4\r\nECHO\r\n$10\r\n01234").unwrap();
-    kill_leaders(&mut cluster, 3);
+    (0..3).for_each(|_| cluster.kill_the_leader());
     half.write_all(b"56789\r\nQUIT\r\n").unwrap();
     let mut rest = String::new();
     half.read_to_string(&mut rest).unwrap();

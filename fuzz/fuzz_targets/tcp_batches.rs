@@ -16,7 +16,7 @@ fuzz_target!(|data: &[u8]| {
     let mut out = Vec::new();
     let mut first = Batch::new(Time::from_ms(1), Mark::default());
     first.secret(&[7; 32]);
-    endpoint.apply(&Bytes::copy_from_slice(first.as_bytes()), &mut out).expect("a good batch");
+    endpoint.apply(&first.to_bytes(), &mut out).expect("a good batch");
     let mut rest = data;
     let mut now = 1;
     while let Some((&[ms, len], tail)) = rest.split_first_chunk::<2>() {
@@ -24,7 +24,7 @@ fuzz_target!(|data: &[u8]| {
         rest = tail;
         now += u64::from(ms);
         let batch = Batch::new(Time::from_ms(now), endpoint.mark());
-        let batch = [batch.as_bytes(), entries].concat();
+        let batch = [&batch.to_bytes()[..], entries].concat();
         if endpoint.apply(&Bytes::from(batch), &mut out).is_err() {
             return;
         }

@@ -107,8 +107,19 @@ impl Group {
     /// # Errors
     /// [`CastError`].
     pub fn try_cast(&self, message: &[u8]) -> Result<(), CastError> {
-        check_sizes(&[message])?;
-        Ok(self.shared().push(&[message])?)
+        self.try_cast_parts(&[message])
+    }
+
+    /// The same for a message that is made of these parts, which need not be put together before.
+    ///
+    /// # Errors
+    /// [`CastError`].
+    pub fn try_cast_parts(&self, parts: &[&[u8]]) -> Result<(), CastError> {
+        let len = parts.iter().map(|part| part.len()).sum();
+        if len > MAX_MESSAGE {
+            return Err(CastError::TooLarge(len));
+        }
+        Ok(self.shared().push(len + 4, |casts| casts.push_parts(parts))?)
     }
 
     /// Leaves the group after everything cast so far is delivered, and waits until that is done. Other clones of the

@@ -36,9 +36,18 @@ impl Outgoing {
     /// # Panics
     /// If it is longer than [`MAX_MESSAGE`]; callers check.
     pub fn push(&mut self, message: &[u8]) {
-        assert!(message.len() <= MAX_MESSAGE, "message longer than MAX_MESSAGE");
-        self.buf.put_u32_le(u32::try_from(message.len()).unwrap_or(u32::MAX));
-        self.buf.extend_from_slice(message);
+        self.push_parts(&[message]);
+    }
+
+    /// Adds a message that is made of these parts.
+    ///
+    /// # Panics
+    /// If it is longer than [`MAX_MESSAGE`]; callers check.
+    pub fn push_parts(&mut self, parts: &[&[u8]]) {
+        let len: usize = parts.iter().map(|part| part.len()).sum();
+        assert!(len <= MAX_MESSAGE, "message longer than MAX_MESSAGE");
+        self.buf.put_u32_le(u32::try_from(len).unwrap_or(u32::MAX));
+        parts.iter().for_each(|part| self.buf.extend_from_slice(part));
         self.count += 1;
     }
 

@@ -64,16 +64,6 @@ fn expect(from: &mut impl Read, all: &[u8], at: &mut usize, len: usize) {
     *at += len;
 }
 
-/// Kills the leader, starts it again and waits until it has joined.
-fn kill_the_leader(cluster: &mut Cluster) {
-    let dead = cluster.leader();
-    cluster.kill(dead);
-    let leader = cluster.leader();
-    cluster.launch(dead);
-    cluster.wait(dead, "joined");
-    eprintln!("{dead} died and is back, {leader} leads");
-}
-
 /// Each time the leader dies, and one that has joined in mid-stream is among those that go on: at the end nobody of the beginning is left.
 #[test]
 fn a_download_outlives_every_host_that_served_it() {
@@ -85,7 +75,7 @@ fn a_download_outlives_every_host_that_served_it() {
     let mut at = 0;
     for _ in 1..=3 {
         expect(&mut from, &bytes, &mut at, 15_000_000);
-        kill_the_leader(&mut cluster);
+        cluster.kill_the_leader();
     }
     expect(&mut from, &bytes, &mut at, 15_000_000);
     assert!(curl.wait().expect("it ends").success());
@@ -149,7 +139,7 @@ fn an_upload_outlives_every_host_that_took_it() {
     let upload = Upload::start(&cluster, VIPS[1], 30_000_000);
     for round in 1..=3 {
         upload.wait(round * 5_000_000);
-        kill_the_leader(&mut cluster);
+        cluster.kill_the_leader();
     }
     upload.end();
     cluster.check(capture);
@@ -244,8 +234,8 @@ fn a_connection_is_idle_over_two_takeovers() {
     let capture = cluster.watch(None);
     let mut to = VIPS.map(|vip| cluster.connect(vip));
     to.iter_mut().for_each(|to| say(to, b"before\n"));
-    kill_the_leader(&mut cluster);
-    kill_the_leader(&mut cluster);
+    cluster.kill_the_leader();
+    cluster.kill_the_leader();
     to.iter_mut().for_each(|to| say(to, b"after\n"));
     drop(to);
     assert_eq!(cluster.check(capture).unkicked, 0, "a leader has not said how far it is");

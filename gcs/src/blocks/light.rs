@@ -323,7 +323,10 @@ impl LightGroup {
                 match *standing {
                     Standing::Member(id) => {
                         codec::address(&mut message, id);
-                        self.group.shared().push(&[&message]).map(|()| Ok(true))
+                        self.group
+                            .shared()
+                            .push(message.len() + 4, |casts| casts.push(&message))
+                            .map(|()| Ok(true))
                     }
                     Standing::Away => Ok(Ok(false)),
                     Standing::Leaving | Standing::Ended(_) => Ok(Err(CastError::Left)),

@@ -144,9 +144,8 @@ impl Shared {
 
     // The application's side.
 
-    /// Hands messages to the driver, all or none.
-    pub(crate) fn push<M: AsRef<[u8]>>(&self, messages: &[M]) -> Result<(), Refused> {
-        let bytes: usize = messages.iter().map(|m| m.as_ref().len() + 4).sum();
+    /// Hands messages to the driver, all or none, that take so many bytes with their lengths.
+    pub(crate) fn push(&self, bytes: usize, messages: impl FnOnce(&mut Outgoing)) -> Result<(), Refused> {
         let mut inbox = self.inbox.lock();
         if inbox.closed {
             return Err(Refused::Closed);
@@ -160,7 +159,7 @@ impl Shared {
         }
         let first = inbox.casts.is_empty();
         inbox.casts.reserve(bytes);
-        messages.iter().for_each(|m| inbox.casts.push(m.as_ref()));
+        messages(&mut inbox.casts);
         drop(inbox);
         // The driver knows of a buffer that is not empty.
         if first {
@@ -171,7 +170,9 @@ impl Shared {
 
     /// The same, but waits for room.
     pub(crate) async fn push_wait<M: AsRef<[u8]>>(&self, messages: &[M]) -> Result<(), Refused> {
-        self.retry(|| self.push(messages)).await
+        let bytes = messages.iter().map(|m| m.as_ref().len() + 4).sum();
+        let push = |casts: &mut Outgoing| messages.iter().for_each(|m| casts.push(m.as_ref()));
+        self.retry(|| self.push(bytes, push)).await
     }
 
     /// Tries to push until there is room.

@@ -188,7 +188,7 @@ fn fault(cluster: &mut Cluster, world: &World, args: &Args, rng: &mut Rng, tally
     tally.faults += 1;
     if of_leader {
         cluster.leader();
-        let took = u64::try_from(began.elapsed().as_millis()).expect("short");
+        let took = u64::try_from((cluster.led_since() - began).as_millis()).expect("short");
         tally.takes.entry(fault).or_default().push(took);
         world.taken_over();
         tally.takeovers += 1;

@@ -19,10 +19,13 @@ const CLOCK: u8 = 4;
 const HEADER: usize = 24;
 const ENTRY: usize = 7;
 
-/// A batch that is being put together.
+/// A batch that is being put together. Packets stay where they are until it is cast.
 #[derive(Clone, Debug)]
 pub struct Batch {
-    bytes: Vec<u8>,
+    /// Everything but packets.
+    own: Vec<u8>,
+    /// Packets, each behind so many bytes of `own`.
+    packets: Vec<(usize, Bytes)>,
 }
 
 /// How far a replica has come: batches that it has applied, and the digest of what they have done.
@@ -59,40 +62,55 @@ impl Batch {
     /// An empty batch, of who has come so far: at its time timers fire.
     #[must_use]
     pub fn new(now: Time, mark: Mark) -> Self {
-        Self { bytes: [now.0, mark.batches, mark.digest].map(u64::to_le_bytes).concat() }
+        Self { own: [now.0, mark.batches, mark.digest].map(u64::to_le_bytes).concat(), packets: Vec::new() }
     }
 
-    fn entry(&mut self, kind: u8, segment: u16, bytes: &[u8]) {
-        self.bytes.push(kind);
-        self.bytes.extend_from_slice(&segment.to_le_bytes());
-        self.bytes.extend_from_slice(&u32::try_from(bytes.len()).expect("a packet").to_le_bytes());
-        self.bytes.extend_from_slice(bytes);
+    /// What stands before an entry's bytes.
+    fn entry(&mut self, kind: u8, segment: u16, len: usize) {
+        self.own.push(kind);
+        self.own.extend_from_slice(&segment.to_le_bytes());
+        self.own.extend_from_slice(&u32::try_from(len).expect("a packet").to_le_bytes());
     }
 
     /// A packet whose checksum has been looked at.
     pub fn packet(&mut self, ingress: &Ingress) {
-        self.entry(PACKET, ingress.meta.segment, &ingress.packet);
+        self.entry(PACKET, ingress.meta.segment, ingress.packet.len());
+        self.packets.push((self.own.len(), ingress.packet.clone()));
     }
 
     /// There is a new leader.
     pub fn kick(&mut self) {
-        self.entry(KICK, 0, &[]);
+        self.entry(KICK, 0, 0);
     }
 
     /// The time of day, for what is above connections.
     pub fn clock(&mut self, clock: AgreedTime) {
-        self.entry(CLOCK, 0, &clock.0.to_le_bytes());
+        self.entry(CLOCK, 0, 8);
+        self.own.extend_from_slice(&clock.0.to_le_bytes());
     }
 
     /// What numbers are derived from.
     pub fn secret(&mut self, secret: &[u8; 32]) {
-        self.entry(SECRET, 0, secret);
+        self.entry(SECRET, 0, secret.len());
+        self.own.extend_from_slice(secret);
+    }
+
+    /// Its bytes, in parts.
+    #[must_use]
+    pub fn parts(&self) -> Vec<&[u8]> {
+        let (mut parts, mut at) = (Vec::with_capacity(2 * self.packets.len() + 1), 0);
+        for (behind, packet) in &self.packets {
+            parts.extend([&self.own[at..*behind], packet]);
+            at = *behind;
+        }
+        parts.push(&self.own[at..]);
+        parts
     }
 
     /// Its bytes.
     #[must_use]
-    pub fn as_bytes(&self) -> &[u8] {
-        &self.bytes
+    pub fn to_bytes(&self) -> Bytes {
+        self.parts().concat().into()
     }
 }
 
@@ -151,14 +169,15 @@ mod tests {
         batch.kick();
         batch.clock(AgreedTime(8));
         batch.packet(&ingress);
-        let (now, read_mark, entries) = read(&Bytes::copy_from_slice(batch.as_bytes())).unwrap();
+        let bytes = batch.to_bytes();
+        let (now, read_mark, entries) = read(&bytes).unwrap();
         assert_eq!((now, read_mark), (Time(77), mark));
         assert_eq!(
             entries,
             [Entry::Secret([9; 32]), Entry::Kick, Entry::Clock(AgreedTime(8)), Entry::Packet(ingress)]
         );
-        for len in 0..batch.as_bytes().len() {
-            let cut = read(&Bytes::copy_from_slice(&batch.as_bytes()[..len]));
+        for len in 0..bytes.len() {
+            let cut = read(&bytes.slice(..len));
             assert!(cut.is_err() || [24, 63, 70, 85].contains(&len), "{len}");
         }
     }

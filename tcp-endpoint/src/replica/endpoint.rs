@@ -399,7 +399,7 @@ mod tests {
                 batch.secret(&[7; 32]);
             }
             sent.iter().for_each(|s| batch.packet(&ingress(s)));
-            let batch = Bytes::copy_from_slice(batch.as_bytes());
+            let batch = batch.to_bytes();
             leader.apply(&batch, &mut answers).unwrap();
             if i == joins {
                 let state = leader.freeze();

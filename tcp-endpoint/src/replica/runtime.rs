@@ -359,7 +359,7 @@ impl<S: Service, I: Interface, A: AddressProvider, C: FnMut(Change)> Runner<S, I
 
     /// Casts a batch with the first `count` packets that wait; false if the group has no room for it at the moment.
     fn push(&mut self, batch: &Batch, count: usize) -> Result<bool, RunError> {
-        match self.group.try_cast(batch.as_bytes()) {
+        match self.group.try_cast_parts(&batch.parts()) {
             Ok(()) => {
                 self.under_way.push_back(self.now());
                 let sent = self.waiting.drain(..count).map(|p| p.packet.len());

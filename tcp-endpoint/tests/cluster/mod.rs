@@ -32,8 +32,8 @@ pub(crate) struct Cluster {
     pub(crate) hosts: Arc<Hosts>,
     words: Vec<String>,
     replicas: [Option<Replica>; 3],
-    /// Who has said that it leads, one after the other.
-    leaders: Arc<Mutex<Vec<Mac>>>,
+    /// Who has said that it leads, and when, one after the other.
+    leaders: Arc<Mutex<Vec<(Instant, Mac)>>>,
 }
 
 struct Replica {
@@ -167,7 +167,7 @@ impl Cluster {
         std::thread::spawn(move || {
             for line in stdout.lines().map_while(Result::ok) {
                 if line == "leads" {
-                    leaders.lock().expect("no panic").push(mac(i));
+                    leaders.lock().expect("no panic").push((Instant::now(), mac(i)));
                 }
                 log.lock().expect("no panic").push(line);
             }
@@ -197,11 +197,27 @@ impl Cluster {
         patiently("nobody leads", || (0..3).find(leads))
     }
 
+    /// When somebody said last that it leads.
+    pub(crate) fn led_since(&self) -> Instant {
+        self.leaders.lock().expect("no panic").last().expect("somebody leads").0
+    }
+
     /// Kills replica `i` (SIGKILL).
     pub(crate) fn kill(&mut self, i: usize) {
         let mut replica = self.replicas[i].take().expect("it runs");
         replica.process.kill().expect("it runs");
         replica.process.wait().expect("it is a child");
+    }
+
+    /// Kills the leader, starts it again and waits until it has joined.
+    pub(crate) fn kill_the_leader(&mut self) {
+        let dead = self.leader();
+        self.kill(dead);
+        let leader = self.leader();
+        let began = Instant::now();
+        self.launch(dead);
+        self.wait(dead, "joined");
+        eprintln!("{dead} died, {leader} leads; {dead} has joined {:?} after its start", began.elapsed());
     }
 
     /// Stops replica `i` in the middle of what it does (SIGSTOP).
@@ -260,7 +276,7 @@ impl Cluster {
             socket.set_broadcast(true).expect("a socket option");
             socket.send_to(capture::MARK, "10.9.0.255:9").expect("a datagram");
         });
-        capture.end(|| self.leaders.lock().expect("no panic").clone())
+        capture.end(|| self.leaders.lock().expect("no panic").iter().map(|(_, mac)| *mac).collect())
     }
 
     /// What was seen; fails when that is something that must not be.

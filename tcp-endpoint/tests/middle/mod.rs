@@ -197,7 +197,7 @@ impl World {
             let joiner = joiner(&self.replicas[i], &self.config, &self.proxy).expect("the same release");
             self.replicas[(i + 1) % 3] = joiner;
         }
-        let bytes = Bytes::copy_from_slice(batch.as_bytes());
+        let bytes = batch.to_bytes();
         let mut emitted = Vec::new();
         let mut services = Vec::new();
         for (i, replica) in self.replicas.iter_mut().enumerate() {
