@@ -26,11 +26,11 @@ use std::{
     time::Duration,
 };
 
-/// Packets that wait for one neighbour; a further one drops the first (RFC 4861 section 7.2.2). After a takeover all connections to a back end
-/// send again at once, and nobody has asked for it yet.
-pub(crate) const QUEUE: usize = 128;
-/// Bytes that wait for all neighbours.
-pub(crate) const QUEUED_BYTES: usize = 4 << 20;
+/// Packets that wait for one neighbour; a further one drops the first (RFC 4861 section 7.2.2). After a takeover every connection sends at once,
+/// and all of them may be with one neighbour (a router, a back end) that nobody has asked for yet.
+pub(crate) const QUEUE: usize = 16_384;
+/// Bytes that wait for all neighbours, with what a packet takes besides.
+pub(crate) const QUEUED_BYTES: usize = 16 << 20;
 /// Questions without an answer before a neighbour is given up (`MAX_MULTICAST_SOLICIT`, `MAX_UNICAST_SOLICIT`).
 const TRIES: u8 = 3;
 /// Between two of them (`RETRANS_TIMER`), and before the first one to a stale neighbour.
@@ -70,6 +70,11 @@ struct Entry {
     /// Used since the hand last passed.
     used: bool,
     queue: VecDeque<Packet>,
+}
+
+/// What a packet takes while it waits.
+fn held(packet: &Packet) -> usize {
+    size_of::<Packet>() + packet.len()
 }
 
 /// What becomes of a packet.
@@ -148,13 +153,13 @@ impl Neighbours {
 
     fn queue(&mut self, ip: IpAddr, packet: Packet) -> u64 {
         let Some(entry) = self.entries.get_mut(&ip) else { return 1 };
-        let len = packet.len();
+        let len = held(&packet);
         if self.queued_bytes + len > QUEUED_BYTES {
             return 1;
         }
         let first = if entry.queue.len() == QUEUE { entry.queue.pop_front() } else { None };
         entry.queue.push_back(packet);
-        self.queued_bytes = self.queued_bytes + len - first.as_ref().map_or(0, Packet::len);
+        self.queued_bytes = self.queued_bytes + len - first.as_ref().map_or(0, held);
         u64::from(first.is_some())
     }
 
@@ -178,7 +183,7 @@ impl Neighbours {
         }
         (entry.state, entry.mac, entry.heard) = (State::Reachable, mac, now);
         let waiting = std::mem::take(&mut entry.queue);
-        self.queued_bytes -= waiting.iter().map(Packet::len).sum::<usize>();
+        self.queued_bytes -= waiting.iter().map(held).sum::<usize>();
         self.set_due(ip, now + self.reachable);
         waiting
     }
@@ -289,7 +294,7 @@ impl Neighbours {
     fn remove(&mut self, ip: IpAddr) -> u64 {
         let Some(entry) = self.entries.remove(&ip) else { return 0 };
         self.due.remove(&(entry.due, ip));
-        self.queued_bytes -= entry.queue.iter().map(Packet::len).sum::<usize>();
+        self.queued_bytes -= entry.queue.iter().map(held).sum::<usize>();
         entry.queue.len() as u64
     }
 
@@ -311,7 +316,7 @@ impl Neighbours {
             assert!(self.due.contains(&(e.due, *ip)), "each entry is due once");
             assert!(e.queue.is_empty() || e.state == State::Incomplete, "packets wait in Incomplete only");
             assert!(e.queue.len() <= QUEUE, "queues are bounded");
-            bytes += e.queue.iter().map(Packet::len).sum::<usize>();
+            bytes += e.queue.iter().map(held).sum::<usize>();
         }
         assert_eq!(bytes, self.queued_bytes, "bytes are counted");
         assert!(bytes <= QUEUED_BYTES, "bytes are bounded");
@@ -353,8 +358,8 @@ mod tests {
     fn packets_wait_for_an_answer_in_order() {
         let mut c = cache();
         assert_eq!(c.route(at(0), ip(1), packet(0)), Route::Wait { ask: true, dropped: 0 });
-        for n in 1..QUEUE as u8 {
-            assert_eq!(c.route(at(0), ip(1), packet(n)), Route::Wait { ask: false, dropped: 0 });
+        for n in 1..QUEUE {
+            assert_eq!(c.route(at(0), ip(1), packet(n as u8)), Route::Wait { ask: false, dropped: 0 });
         }
         assert_eq!(c.route(at(0), ip(1), packet(99)), Route::Wait { ask: false, dropped: 1 });
         c.check();
