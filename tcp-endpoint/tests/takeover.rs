@@ -203,6 +203,33 @@ fn a_leader_that_was_cut_off_is_silent_when_it_is_back() {
     leaders_come_back("cut", VIPS[0], Cluster::cut, Cluster::mend);
 }
 
+/// One of fifty of the client's packets is lost, and one of fifty super-packets that go to it: the kernel's TCP repairs that, and ours, over a takeover.
+#[test]
+fn an_echo_over_a_lossy_cable() {
+    let Some(mut cluster) = Cluster::start(&["echo"]) else { return };
+    cluster.leader();
+    // The system cuts what it sends before some of it is lost.
+    cluster.hosts.on("client", "link set eth0 gso_max_segs 1");
+    for hook in ["input", "output"] {
+        let chain = format!("{{ type filter hook {hook} priority 0; }}");
+        for line in [
+            format!("add table inet {hook}"),
+            format!("add chain inet {hook} loses {chain}"),
+            format!("add rule inet {hook} loses tcp flags & (syn | fin) == 0 numgen random mod 50 == 0 drop"),
+        ] {
+            let done = cluster.on("client", "nft").arg(&line).status().expect("ip is there");
+            assert!(done.success(), "nft {line}");
+        }
+    }
+    let capture = cluster.watch(None);
+    let uploads = VIPS.map(|vip| Upload::start(&cluster, vip, 6_000_000));
+    uploads.iter().for_each(|upload| upload.wait(2_000_000));
+    cluster.kill_the_leader();
+    uploads.into_iter().for_each(Upload::end);
+    let seen = cluster.check(capture);
+    assert!(seen.again > 0, "nothing was lost: {seen:?}");
+}
+
 fn say(to: &mut TcpStream, word: &[u8]) {
     to.write_all(word).expect("it is taken");
     let mut back = vec![0; word.len()];
