@@ -3,6 +3,7 @@
 use std::{
     convert::Infallible,
     net::{Ipv4Addr, SocketAddr},
+    time::Duration,
 };
 
 use gcs::group::{Builder, StartError};
@@ -10,11 +11,14 @@ use thiserror::Error;
 
 use crate::{
     link::{self, Link, MacChoice, Vip},
-    net::{self, AfPacket, Interface as _, Layer2, mac_of},
+    net::{self, AddressProvider, AfPacket, CommandHook, Interface as _, Layer2, mac_of},
     replica::{About, ApplyError, Change, Endpoint, RunError, run},
     service::Service,
     tcp::Config,
 };
+
+/// How long a command may take that moves an address.
+const COMMAND_TIME: Duration = Duration::from_secs(30);
 
 /// Where clients reach a service. All replicas have the same, but for `interface`.
 #[derive(Clone, Debug)]
@@ -28,6 +32,9 @@ pub struct ReplicatedListener {
     /// Under which MAC the addresses are found: [`MacChoice::Mirror`] lets every replica hear the clients, so that a takeover waits for
     /// none of them to send again.
     pub mac: MacChoice,
+    /// A command that moves an address here or away, for clouds and routing daemons: run as `COMMAND take|release ADDRESS INTERFACE`, besides
+    /// the announcements on the Ethernet. See [`net::CommandHook`].
+    pub command: Vec<String>,
     /// A router for clients that are not on this Ethernet.
     pub gateway: Option<Ipv4Addr>,
     /// Limits and behaviour of connections; `mtu` is taken from the interface.
@@ -98,10 +105,15 @@ impl ReplicatedListener {
             .own_thread(false)
             .start()
             .await?;
+        let words: Vec<_> = self.command.iter().map(String::as_str).collect();
+        let provider: Box<dyn AddressProvider> = match words[..] {
+            [] => Box::new(Layer2),
+            _ => Box::new(CommandHook::new(&words, &self.interface, COMMAND_TIME)),
+        };
         let at = |port| self.vips.iter().map(move |vip| SocketAddr::new(vip.ip, port));
         let listen = self.ports.iter().copied().flat_map(at).collect();
         let endpoint = Endpoint::new(Config { mtu, ..self.tcp.clone() }, listen, service);
-        let Err(ended) = run((group.clone(), events), endpoint, nic, link, Layer2, about, changed).await;
+        let Err(ended) = run((group.clone(), events), endpoint, nic, link, provider, about, changed).await;
         let RunError::Apply(ApplyError::Diverged { batches }) = ended else { return Err(ended.into()) };
         let mut status = group.status();
         // Whether it could still leave, or was out already: it is out.

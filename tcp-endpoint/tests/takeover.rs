@@ -6,7 +6,7 @@
 use std::{
     io::{self, Read, Write as _},
     net::{Shutdown, TcpStream},
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{Child, ChildStdout, Stdio},
     sync::{
         Arc,
@@ -36,8 +36,12 @@ impl Folder {
     }
 
     fn path(&self) -> &str {
-        self.0.to_str().expect("a path")
+        text(&self.0)
     }
+}
+
+fn text(path: &Path) -> &str {
+    path.to_str().expect("a path")
 }
 
 impl Drop for Folder {
@@ -289,6 +293,26 @@ fn where_all_hear_the_clients_nobody_has_to_send_again() {
     drop(to);
     assert_eq!(sent_again(), 0, "something was lost with a leader");
     cluster.check(capture);
+}
+
+/// A command moves the address to who leads, and is run again if it fails: the first one does.
+#[test]
+fn a_command_moves_the_address() {
+    let (folder, _) = Folder::new("command", 1);
+    let hook = folder.0.join("hook");
+    let script = "cd $(dirname $0); echo $* >> calls; [ $(wc -l < calls) -gt 1 ]";
+    std::fs::write(&hook, script).expect("a file");
+    let Some(mut cluster) = Cluster::start(&["echo", "--take", &format!("sh {} {{i}}", text(&hook))]) else {
+        return;
+    };
+    let calls = || std::fs::read_to_string(folder.0.join("calls")).unwrap_or_default();
+    let leader = cluster.leader();
+    let taken = |who: usize| format!("{who} take 10.9.0.100 eth0\n{who} take fd09::100 eth0\n");
+    // Once it has failed, both are taken again.
+    patiently("it is not run again", || calls().ends_with(&taken(leader).repeat(2)).then_some(()));
+    cluster.kill(leader);
+    let next = cluster.leader();
+    patiently("the next one does not take it", || calls().ends_with(&taken(next)).then_some(()));
 }
 
 /// A replica whose file is another one does something else than its leader: it finds out, and joins again. Clients get what the leader has.

@@ -72,6 +72,7 @@ pub(super) fn serve(bind: SocketAddr, all: &[SocketAddr], vip: &str) -> anyhow::
         vips: vec![vip.parse().context("the virtual address")?],
         ports: vec![super::PORT],
         mac: MacChoice::Own,
+        command: Vec::new(),
         gateway: None,
         tcp: Config::default(),
     };

@@ -17,6 +17,7 @@ use gcs_stacks::cli::KeyFiles;
 use gcs_tcp_endpoint::{
     ReplicatedListener,
     link::{MacChoice, Vip},
+    replica::Change,
 };
 use std::{
     net::{Ipv4Addr, SocketAddr, SocketAddrV4},
@@ -158,6 +159,14 @@ fn group(args: &Args) -> anyhow::Result<impl Fn() -> Builder> {
     })
 }
 
+/// One line for each change.
+fn say(change: Change) {
+    match change {
+        Change::Diverged { .. } | Change::NotMoved(_) => eprintln!("gcs-kv: {change}"),
+        _ => println!("{change}"),
+    }
+}
+
 /// Serves clients at virtual addresses until a signal.
 async fn run_at_vip(args: &Args) -> anyhow::Result<()> {
     let place = &args.place;
@@ -166,13 +175,14 @@ async fn run_at_vip(args: &Args) -> anyhow::Result<()> {
         vips: place.vip.clone(),
         ports: vec![place.port],
         mac: if place.mirror { MacChoice::Mirror } else { MacChoice::Own },
+        command: Vec::new(),
         gateway: place.gateway,
         tcp: Served::tcp(),
     };
     let service = || Served::new(Limits::default());
     let mut term = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
     tokio::select! {
-        ended = listener.serve(group(args)?, service, |change| println!("{change}")) => match ended? {},
+        ended = listener.serve(group(args)?, service, say) => match ended? {},
         _ = tokio::signal::ctrl_c() => Ok(()),
         _ = term.recv() => Ok(()),
     }

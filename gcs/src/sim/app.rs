@@ -32,7 +32,12 @@ pub trait App {
     /// A message was delivered.
     fn message(&mut self, from: MemberId, id: MessageId, payload: &[u8], cx: &mut AppContext<'_>);
 
-    /// A time asked for with [`AppContext::wake_after`] has come.
+    /// Contact with a quorum was lost (true), or is there again (false).
+    fn blocked(&mut self, blocked: bool, cx: &mut AppContext<'_>) {
+        let _ = (blocked, cx);
+    }
+
+    /// A time asked for with [`AppContext::wake_after`] or [`World::wake_at`](super::World::wake_at) has come.
     fn wake(&mut self, cx: &mut AppContext<'_>) {
         let _ = cx;
     }
@@ -61,6 +66,8 @@ pub struct AppContext<'a> {
     pub process: usize,
     /// The view it is in.
     pub view: Option<ViewId>,
+    /// By the process's own time: until then no other part of the group has gone on without it.
+    pub lease_until: Time,
     /// Whether the group takes messages without piling them up.
     pub writable: bool,
     /// Whether the simulation is coming to its end: nothing new is to be cast, and casts are not taken.

@@ -60,12 +60,15 @@ impl<N: Node, A: App> World<N, A> {
                 Event::Blocked => {
                     self.processes[process].blocked = true;
                     self.record(process, me, What::Blocked);
+                    self.with_app(process, pending, |app, cx| app.blocked(true, cx));
                 }
                 Event::Resumed => {
                     self.processes[process].blocked = false;
                     self.record(process, me, What::Resumed);
+                    self.with_app(process, pending, |app, cx| app.blocked(false, cx));
                 }
                 Event::Lease(until) => {
+                    self.processes[process].lease_until = until;
                     let until = self.processes[process].clock.true_time(until);
                     self.record(process, me, What::Lease { until });
                 }
@@ -175,6 +178,7 @@ impl<N: Node, A: App> World<N, A> {
             me,
             process,
             view: p.view.as_ref().filter(|_| p.view_of == Some(me)).map(|v| v.id),
+            lease_until: p.lease_until,
             writable: p.writable,
             quiet: self.quiet || p.leaving || p.role.witness,
             rng: &mut p.rng,

@@ -5,6 +5,7 @@ use crate::{
     endpoint::{Datagram, Input},
     id::{Incarnation, MemberId},
     rng::Rng,
+    time::Time,
     view::{Role, View, ViewId},
 };
 use std::{
@@ -87,6 +88,8 @@ pub(super) struct Process<N, A> {
     /// The only wake-up of the application that counts.
     pub(super) wake_at: u64,
     pub(super) watches: BTreeSet<MemberId>,
+    /// By its own clock.
+    pub(super) lease_until: Time,
     pub(super) writable: bool,
     pub(super) blocked: bool,
     pub(super) awaits_state: bool,
@@ -116,6 +119,7 @@ impl<N, A> Process<N, A> {
             tick_at: u64::MAX,
             wake_at: u64::MAX,
             watches: BTreeSet::new(),
+            lease_until: Time::ZERO,
             writable: false,
             blocked: false,
             awaits_state: false,

@@ -221,7 +221,8 @@ impl<N: Node, A: App> World<N, A> {
     }
 
     /// Whether the group can go on: a quorum lives, or there is none yet and enough processes are there to found one.
-    pub(super) fn can_progress(&self) -> bool {
+    #[must_use]
+    pub fn can_progress(&self) -> bool {
         if self.founding {
             let there = || self.processes.iter().filter(|p| p.is_alive() && p.founds && !p.leaving);
             let votes: usize = there().map(|p| usize::from(p.role.weight)).sum();

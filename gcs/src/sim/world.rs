@@ -207,6 +207,23 @@ impl<N: Node, A: App> World<N, A> {
         self.queue.push(at.max(self.now), Happening::Start(process));
     }
 
+    /// Calls [`App::wake`] of a process at a time (nanoseconds), unless it is called before; a stopped one is woken when it goes on. For
+    /// what comes to an application from elsewhere than its group.
+    pub fn wake_at(&mut self, at: u64, process: usize) {
+        let at = at.max(self.now);
+        let p = &mut self.processes[process];
+        if p.app.is_some() && at < p.wake_at {
+            p.wake_at = at;
+            self.queue.push(at, Happening::Wake(process));
+        }
+    }
+
+    /// When something happens next (nanoseconds).
+    #[must_use]
+    pub fn next_at(&self) -> Option<u64> {
+        self.queue.next_at()
+    }
+
     /// Adds steps of a plan.
     pub fn schedule(&mut self, steps: &[Step]) {
         for step in steps {

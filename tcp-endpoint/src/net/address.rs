@@ -72,6 +72,24 @@ pub trait AddressProvider {
     fn next_timer(&self) -> Time;
 }
 
+impl<A: AddressProvider + ?Sized> AddressProvider for Box<A> {
+    fn take(&mut self, now: Time, link: &mut Link, out: &mut Outputs) {
+        (**self).take(now, link, out);
+    }
+
+    fn release(&mut self, now: Time, link: &mut Link, out: &mut Outputs) {
+        (**self).release(now, link, out);
+    }
+
+    fn poll(&mut self, now: Time) -> Vec<Outcome> {
+        (**self).poll(now)
+    }
+
+    fn next_timer(&self) -> Time {
+        (**self).next_timer()
+    }
+}
+
 /// By announcements on the link, and answers: the usual way on an Ethernet. Also for a TUN that the addresses are
 /// routed to.
 #[derive(Clone, Copy, Debug, Default)]

@@ -15,17 +15,20 @@
 //! | file | |
 //! |---|---|
 //! | `batch` | what is cast, as bytes |
+//! | `core` | [`Replica`]: who leads, what is cast and what is let out; a value |
 //! | `endpoint` | [`Endpoint`]: connections and a service, moved by batches |
 //! | `mirror` | what a follower hears of clients |
-//! | `runtime` | [`run`]: an interface, a group, and an endpoint |
+//! | `runtime` | [`run`]: an interface, a group, and a replica |
 //! | `status` | what a replica knows of itself |
 
 mod batch;
+mod core;
 mod endpoint;
 mod mirror;
 mod runtime;
 mod status;
 
+pub use self::core::{About, Change, Replica, ReplicaError, Role};
 pub use batch::{Batch, BatchError, Mark};
 pub use endpoint::{Applied, ApplyError, Endpoint, Frozen, ThawError};
-pub use runtime::{About, Change, RunError, run};
+pub use runtime::{RunError, run};

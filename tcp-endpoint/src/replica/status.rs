@@ -4,7 +4,7 @@ use std::{collections::VecDeque, fmt, time::Duration};
 
 use gcs::time::Time;
 
-use super::runtime::Role;
+use super::core::Role;
 use crate::tcp::{Counters, Host};
 
 /// Stability times that are remembered.

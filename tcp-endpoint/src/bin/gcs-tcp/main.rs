@@ -158,6 +158,10 @@ struct Replica {
     /// had not passed on. Hosts with Linux accept such a MAC; many routers need a static entry.
     #[arg(long)]
     mirror: bool,
+    /// Run `COMMAND take|release ADDRESS INTERFACE` when an address moves here or away, besides announcing it: for clouds, where an API moves
+    /// addresses, and for routing daemons. Words are separated by spaces.
+    #[arg(long, value_name = "COMMAND", value_delimiter = ' ')]
+    take: Vec<String>,
     /// A router for clients that are not on this Ethernet.
     #[arg(long, value_name = "ADDR")]
     gateway: Option<std::net::Ipv4Addr>,
@@ -233,7 +237,7 @@ fn watch(silence_ms: u64) -> Watch {
 /// One line for each change, for operators and tests.
 fn say(change: Change) {
     match change {
-        Change::Diverged { .. } => eprintln!("gcs-tcp: {change}"),
+        Change::Diverged { .. } | Change::NotMoved(_) => eprintln!("gcs-tcp: {change}"),
         _ => println!("{change}"),
     }
 }
@@ -244,6 +248,7 @@ fn start<S: Service>(replica: Replica, ports: &[u16], tcp: Config, service: impl
         vips: replica.vip,
         ports: ports.to_vec(),
         mac: if replica.mirror { MacChoice::Mirror } else { MacChoice::Own },
+        command: replica.take,
         gateway: replica.gateway,
         tcp,
     };
