@@ -94,3 +94,27 @@ fn a_peer_that_vanishes_is_given_up() {
     assert_eq!(world.sides[0].gone, Some(Reason::TimedOut));
     assert_eq!(world.sides[0].host.held(), 0);
 }
+
+/// Packets that are under way on average, over a path of 20 ms that loses `loss` of a thousand in each direction. Virtual time.
+fn packets_under_way(seed: u64, loss: u64) -> f64 {
+    let sends = 30_000_000;
+    let config = Config { send_bytes: 400_000, ..Config::default() };
+    let plans = [Plan { sends, ..Plan::default() }, Plan { sends: 0, answers: true, ..Plan::default() }];
+    let mut world = World::new(seed, Path { loss, ..Path::default() }, [config.clone(), config], plans);
+    while world.sides[1].read < sends {
+        assert!(world.now < Time::from_ms(1_000_000) && world.step());
+    }
+    let round_trips = world.now.0 as f64 / 20e6;
+    sends as f64 / 1448.0 / round_trips
+}
+
+/// Where windows are small CUBIC is to be like Reno, whose average window is 1.22 / sqrt(loss) packets (RFC 9438, sections 4.3 and 5.1): not
+/// much less, and not much more, which others would pay for.
+#[test]
+fn losses_leave_as_much_of_the_rate_as_they_should() {
+    for loss in [10, 30] {
+        let mean = (1..=4).map(|seed| packets_under_way(seed, loss)).sum::<f64>() / 4.0;
+        let reno = 1.22 / (loss as f64 / 1000.0).sqrt();
+        assert!((0.9..1.2).contains(&(mean / reno)), "{loss} of a thousand: {mean}, not {reno}");
+    }
+}

@@ -4,11 +4,18 @@ use super::{median, site};
 use crate::{
     outcome::Outcome,
     parent::Daemons,
-    tcp::{Measure, PORT, Part},
+    tcp::{
+        Measure, PORT, Part,
+        relay::{self, Carried, Path},
+    },
 };
 use anyhow::{Context as _, ensure};
 use gcs_tcp_endpoint::playground;
-use std::{net::SocketAddr, process::Command};
+use std::{
+    net::SocketAddr,
+    process::Command,
+    sync::{Arc, atomic::Ordering},
+};
 
 /// Its arguments.
 #[derive(clap::Args)]
@@ -25,6 +32,18 @@ pub struct Args {
     /// The limit of the interfaces, in bytes.
     #[arg(long, default_value_t = 1500)]
     mtu: usize,
+    /// What is measured.
+    #[arg(long, value_enum, value_delimiter = ',', default_values_t = MEASURES)]
+    measure: Vec<Measure>,
+    /// The clients are so far away: the delay in each direction, in milliseconds.
+    #[arg(long)]
+    delay_ms: Option<f64>,
+    /// So many percent of the frames to and from the clients are lost.
+    #[arg(long)]
+    loss: Option<f64>,
+    /// Of the losses.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
     /// This is the process in the namespaces.
     #[arg(long, hide = true)]
     inside: bool,
@@ -46,41 +65,75 @@ pub fn run(args: &Args) -> anyhow::Result<Option<Outcome>> {
         return Ok(None);
     }
     playground::end_with_parent();
-    site::build(SERVERS + 1, args.mtu)?;
-    // Many short connections: the client's ports are not to run out.
-    let ports = "net.ipv4.ip_local_port_range=1024 65000";
-    for setting in [ports, "net.ipv4.tcp_tw_reuse=1"] {
-        let done =
-            Command::new("ip").args(["netns", "exec", &client(), "sysctl", "-qw", setting]).status()?;
-        ensure!(done.success(), "cannot set {setting}");
-    }
+    let carried = build(args)?;
     let mut rounds = vec![Vec::new(); args.replicas.len()];
     for round in 1..=args.rounds {
         for (at, &replicas) in args.replicas.iter().enumerate() {
-            eprintln!("round {round} of {}: {}", args.rounds, name(replicas));
             let (_servers, server) = start(replicas)?;
             let mut figures = Vec::new();
-            for measure in MEASURES {
-                figures.extend(ask(server, measure, args.seconds)?);
+            for measure in &args.measure {
+                figures.extend(ask(server, *measure, args.seconds)?);
             }
+            eprintln!("round {round} of {}: {}: {figures:.0?}", args.rounds, name(replicas));
             rounds[at].push(figures);
         }
     }
-    println!(
-        "| | down MB/s | up MB/s | short connections/s | request p50 µs | p99 µs |\n|---|---|---|---|---|---|"
-    );
+    let columns = args.measure.iter().copied().flat_map(columns);
+    let (titles, units): (Vec<_>, Vec<_>) = columns.copied().unzip();
+    println!("| | {} |\n|---|{}", titles.join(" | "), "---|".repeat(titles.len()));
     for (at, &replicas) in args.replicas.iter().enumerate() {
-        let column =
-            |i: usize| median(rounds[at].iter().map(|r: &Vec<f64>| r[i]).collect()).unwrap_or_default();
-        let [down, up, short, p50, p99] = std::array::from_fn(column);
-        let name = name(replicas);
-        println!("| {name} | {:.0} | {:.0} | {short:.0} | {p50:.0} | {p99:.0} |", down / 1e6, up / 1e6);
+        let all = |i: usize| rounds[at].iter().map(|r: &Vec<f64>| r[i]).collect();
+        let cells = units.iter().enumerate().map(|(i, unit)| median(all(i)).unwrap_or_default() / unit);
+        let cells: Vec<_> =
+            cells.map(|c| if c < 100.0 { format!("{c:.2}") } else { format!("{c:.0}") }).collect();
+        println!("| {} | {} |", name(replicas), cells.join(" | "));
+    }
+    if let Some(c) = carried {
+        let [carried, lost, full] = [&c.carried, &c.lost, &c.full].map(|c| c.load(Ordering::Relaxed));
+        println!("\nframes carried: {carried}, lost: {lost}, dropped for lack of room: {full}");
     }
     Ok(None)
 }
 
+/// The titles of a measure's figures, and what they are divided by.
+fn columns(measure: Measure) -> &'static [(&'static str, f64)] {
+    match measure {
+        Measure::Down => &[("down MB/s", 1e6)],
+        Measure::Up => &[("up MB/s", 1e6)],
+        Measure::Short => &[("short connections/s", 1.0)],
+        Measure::Request => &[("request p50 µs", 1.0), ("p99 µs", 1.0)],
+    }
+}
+
+/// The hosts, and the cable of the clients' if it is a bad one.
+fn build(args: &Args) -> anyhow::Result<Option<Arc<Carried>>> {
+    let bad = args.delay_ms.is_some() || args.loss.is_some();
+    let path = Path::new(args.delay_ms.unwrap_or_default(), args.loss.unwrap_or_default(), args.seed)?;
+    site::build(SERVERS + usize::from(!bad), args.mtu)?;
+    let carried = if bad {
+        ip(&["netns", "add", &client()])?;
+        Some(relay::connect(&client(), playground::address(SERVERS), args.mtu, path)?)
+    } else {
+        None
+    };
+    // Many short connections: the client's ports are not to run out.
+    set(&client(), "net.ipv4.ip_local_port_range=1024 65000")?;
+    set(&client(), "net.ipv4.tcp_tw_reuse=1")?;
+    Ok(carried)
+}
+
+fn set(host: &str, setting: &str) -> anyhow::Result<()> {
+    ip(&["netns", "exec", host, "sysctl", "-qw", setting])
+}
+
+fn ip(args: &[&str]) -> anyhow::Result<()> {
+    let done = Command::new("ip").args(args).status()?;
+    ensure!(done.success(), "failed: ip {}", args.join(" "));
+    Ok(())
+}
+
 fn client() -> String {
-    format!("n{SERVERS}")
+    site::node(SERVERS)
 }
 
 fn name(replicas: usize) -> String {

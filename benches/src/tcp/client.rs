@@ -2,7 +2,7 @@
 
 #![expect(clippy::disallowed_methods, reason = "real time is what is measured")]
 
-use super::REQUEST;
+use super::{REQUEST, use_cubic};
 use anyhow::bail;
 use hdrhistogram::Histogram;
 use serde::{Deserialize, Serialize};
@@ -19,7 +19,7 @@ const SHORT: usize = 16;
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// What is measured.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
 pub enum Measure {
     /// Bytes a second to the client, one connection.
     Down,
@@ -80,6 +80,7 @@ fn down(server: SocketAddr, time: Duration) -> std::io::Result<f64> {
 
 fn up(server: SocketAddr, time: Duration) -> std::io::Result<f64> {
     let mut stream = TcpStream::connect(server)?;
+    use_cubic(&stream)?;
     stream.write_all(b"u")?;
     let buffer = vec![0; 1 << 20];
     count(time, || stream.write(&buffer))

@@ -1,6 +1,6 @@
 //! The server on the kernel's TCP: a thread for each connection.
 
-use super::REQUEST;
+use super::{REQUEST, use_cubic};
 use std::{
     io::{Read as _, Write as _},
     net::{SocketAddr, TcpListener, TcpStream},
@@ -9,6 +9,8 @@ use std::{
 
 pub(super) fn serve(at: SocketAddr) -> anyhow::Result<()> {
     let listener = TcpListener::bind(at)?;
+    // Its connections inherit that.
+    use_cubic(&listener)?;
     for stream in listener.incoming() {
         let stream = stream?;
         thread::spawn(move || {

@@ -3,10 +3,11 @@
 
 mod client;
 mod kernel;
+pub mod relay;
 mod replica;
 
 use serde::{Deserialize, Serialize};
-use std::net::SocketAddr;
+use std::{io, net::SocketAddr, os::fd::AsFd};
 
 pub use client::Measure;
 
@@ -14,6 +15,11 @@ pub use client::Measure;
 pub const PORT: u16 = 80;
 /// Bytes of a request, and of its echo.
 const REQUEST: usize = 64;
+
+/// The kernel's TCP sends with the endpoint's congestion control, whatever the machine's default is.
+fn use_cubic(socket: &impl AsFd) -> io::Result<()> {
+    Ok(rustix::net::sockopt::set_tcp_congestion(socket, "cubic")?)
+}
 
 /// A process of a measurement.
 #[derive(Clone, Debug, Serialize, Deserialize)]

@@ -43,7 +43,8 @@ pub(crate) struct Cubic {
     recover: u64,
     window: u64,
     threshold: u64,
-    /// The window at the last reduction, where the curve is flat (`W_max`).
+    /// The window at the last reduction (`cwnd_prior`), and where the curve is flat (`W_max`): there, or lower after fast convergence.
+    prior: u64,
     plateau: u64,
     /// Since when the curve is followed; None after a reduction, until the window grows again.
     epoch: Option<Epoch>,
@@ -51,8 +52,8 @@ pub(crate) struct Cubic {
     delivered: u64,
     sent: u64,
     at_reduction: u64,
-    /// Window, threshold and plateau before the reduction, as long as it can be undone.
-    before: Option<(u64, u64, u64)>,
+    /// Window, threshold, prior and plateau before the reduction, as long as it can be undone.
+    before: Option<[u64; 4]>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -60,9 +61,9 @@ struct Epoch {
     since: Time,
     /// Milliseconds from its beginning to the plateau (`K`).
     to_plateau: i64,
-    /// What Reno would have (`W_est`), and the window at the reduction (`cwnd_prior`).
+    plateau: u64,
+    /// What Reno would have (`W_est`).
     reno: u64,
-    prior: u64,
 }
 
 impl Cubic {
@@ -73,6 +74,7 @@ impl Cubic {
             recover: 0,
             window: INITIAL_SEGMENTS * mss,
             threshold: MOST_BYTES,
+            prior: 0,
             plateau: 0,
             epoch: None,
             delivered: 0,
@@ -127,22 +129,24 @@ impl Cubic {
     }
 
     fn reduce(&mut self, mss: u64) {
-        self.before = Some((self.window, self.threshold, self.plateau));
+        self.before = Some([self.window, self.threshold, self.prior, self.plateau]);
         // Fast convergence (RFC 9438, section 4.7): who has to give way twice in a row leaves room for others.
         self.plateau = if self.window < self.plateau {
             self.window * (BETA.1 + BETA.0) / (2 * BETA.1)
         } else {
             self.window
         };
+        self.prior = self.window;
         self.threshold = (self.window * BETA.0 / BETA.1).max(2 * mss);
         self.epoch = None;
     }
 
     /// The last reduction was a mistake: nothing had been lost.
     pub(crate) fn undo(&mut self) {
-        if let Some((window, threshold, plateau)) = self.before.take() {
+        if let Some([window, threshold, prior, plateau]) = self.before.take() {
             self.window = self.window.max(window);
             self.threshold = threshold;
+            self.prior = prior;
             self.plateau = plateau;
             self.phase = Phase::Open;
         }
@@ -161,16 +165,23 @@ impl Cubic {
         self.recover = next;
     }
 
-    /// `arrived` more bytes are known to have arrived; everything before `una` is acknowledged, `under_way` bytes still are
-    /// on their way. The window grows only if it was what held the sender back (`limited`).
-    pub(crate) fn on_ack(&mut self, ack: &Ack) {
-        if self.phase != Phase::Open && ack.una >= self.recover {
+    /// Everything before `una` is acknowledged: whether that ends the repairs. What turns out to be lost after that is another loss
+    /// (RFC 5681, section 4.3: one reduction a window of data, not fewer).
+    pub(crate) fn repaired(&mut self, una: u64) -> bool {
+        let repaired = self.phase != Phase::Open && una >= self.recover;
+        if repaired {
             if self.phase == Phase::Repairing {
                 self.window = self.threshold;
             }
             self.phase = Phase::Open;
             self.before = None;
         }
+        repaired
+    }
+
+    /// `arrived` more bytes are known to have arrived; `under_way` bytes still are on their way. The window grows only if it was what held
+    /// the sender back (`limited`).
+    pub(crate) fn on_ack(&mut self, ack: &Ack) {
         match self.phase {
             Phase::Repairing => self.reduce_in_proportion(ack),
             Phase::Open | Phase::Restarting if ack.limited && ack.arrived > 0 => self.grow(ack),
@@ -212,23 +223,20 @@ impl Cubic {
             since: ack.now,
             // K = cbrt((W_max - cwnd) / C), in segments and seconds, with C = 0.4.
             to_plateau: cube_root(u128::from(plateau - window) * 2_500_000_000 / u128::from(mss)),
+            plateau,
             reno: window,
-            prior: plateau,
         });
         if epoch.to_plateau == 0 {
-            self.plateau = plateau.min(epoch.prior);
+            self.plateau = plateau.min(epoch.plateau);
         }
         let ahead = ack.now.since(epoch.since) + ack.rtt;
         let t = i64::try_from(ahead.as_millis()).unwrap_or(MOST_MS) - epoch.to_plateau;
         let t = i128::from(t.clamp(-MOST_MS, MOST_MS));
-        let curve = i128::from(epoch.prior) + i128::from(mss) * 4 * t * t * t / 10_000_000_000;
+        let curve = i128::from(epoch.plateau) + i128::from(mss) * 4 * t * t * t / 10_000_000_000;
         let target = u64::try_from(curve.max(0)).unwrap_or(MOST_BYTES).clamp(window, window + window / 2);
         // What Reno would have (section 4.3): alpha = 3 (1 - beta) / (1 + beta), and 1 once it is back where it was.
-        let alpha = if epoch.reno >= epoch.prior { 1000 } else { 529 };
-        epoch.reno = (epoch.reno
-            + mss * arrived / window * alpha / 1000
-            + mss * (arrived % window) / window * alpha / 1000)
-            .min(MOST_BYTES);
+        let alpha = if epoch.reno >= self.prior { 1000 } else { 529 };
+        epoch.reno = (epoch.reno + mss * arrived * alpha / (window * 1000)).min(MOST_BYTES);
         let cubic = window + (target - window) * arrived.min(window) / window;
         self.window = cubic.max(epoch.reno);
     }
@@ -236,15 +244,16 @@ impl Cubic {
     /// What must hold; for values that come from elsewhere.
     pub(crate) fn holds(&self) -> bool {
         let small = |x: u64| x <= 2 * MOST_BYTES;
-        [self.window, self.threshold, self.plateau, self.delivered, self.sent].into_iter().all(small)
+        [self.window, self.threshold, self.prior, self.plateau, self.delivered, self.sent]
+            .into_iter()
+            .all(small)
             && self.at_reduction <= MOST_BYTES
             && (self.phase != Phase::Repairing || self.at_reduction > 0)
             && self.window > 0
-            && self
-                .epoch
-                .as_ref()
-                .is_none_or(|e| small(e.reno) && small(e.prior) && (0..=MOST_MS * 10).contains(&e.to_plateau))
-            && self.before.is_none_or(|(a, b, c)| small(a) && small(b) && small(c))
+            && self.epoch.as_ref().is_none_or(|e| {
+                small(e.reno) && small(e.plateau) && (0..=MOST_MS * 10).contains(&e.to_plateau)
+            })
+            && self.before.is_none_or(|before| before.into_iter().all(small))
     }
 }
 
@@ -255,8 +264,6 @@ pub(crate) struct Ack {
     pub(crate) rtt: Duration,
     /// Bytes that are newly known to have arrived.
     pub(crate) arrived: u64,
-    /// Everything before it is acknowledged.
-    pub(crate) una: u64,
     /// Bytes still on their way.
     pub(crate) under_way: u64,
     /// Bytes that a packet carries.
@@ -283,9 +290,9 @@ mod tests {
 
     const MSS: u64 = 1000;
 
-    fn ack(now_ms: u64, arrived: u64, una: u64, under_way: u64) -> Ack {
+    fn ack(now_ms: u64, arrived: u64, under_way: u64) -> Ack {
         let rtt = Duration::from_millis(100);
-        Ack { now: Time::from_ms(now_ms), rtt, arrived, una, under_way, mss: MSS, limited: true }
+        Ack { now: Time::from_ms(now_ms), rtt, arrived, under_way, mss: MSS, limited: true }
     }
 
     /// Round trips of 100 ms in which the whole window is acknowledged.
@@ -294,7 +301,7 @@ mod tests {
             .map(|i| {
                 for part in 0..10 {
                     let window = cubic.window();
-                    cubic.on_ack(&ack(from_ms + 100 * i + 10 * part, window / 10, u64::MAX, window));
+                    cubic.on_ack(&ack(from_ms + 100 * i + 10 * part, window / 10, window));
                 }
                 cubic.window()
             })
@@ -313,9 +320,9 @@ mod tests {
     fn slow_start_doubles() {
         let mut cubic = Cubic::new(MSS);
         assert_eq!(cubic.window(), 10 * MSS);
-        cubic.on_ack(&ack(100, 10 * MSS, 10_001, 0));
+        cubic.on_ack(&ack(100, 10 * MSS, 0));
         assert_eq!(cubic.window(), 20 * MSS);
-        let idle = Ack { limited: false, ..ack(200, MSS, 11_001, 0) };
+        let idle = Ack { limited: false, ..ack(200, MSS, 0) };
         cubic.on_ack(&idle);
         assert_eq!(cubic.window(), 20 * MSS, "a window that nobody used does not grow");
     }
@@ -326,7 +333,7 @@ mod tests {
         let mut cubic = Cubic::new(MSS);
         cubic.window = 1000 * MSS;
         cubic.on_loss(1000 * MSS, 1, MSS);
-        cubic.on_ack(&ack(0, 0, 1, 0));
+        assert!(cubic.repaired(1));
         assert_eq!((cubic.phase(), cubic.window()), (Phase::Open, 700 * MSS));
         // K = cbrt(300 / 0.4) = 9.09 s.
         let windows = rounds(&mut cubic, 0, 150);
@@ -346,15 +353,57 @@ mod tests {
         let mut cubic = Cubic::new(MSS);
         cubic.window = 20 * MSS;
         cubic.on_loss(20 * MSS, 1, MSS);
-        cubic.on_ack(&ack(0, 0, 1, 0));
+        assert!(cubic.repaired(1));
         assert_eq!(cubic.window(), 14 * MSS);
         for now in 0..100 {
             let window = cubic.window();
             let rtt = Duration::from_millis(1);
-            cubic.on_ack(&Ack { rtt, ..ack(now, window, u64::MAX, window) });
+            cubic.on_ack(&Ack { rtt, ..ack(now, window, window) });
         }
         // 0.529 segments a round for 12 rounds, then one a round.
         assert!((100..=115).contains(&(cubic.window() / MSS)), "{}", cubic.window());
+    }
+
+    /// W_est grows with the share of the window that is acknowledged (section 4.3), however many acknowledgements say so.
+    #[test]
+    fn many_acknowledgements_are_worth_no_more_than_one() {
+        let after = |parts: u64| {
+            let mut cubic = Cubic::new(MSS);
+            cubic.window = 20 * MSS;
+            cubic.on_loss(20 * MSS, 1, MSS);
+            assert!(cubic.repaired(1));
+            for now in 0..10 {
+                let window = cubic.window();
+                for _ in 0..parts {
+                    let rtt = Duration::from_millis(1);
+                    cubic.on_ack(&Ack { rtt, ..ack(now, window / parts, window) });
+                }
+            }
+            cubic.window()
+        };
+        assert_eq!(after(1), 14 * MSS + 5290);
+        assert!((19_000..=19_290).contains(&after(7)), "{}", after(7));
+    }
+
+    /// Fast convergence lowers the plateau, not what Reno has to get back to before it grows by a packet a round (section 4.3).
+    #[test]
+    fn fast_convergence_does_not_make_reno_faster() {
+        let mut cubic = Cubic::new(MSS);
+        cubic.window = 30 * MSS;
+        for (una, window) in [(1, 21), (2, 14)] {
+            cubic.on_loss(cubic.window(), una, MSS);
+            assert!(cubic.repaired(una));
+            assert_eq!(cubic.window() / MSS, window);
+        }
+        assert_eq!((cubic.prior, cubic.plateau), (21 * MSS, 17_850));
+        let mut steps = Vec::new();
+        while cubic.window() < 24 * MSS {
+            let window = cubic.window();
+            let rtt = Duration::from_millis(1);
+            cubic.on_ack(&Ack { rtt, ..ack(0, window, window) });
+            steps.push((window / MSS, cubic.window() - window));
+        }
+        assert!(steps.iter().all(|(at, step)| *step == if *at < 21 { 529 } else { MSS }), "{steps:?}");
     }
 
     #[test]
@@ -365,7 +414,7 @@ mod tests {
         let (mut under_way, mut sent) = (99 * MSS, 0);
         for _ in 0..99 {
             under_way -= MSS;
-            cubic.on_ack(&ack(0, MSS, 0, under_way));
+            cubic.on_ack(&ack(0, MSS, under_way));
             let may = cubic.window().saturating_sub(under_way) / MSS * MSS;
             cubic.on_sent(may);
             under_way += may;

@@ -241,7 +241,7 @@ impl Sender {
 
     /// Takes an acknowledgement.
     pub(crate) fn acknowledged(&mut self, f: &Feedback<'_>) {
-        let (una, phase) = (self.una(), self.congestion.phase());
+        let una = self.una();
         let progress = f.ack > una;
         let mut arrived = 0;
         // The last that was sent, and whether once: what is older may have waited for an acknowledgement that was lost.
@@ -285,11 +285,15 @@ impl Sender {
         if duplicate {
             self.rack.duplicate(self.next_new());
         }
-        self.rack.acknowledged(f.ack, phase != Phase::Open && f.ack >= self.congestion.recover());
+        let repaired = self.congestion.repaired(self.una());
+        if self.congestion.phase() == Phase::Open {
+            self.stamp = None;
+        }
+        self.rack.acknowledged(f.ack, repaired);
         if self.sack {
             let rtts = self.rtts();
-            self.reordering =
-                self.rack.detect(f.now, &mut self.flight, self.mss.into(), phase != Phase::Open, rtts);
+            let repairing = self.congestion.phase() != Phase::Open;
+            self.reordering = self.rack.detect(f.now, &mut self.flight, self.mss.into(), repairing, rtts);
         } else {
             arrived += self.count_duplicates(f, progress);
         }
@@ -300,14 +304,10 @@ impl Sender {
             now: f.now,
             rtt: self.rtt.smoothed().unwrap_or_default(),
             arrived,
-            una: self.una(),
             under_way,
             mss: self.mss.into(),
             limited: self.limited,
         });
-        if self.congestion.phase() == Phase::Open {
-            self.stamp = None;
-        }
     }
 
     /// The reported blocks as positions, and whether the first tells of a duplicate (RFC 2883, section 4).
@@ -383,6 +383,7 @@ impl Sender {
         if again && !duplicate && self.congestion.phase() == Phase::Open {
             let mss = u64::from(self.mss);
             self.congestion.on_loss(self.flight.under_way() + mss, ack, mss);
+            self.congestion.repaired(ack);
         }
     }
 
