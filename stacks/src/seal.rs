@@ -7,21 +7,28 @@
 //! AES-128-GCM (RFC 5116) with a key for each sender, derived from the view's secret, which only its members have
 //! (`gcs::keys`). The counter is the nonce; a new view brings new keys, so none is ever used twice. Who receives lets
 //! each counter of a sender through once, so that nothing can be repeated; whoever repairs a loss seals the frame
-//! anew under its own key. The layer holds nothing: what gets lost is repaired above.
+//! anew under its own key. The layer holds nothing: what gets lost is repaired above. Above, frames must stay as they are,
+//! so a frame is encrypted from where it is into a buffer of its own, without being copied first; a received one is
+//! decrypted where it is.
 //!
 //! * **Needs** nothing below it, and a group with keys. **Gives** encrypted. **Events in**, **out**: frames are changed on
 //!   their way, all else is passed on.
 //! * **Header**: 24 bytes: the sender's counter, from 1, and the tag.
 //! * **Timers**: none.
 //! * **Invariants**, in `check`: (S1) a key seals fewer than 2^48 frames, far from where counters would repeat.
-//! * **Bounds**: one window of 2048 counters for each member; a frame that is further behind counts as lost.
+//! * **Bounds**: one window of 2048 counters for each member; a frame that is further behind counts as lost. At most 32
+//!   buffers of the largest frames that they have had; each is used again when its frame is sent.
 //! * **Leaves** to the other layers what to compress: below this layer nothing compresses, and above it only where
 //!   secrets and what others choose do not meet in one frame (see [`compress`](crate::compress)). It leaves lengths and
 //!   times to be seen by anybody, and does not keep members from forging each other's frames: they share the keys
 //!   (see [`sign`](crate::sign)).
 
 use crate::nonsense::Nonsense;
-use bytes::BytesMut;
+use aws_lc_rs::{
+    aead::{AES_128_GCM, Aad, LessSafeKey, Nonce, UnboundKey},
+    hkdf,
+};
+use bytes::{Bytes, BytesMut};
 use gcs::{
     frame::{FIXED_HEADER, Frame, Frames},
     guard::Window,
@@ -30,16 +37,12 @@ use gcs::{
     properties::Properties,
     report::Report,
 };
-use ring::{
-    aead::{AES_128_GCM, Aad, LessSafeKey, Nonce, Tag, UnboundKey},
-    hkdf,
-};
-use std::ops::Range;
+use std::{mem, ops::Range};
 
 const COUNTER: usize = 8;
 const TAG: usize = 16;
-/// Frames are sealed in pieces of a buffer of this size, in bytes.
-const ROOM: usize = 256 << 10;
+/// The most buffers that are kept to be used again.
+const ROOMS: usize = 32;
 /// What is authenticated and not encrypted: the fixed header and the counter.
 const HEAD: usize = FIXED_HEADER + COUNTER;
 
@@ -72,7 +75,7 @@ impl Protocol for Seal {
             own: key(scope.me),
             peers: (0..members).map(|r| Peer { key: key(r), window: Window::new() }).collect(),
             sent: 0,
-            room: BytesMut::new(),
+            rooms: Vec::new(),
             replayed: 0,
             nonsense: Nonsense::default(),
         })
@@ -100,8 +103,8 @@ struct SealLayer {
     peers: Vec<Peer>,
     /// The counter of the latest frame.
     sent: u64,
-    /// Where frames are sealed; used again when they are gone.
-    room: BytesMut,
+    /// Where frames are sealed; each is used again when its frame is gone.
+    rooms: Vec<Bytes>,
     /// Frames that were refused because they had come before.
     replayed: u64,
     nonsense: Nonsense,
@@ -119,19 +122,32 @@ impl SealLayer {
         self.sent += 1;
         let to = frame.to;
         let packet = frame.into_packet();
-        if self.room.capacity() < packet.len() {
-            self.room.reserve(packet.len().max(ROOM));
-        }
-        packet.parts().for_each(|p| self.room.extend_from_slice(p));
-        let mut bytes = self.room.split();
+        let len = packet.len();
+        let mut parts = packet.parts();
+        let (first, second) = (parts.next()?, parts.next().unwrap_or_default());
+        let free = self.rooms.iter().position(Bytes::is_unique);
+        let mut room = match free.and_then(|i| mem::take(&mut self.rooms[i]).try_into_mut().ok()) {
+            Some(room) if room.len() >= len + TAG => room,
+            _ => BytesMut::zeroed(len + TAG),
+        };
+        let (header, sealed) = room.split_at_mut(slot.end);
+        header.copy_from_slice(&first[..slot.end]);
         let counter = self.sent.to_le_bytes();
-        bytes[slot.start..slot.start + COUNTER].copy_from_slice(&counter);
-        let aad = head(&bytes, counter);
-        let tag =
-            self.own.seal_in_place_separate_tag(nonce(self.sent), Aad::from(aad), &mut bytes[slot.end..]);
-        bytes[slot.start + COUNTER..slot.end].copy_from_slice(tag.ok()?.as_ref());
-        let mut sealed = cx.parse_frame(bytes.freeze()).ok()?;
+        header[slot.start..][..COUNTER].copy_from_slice(&counter);
+        let aad = Aad::from(head(header, counter));
+        // The tag comes out behind the frame.
+        let (one, two) = sealed[..len + TAG - slot.end].split_at_mut(first.len() - slot.end);
+        let plain = &first[slot.end..];
+        self.own.seal_out_of_place_scatter(nonce(self.sent), aad, plain, one, second, two).ok()?;
+        header[slot.start + COUNTER..].copy_from_slice(&two[second.len()..]);
+        let room = room.freeze();
+        let mut sealed = cx.parse_frame(room.slice(..len)).ok()?;
         sealed.to = to;
+        match free {
+            Some(i) => self.rooms[i] = room,
+            None if self.rooms.len() < ROOMS => self.rooms.push(room),
+            None => {}
+        }
         Some(sealed)
     }
 
@@ -155,9 +171,9 @@ impl SealLayer {
             return None;
         }
         let aad = head(bytes, counter);
-        let tag = Tag::try_from(&bytes[slot.start + COUNTER..slot.end]).ok()?;
-        let (sealed, aad) = (&mut bytes[slot.end..], Aad::from(aad));
-        if peer.key.open_in_place_separate_tag(nonce(number), aad, tag, sealed, 0..).is_err() {
+        let (header, sealed) = bytes.split_at_mut(slot.end);
+        let (tag, aad) = (&header[slot.start + COUNTER..], Aad::from(aad));
+        if peer.key.open_in_place_separate_tag(nonce(number), aad, tag, sealed).is_err() {
             self.nonsense.note("seal", via, "its sender has not sealed it");
             return None;
         }

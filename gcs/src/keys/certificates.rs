@@ -7,7 +7,7 @@ use super::{
     sentry::Sentry,
 };
 use crate::guard::{Guard, Keys, Signer};
-use ring::signature::{Ed25519KeyPair, KeyPair as _};
+use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair as _};
 use rustls_pki_types::{CertificateDer, PrivatePkcs8KeyDer, ServerName, pem::PemObject as _};
 use std::{fmt, sync::Arc};
 use webpki::EndEntityCert;

@@ -2,10 +2,10 @@
 
 use super::certificates::{MAX_CERTIFICATE, is_for};
 use crate::guard::Refusal;
-use ring::{hmac, signature::Ed25519KeyPair};
+use aws_lc_rs::{hmac, signature::Ed25519KeyPair};
 use rustls_pki_types::{CertificateDer, TrustAnchor, UnixTime};
 use std::{sync::Arc, time::Duration};
-use webpki::{EndEntityCert, KeyUsage, ring::ED25519};
+use webpki::{EndEntityCert, KeyUsage, aws_lc_rs::ED25519};
 
 /// What a process has to prove itself with.
 pub(super) enum Credential {

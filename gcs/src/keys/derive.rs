@@ -1,6 +1,6 @@
 //! Keys from secrets, and secrets from the system.
 
-use ring::{
+use aws_lc_rs::{
     aead::{AES_256_GCM, LessSafeKey, UnboundKey},
     digest, hkdf, hmac,
     rand::{SecureRandom as _, SystemRandom},

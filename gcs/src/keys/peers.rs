@@ -6,7 +6,7 @@ use crate::{
     id::{GroupTag, MemberId},
     time::Time,
 };
-use ring::aead::LessSafeKey;
+use aws_lc_rs::aead::LessSafeKey;
 use std::{collections::BTreeMap, net::SocketAddr};
 use x25519_dalek::{PublicKey, StaticSecret};
 

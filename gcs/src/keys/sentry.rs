@@ -13,8 +13,8 @@ use crate::{
     view::ViewId,
     wire::Envelopes,
 };
+use aws_lc_rs::aead::{Aad, LessSafeKey, Nonce};
 use bytes::Bytes;
-use ring::aead::{Aad, LessSafeKey, Nonce};
 use smallvec::smallvec;
 use std::{net::SocketAddr, time::Duration};
 use x25519_dalek::{PublicKey, StaticSecret};

@@ -5,8 +5,8 @@ use super::{
     credential::{Identity, describe},
 };
 use crate::guard::{Digest, PublicKey, Refusal, Signature, Signer};
+use aws_lc_rs::signature::{ED25519, KeyPair as _, UnparsedPublicKey};
 use bytes::Bytes;
-use ring::signature::{ED25519, KeyPair as _, UnparsedPublicKey};
 use rustls_pki_types::{CertificateDer, UnixTime};
 use std::{fmt, time::Duration};
 use webpki::{EndEntityCert, Error, KeyUsage};

@@ -35,7 +35,7 @@ pub fn certified(names: impl IntoIterator<Item = String>) -> Vec<Arc<dyn Keys>> 
 
 /// The key pair that everybody can make who knows the name.
 fn key_pair(name: &str) -> KeyPair {
-    let digest = ring::digest::digest(&ring::digest::SHA256, name.as_bytes());
+    let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, name.as_bytes());
     let der = [&ED25519, digest.as_ref()].concat();
     KeyPair::try_from(&PrivatePkcs8KeyDer::from(der)).expect("every 32 bytes are a key")
 }
