@@ -36,7 +36,8 @@ impl Outgoing {
     /// # Panics
     /// If it is longer than [`MAX_MESSAGE`]; callers check.
     pub fn push(&mut self, message: &[u8]) {
-        self.push_parts(&[message]);
+        self.begin(message.len());
+        self.buf.extend_from_slice(message);
     }
 
     /// Adds a message that is made of these parts.
@@ -44,10 +45,15 @@ impl Outgoing {
     /// # Panics
     /// If it is longer than [`MAX_MESSAGE`]; callers check.
     pub fn push_parts(&mut self, parts: &[&[u8]]) {
-        let len: usize = parts.iter().map(|part| part.len()).sum();
+        self.begin(parts.iter().map(|part| part.len()).sum());
+        parts.iter().for_each(|part| self.buf.extend_from_slice(part));
+    }
+
+    /// What stands before a message of so many bytes.
+    #[inline]
+    fn begin(&mut self, len: usize) {
         assert!(len <= MAX_MESSAGE, "message longer than MAX_MESSAGE");
         self.buf.put_u32_le(u32::try_from(len).unwrap_or(u32::MAX));
-        parts.iter().for_each(|part| self.buf.extend_from_slice(part));
         self.count += 1;
     }
 
