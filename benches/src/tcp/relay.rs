@@ -8,7 +8,7 @@
 //! lost frame is a lost packet. Each frame is lost with the same probability in either direction, acknowledgements as well as data, by a
 //! seeded generator for each direction. Delay is constant, order is kept.
 //!
-//! Bound: a direction holds back [`HELD`] frames; what finds it full is dropped and counted.
+//! Bound: a direction holds back `HELD` frames; what finds it full is dropped and counted.
 
 #![expect(clippy::disallowed_methods, reason = "real frames are held back for a real time")]
 
