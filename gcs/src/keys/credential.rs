@@ -9,7 +9,7 @@ use webpki::{EndEntityCert, KeyUsage, aws_lc_rs::ED25519};
 
 /// What a process has to prove itself with.
 pub(super) enum Credential {
-    Shared { proof: hmac::Key, key: Arc<[u8]> },
+    Shared { proof: Box<hmac::Key>, key: Arc<[u8]> },
     Certified(Arc<Identity>),
 }
 

@@ -41,7 +41,8 @@ impl PreShared {
 
 impl Keys for PreShared {
     fn guard(&self, seed: u64) -> Box<dyn Guard> {
-        let credential = Credential::Shared { proof: proof_key(&self.key), key: Arc::clone(&self.key) };
+        let credential =
+            Credential::Shared { proof: Box::new(proof_key(&self.key)), key: Arc::clone(&self.key) };
         Box::new(Sentry::new(credential, Entropy::new(self.seeded.then_some(seed))))
     }
 
