@@ -4,7 +4,7 @@ use gcs::{
     guard::Keys,
     keys::{Certificates, PreShared},
 };
-use std::{fs, io::Write as _, os::unix::fs::PermissionsExt as _, path::PathBuf, sync::Arc};
+use std::{fs, io::Write as _, net::SocketAddr, os::unix::fs::PermissionsExt as _, path::PathBuf, sync::Arc};
 
 /// Keys that keep strangers out; all processes of a group have the same kind.
 #[derive(Clone, Debug, Default, clap::Args)]
@@ -47,6 +47,20 @@ impl KeyFiles {
         };
         let keys = Certificates::from_pem(&bytes(certificate)?, &secret(key)?, &bytes(authority)?);
         Ok(Some(Arc::new(keys.map_err(|e| e.to_string())?)))
+    }
+
+    /// The same. Where there are none, standard error is told that whoever reaches `bind` can join.
+    ///
+    /// # Errors
+    /// What is wrong, in one sentence.
+    pub fn read_or_warn(&self, program: &str, bind: SocketAddr) -> Result<Option<Arc<dyn Keys>>, String> {
+        let keys = self.read()?;
+        if keys.is_none() {
+            let open =
+                format!("{program}: the group is open: whoever reaches {bind} can join it and read along");
+            let _ = writeln!(std::io::stderr(), "{open}; give --key-file to close it");
+        }
+        Ok(keys)
     }
 
     /// The name of the stack that encrypts, if there are keys, and signs, if that is wanted.

@@ -201,10 +201,6 @@ impl Service for Files {
         self.go_on(id, io);
     }
 
-    fn on_writable(&mut self, id: Id, io: &mut Io<'_>) {
-        self.go_on(id, io);
-    }
-
     fn on_finished(&mut self, id: Id, io: &mut Io<'_>) {
         self.go_on(id, io);
     }

@@ -12,7 +12,7 @@ use thiserror::Error;
 use crate::{
     link::{self, Link, MacChoice, Vip},
     net::{self, AddressProvider, AfPacket, CommandHook, Interface as _, Layer2, mac_of},
-    replica::{About, ApplyError, Change, Endpoint, RunError, run},
+    replica::{About, ApplyError, Change, Endpoint, ReplicaError, RunError, run},
     service::Service,
     tcp::Config,
 };
@@ -114,7 +114,9 @@ impl ReplicatedListener {
         let listen = self.ports.iter().copied().flat_map(at).collect();
         let endpoint = Endpoint::new(Config { mtu, ..self.tcp.clone() }, listen, service);
         let Err(ended) = run((group.clone(), events), endpoint, nic, link, provider, about, changed).await;
-        let RunError::Apply(ApplyError::Diverged { batches }) = ended else { return Err(ended.into()) };
+        let RunError::Replica(ReplicaError::Apply(ApplyError::Diverged { batches })) = ended else {
+            return Err(ended.into());
+        };
         let mut status = group.status();
         // Whether it could still leave, or was out already: it is out.
         let _ = group.leave().await;

@@ -30,9 +30,9 @@ pub trait Service: Send + 'static {
     /// There is something to read. What is left unread holds the peer back.
     fn on_data(&mut self, id: Id, io: &mut Io<'_>);
 
-    /// There is room again, after a write that was not taken whole.
+    /// There is room again, after a write that was not taken whole. By default it goes on with what there is to read.
     fn on_writable(&mut self, id: Id, io: &mut Io<'_>) {
-        let _ = (id, io);
+        self.on_data(id, io);
     }
 
     /// The peer has ended its stream, and nothing more will come. By default ours ends as well.
@@ -189,10 +189,6 @@ impl Service for Echo {
         } else if io.room(id) == 0 {
             io.wait_for_room(id);
         }
-    }
-
-    fn on_writable(&mut self, id: Id, io: &mut Io<'_>) {
-        self.on_data(id, io);
     }
 
     fn on_finished(&mut self, id: Id, io: &mut Io<'_>) {

@@ -42,10 +42,6 @@ impl Service for Wishes {
         self.serve(id, io);
     }
 
-    fn on_writable(&mut self, id: Id, io: &mut Io<'_>) {
-        self.serve(id, io);
-    }
-
     fn on_finished(&mut self, id: Id, io: &mut Io<'_>) {
         self.0.remove(&id);
         io.close(id);

@@ -17,7 +17,6 @@ use gcs_stacks::cli::KeyFiles;
 use gcs_tcp_endpoint::{
     ReplicatedListener,
     link::{MacChoice, Vip},
-    replica::Change,
 };
 use std::{
     net::{Ipv4Addr, SocketAddr, SocketAddrV4},
@@ -133,14 +132,8 @@ fn fail(message: &str) -> ExitCode {
 
 /// Who the replicas are.
 fn group(args: &Args) -> anyhow::Result<impl Fn() -> Builder> {
-    let keys = args.keys.read().map_err(anyhow::Error::msg)?;
+    let keys = args.keys.read_or_warn("gcs-kv", args.bind).map_err(anyhow::Error::msg)?;
     let stack = gcs_stacks::named(&args.keys.stack("total+uniform"))?;
-    if keys.is_none() {
-        eprintln!(
-            "gcs-kv: the group is open: whoever reaches {} can join it and read along; give --key-file to close it",
-            args.bind
-        );
-    }
     Ok(move || {
         let builder = Group::builder(&args.group)
             .member_name(&args.name.clone().unwrap_or_else(|| args.bind.to_string()))
@@ -159,14 +152,6 @@ fn group(args: &Args) -> anyhow::Result<impl Fn() -> Builder> {
     })
 }
 
-/// One line for each change.
-fn say(change: Change) {
-    match change {
-        Change::Diverged { .. } | Change::NotMoved(_) => eprintln!("gcs-kv: {change}"),
-        _ => println!("{change}"),
-    }
-}
-
 /// Serves clients at virtual addresses until a signal.
 async fn run_at_vip(args: &Args) -> anyhow::Result<()> {
     let place = &args.place;
@@ -182,7 +167,7 @@ async fn run_at_vip(args: &Args) -> anyhow::Result<()> {
     let service = || Served::new(Limits::default());
     let mut term = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
     tokio::select! {
-        ended = listener.serve(group(args)?, service, say) => match ended? {},
+        ended = listener.serve(group(args)?, service, |change| change.print("gcs-kv")) => match ended? {},
         _ = tokio::signal::ctrl_c() => Ok(()),
         _ = term.recv() => Ok(()),
     }

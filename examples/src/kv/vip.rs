@@ -18,7 +18,7 @@ use gcs_tcp_endpoint::{
     tcp::{Config, Id, KeepAlive, Reason},
 };
 use serde::{Deserialize, Serialize};
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc};
 
 /// Bytes that are read at once.
 const READ_BYTES: u64 = 64 * 1024;
@@ -81,9 +81,7 @@ impl Served {
     /// How its connections are to behave: a client that has vanished is found out, or it would stay for ever.
     #[must_use]
     pub fn tcp() -> Config {
-        let keep_alive =
-            KeepAlive { idle: Duration::from_secs(300), interval: Duration::from_secs(30), probes: 5 };
-        Config { keep_alive: Some(keep_alive), ..Config::default() }
+        Config { keep_alive: Some(KeepAlive::default()), ..Config::default() }
     }
 
     /// Reads, answers and writes as far as there is something to read and room to write.
@@ -179,10 +177,6 @@ impl Service for Served {
     }
 
     fn on_data(&mut self, id: Id, io: &mut Io<'_>) {
-        self.go_on(id, io);
-    }
-
-    fn on_writable(&mut self, id: Id, io: &mut Io<'_>) {
         self.go_on(id, io);
     }
 

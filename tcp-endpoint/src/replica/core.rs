@@ -67,6 +67,16 @@ pub enum Change {
     NotMoved(String),
 }
 
+impl Change {
+    /// Prints it as a line, for programs: what is wrong to standard error, behind the program's name.
+    pub fn print(&self, program: &str) {
+        match self {
+            Self::Diverged { .. } | Self::NotMoved(_) => eprintln!("{program}: {self}"),
+            Self::Leads | Self::Follows | Self::Joined => println!("{self}"),
+        }
+    }
+}
+
 impl fmt::Display for Change {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -192,12 +192,6 @@ impl<S: Service> Endpoint<S> {
         &self.service
     }
 
-    /// The time of day, as far as the group has heard of it.
-    #[must_use]
-    pub fn clock(&self) -> AgreedTime {
-        self.clock
-    }
-
     /// The time of the last batch.
     #[must_use]
     pub fn last(&self) -> Time {

@@ -16,7 +16,7 @@ use gcs::{
 use thiserror::Error;
 use tokio::io::{Interest, unix::AsyncFd};
 
-use super::{About, ApplyError, Change, Endpoint, Replica, ReplicaError, ThawError};
+use super::{About, Change, Endpoint, Replica, ReplicaError};
 use crate::{
     link::Link,
     net::{AddressProvider, Error as NetError, Interface},
@@ -29,12 +29,9 @@ pub enum RunError {
     /// The interface fails.
     #[error(transparent)]
     Net(#[from] NetError),
-    /// A batch could not be applied: this replica must not go on.
+    /// This replica must not go on.
     #[error(transparent)]
-    Apply(ApplyError),
-    /// The state of another replica could not be read: this one cannot join.
-    #[error(transparent)]
-    Thaw(ThawError),
+    Replica(#[from] ReplicaError),
     /// The system refuses to watch the interface.
     #[error("the interface cannot be waited for: {0}")]
     Watch(std::io::Error),
@@ -44,15 +41,6 @@ pub enum RunError {
     /// This process is no longer in its group.
     #[error("this process is no longer in its group: start it again to join")]
     Left,
-}
-
-impl From<ReplicaError> for RunError {
-    fn from(e: ReplicaError) -> Self {
-        match e {
-            ReplicaError::Apply(e) => Self::Apply(e),
-            ReplicaError::Thaw(e) => Self::Thaw(e),
-        }
-    }
 }
 
 /// A replica and its surroundings.
@@ -137,7 +125,15 @@ impl<S: Service, I: Interface, A: AddressProvider, C: FnMut(Change)> Runner<S, I
             return Ok(());
         }
         let now = self.now();
-        Ok(self.replica.on_event(now, event)?)
+        let done = self.replica.on_event(now, event);
+        self.tell();
+        Ok(done?)
+    }
+
+    fn tell(&mut self) {
+        while let Some(change) = self.replica.change() {
+            (self.changed)(change);
+        }
     }
 
     /// Takes what the interface has received. Whether there may be more.
@@ -169,9 +165,7 @@ impl<S: Service, I: Interface, A: AddressProvider, C: FnMut(Change)> Runner<S, I
         if !frames.is_empty() {
             self.nic.send(frames)?;
         }
-        while let Some(change) = self.replica.change() {
-            (self.changed)(change);
-        }
+        self.tell();
         Ok(())
     }
 }

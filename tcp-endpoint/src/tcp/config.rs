@@ -50,6 +50,13 @@ pub struct KeepAlive {
     pub probes: u8,
 }
 
+impl Default for KeepAlive {
+    /// For clients that come and go: one that has vanished is given up after less than eight minutes.
+    fn default() -> Self {
+        Self { idle: Duration::from_secs(300), interval: Duration::from_secs(30), probes: 5 }
+    }
+}
+
 impl Default for Config {
     fn default() -> Self {
         Self {

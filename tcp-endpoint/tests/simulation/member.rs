@@ -59,7 +59,7 @@ pub(crate) struct Member {
     /// At most so much later than it is said.
     lag: Duration,
     /// Batches, and the true time at which they were made.
-    inbox: VecDeque<(Vec<u8>, u64)>,
+    inbox: VecDeque<(Bytes, u64)>,
     inbox_bytes: usize,
     /// When those were made that are on their way.
     made: VecDeque<u64>,
@@ -195,10 +195,10 @@ impl Member {
 
     fn cast(&mut self, cx: &mut AppContext<'_>) {
         if let Some(batch) = self.replica.batch(cx.now, AgreedTime(cx.now.0 / 1_000_000)) {
-            let bytes = &batch.to_bytes();
+            let bytes = batch.to_bytes();
             if self.inbox_bytes + bytes.len() <= INBOX {
                 self.inbox_bytes += bytes.len();
-                self.inbox.push_back((bytes.to_vec(), self.shared.borrow().now));
+                self.inbox.push_back((bytes, self.shared.borrow().now));
                 self.replica.cast(cx.now);
             } else {
                 self.replica.not_cast();

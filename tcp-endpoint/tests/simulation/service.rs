@@ -70,13 +70,6 @@ impl Service for Both {
         self.go_on(id, io);
     }
 
-    fn on_writable(&mut self, id: Id, io: &mut Io<'_>) {
-        if is_echo(id, io) {
-            return Echo.on_writable(id, io);
-        }
-        self.go_on(id, io);
-    }
-
     fn on_finished(&mut self, id: Id, io: &mut Io<'_>) {
         if is_echo(id, io) {
             Echo.on_finished(id, io);

@@ -8,7 +8,6 @@ use std::{
     os::unix::net::UnixStream,
     path::{Path, PathBuf},
     process::ExitCode,
-    time::Duration,
 };
 
 use clap::{Args, Parser, Subcommand};
@@ -19,7 +18,6 @@ use gcs_tcp_endpoint::{
     http::Files,
     link::{MacChoice, Vip},
     proxy::{self, Balance, Proxy, Verdict},
-    replica::Change,
     service::{Echo, Service},
     tcp::{Config, KeepAlive},
 };
@@ -204,8 +202,7 @@ fn start_proxy(route: Route, replica: Replica) -> Outcome {
     };
     let ports: Vec<u16> = config.ports().collect();
     // Peers that have vanished are found out, or their sessions would stay for ever.
-    let (idle, interval) = (Duration::from_secs(300), Duration::from_secs(30));
-    let tcp = Config { keep_alive: Some(KeepAlive { idle, interval, probes: 5 }), ..Config::default() };
+    let tcp = Config { keep_alive: Some(KeepAlive::default()), ..Config::default() };
     let tell = |Verdict { back_end, up }| println!("{} {back_end}", if up { "up" } else { "down" });
     let vips: Vec<_> = replica.vip.iter().map(|v| v.ip).collect();
     let make = || Proxy::new(config.clone(), vips.clone(), tell);
@@ -234,14 +231,6 @@ fn watch(silence_ms: u64) -> Watch {
     Watch { heartbeat_ms: share(by_default.heartbeat_ms), silence_ms, lease_ms: share(by_default.lease_ms) }
 }
 
-/// One line for each change, for operators and tests.
-fn say(change: Change) {
-    match change {
-        Change::Diverged { .. } | Change::NotMoved(_) => eprintln!("gcs-tcp: {change}"),
-        _ => println!("{change}"),
-    }
-}
-
 fn start<S: Service>(replica: Replica, ports: &[u16], tcp: Config, service: impl Fn() -> S) -> Outcome {
     let listener = ReplicatedListener {
         interface: replica.interface,
@@ -252,14 +241,8 @@ fn start<S: Service>(replica: Replica, ports: &[u16], tcp: Config, service: impl
         gateway: replica.gateway,
         tcp,
     };
-    let keys = replica.keys.read()?;
+    let keys = replica.keys.read_or_warn("gcs-tcp", replica.bind)?;
     let stack = gcs_stacks::named(&replica.keys.stack("total+uniform"))?;
-    if keys.is_none() {
-        eprintln!(
-            "gcs-tcp: the group is open: whoever reaches {} can join it and read along; give --key-file to close it",
-            replica.bind
-        );
-    }
     let group = || {
         Group::builder(&replica.group)
             .bind(replica.bind)
@@ -273,7 +256,7 @@ fn start<S: Service>(replica: Replica, ports: &[u16], tcp: Config, service: impl
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         tokio::select! {
-            ended = listener.serve(group, service, say) => match ended? {},
+            ended = listener.serve(group, service, |change| change.print("gcs-tcp")) => match ended? {},
             stop = tokio::signal::ctrl_c() => Ok(stop?),
         }
     })
