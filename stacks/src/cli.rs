@@ -1,10 +1,17 @@
-//! The keys of a closed group, as command lines of programs name them. Feature `cli`.
+//! What the command lines of programs share: the keys of a closed group, and asking a running process. Feature `cli`.
 
 use gcs::{
     guard::Keys,
     keys::{Certificates, PreShared},
 };
-use std::{fs, io::Write as _, net::SocketAddr, os::unix::fs::PermissionsExt as _, path::PathBuf, sync::Arc};
+use std::{
+    fs,
+    io::{Read as _, Write as _},
+    net::SocketAddr,
+    os::unix::{fs::PermissionsExt as _, net::UnixStream},
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 /// Keys that keep strangers out; all processes of a group have the same kind.
 #[derive(Clone, Debug, Default, clap::Args)]
@@ -77,6 +84,35 @@ impl KeyFiles {
             None => format!("{name}{closed}"),
         }
     }
+}
+
+/// The report of the process whose control socket is at `path`.
+///
+/// # Errors
+/// Nobody answers there, in one sentence.
+pub fn report(path: &Path) -> Result<String, String> {
+    tell(path, "report")
+}
+
+/// Says to the process whose control socket is at `path` that the others are gone for good. Says what it does.
+///
+/// # Errors
+/// It refuses, or nobody answers there, in one sentence.
+pub fn force_primary(path: &Path) -> Result<&'static str, String> {
+    match tell(path, "force-primary")?.strip_prefix("refused: ") {
+        Some(why) => Err(format!("not made primary: {}", why.trim_end())),
+        None => Ok("it goes on as a new primary, in a new epoch\n"),
+    }
+}
+
+fn tell(path: &Path, line: &str) -> Result<String, String> {
+    let mut said = String::new();
+    let read = UnixStream::connect(path).and_then(|mut process| {
+        process.write_all(format!("{line}\n").as_bytes())?;
+        process.read_to_string(&mut said)
+    });
+    let no = |e| format!("nobody answers at {}: {e}; was it started with --control?", path.display());
+    read.map(|_| said).map_err(no)
 }
 
 fn bytes(path: &PathBuf) -> Result<Vec<u8>, String> {

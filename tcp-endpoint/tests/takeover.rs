@@ -341,3 +341,38 @@ fn a_replica_that_does_something_else_joins_again() {
     cluster.kill(leader);
     fetch(&cluster);
 }
+
+/// The leader and another one die at the same time. The third does not answer, though they are started again: they are strangers to it,
+/// and it cannot know that the others do not go on elsewhere. On the operator's word it does, with the connection, and they join it.
+#[test]
+fn on_the_operators_word_a_connection_outlives_a_majority() {
+    let folder = Folder::new("force", 0).0;
+    let control = format!("{}/{{i}}", folder.path());
+    let Some(mut cluster) = Cluster::start(&["echo", "--control", &control]) else { return };
+    let leader = cluster.leader();
+    let (other, left) = ((leader + 1) % 3, (leader + 2) % 3);
+    let capture = cluster.watch(None);
+    let mut stream = cluster.connect(VIPS[0]);
+    let mut says = |word: &[u8; 6]| {
+        stream.write_all(word).expect("it is open");
+        let mut back = [0; 6];
+        stream.read_exact(&mut back).expect("it goes on");
+        assert_eq!(&back, word);
+    };
+    says(b"before");
+    cluster.kill(leader);
+    cluster.kill(other);
+    cluster.wait(left, "blocked: no majority of the replicas is in reach");
+    cluster.launch(leader);
+    cluster.launch(other);
+    let mut force = cluster.on(&format!("r{left}"), PROGRAM);
+    let said = force.args(["force-primary", &format!("{}/{left}", folder.path())]).output().expect("it runs");
+    assert!(said.status.success(), "{said:?}");
+    cluster.wait(left, "leads");
+    says(b"forced");
+    cluster.wait(leader, "joined");
+    cluster.wait(other, "joined");
+    cluster.kill(left);
+    says(b"after!");
+    cluster.check(capture);
+}

@@ -3,17 +3,15 @@
 use crate::contacts::Contacts;
 use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser, error::ErrorKind};
 use gcs::net::Carrier;
-use gcs_stacks::cli::KeyFiles;
 use gcs_stacks::{
     SlowReceiver,
+    cli::{self, KeyFiles},
     explain::{explain, list_layers, list_stacks},
 };
 use std::{
     ffi::OsString,
-    io::{Read as _, Write as _},
     net::{SocketAddr, SocketAddrV4},
-    os::unix::net::UnixStream,
-    path::{Path, PathBuf},
+    path::PathBuf,
 };
 
 const EXAMPLES: &str = "\
@@ -191,26 +189,13 @@ fn explanation(matches: &ArgMatches) -> Option<Result<String, String>> {
         return Some(Ok(list_stacks()));
     }
     if let Some(path) = matches.get_one::<PathBuf>("probe") {
-        return Some(tell(path, "report"));
+        return Some(cli::report(path));
     }
     if let Some(path) = matches.get_one::<PathBuf>("force_primary") {
-        return Some(tell(path, "force-primary").and_then(|said| match said.strip_prefix("refused: ") {
-            Some(why) => Err(format!("not made primary: {}", why.trim_end())),
-            None => Ok("it goes on as a new primary, in a new epoch\n".to_owned()),
-        }));
+        return Some(cli::force_primary(path).map(str::to_owned));
     }
     let wanted: &String = matches.get_one("explain")?;
     Some(explain(wanted).map_err(|e| e.to_string()))
-}
-
-/// What a process answers at its control socket.
-fn tell(path: &Path, line: &str) -> Result<String, String> {
-    let mut text = String::new();
-    let read = UnixStream::connect(path).and_then(|mut s| {
-        s.write_all(format!("{line}\n").as_bytes())?;
-        s.read_to_string(&mut text)
-    });
-    read.map(|_| text).map_err(|e| format!("nobody answers at {}: {e}", path.display()))
 }
 
 /// The first paragraph of a message, in one line.

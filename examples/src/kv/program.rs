@@ -40,7 +40,7 @@ use std::{
 /// disk: when all replicas are down at once, the data is gone.
 ///
 /// On an Ethernet, clients need not know the replicas: with --vip 10.0.0.100/24 --interface eth0 instead of --redis they connect to an
-/// address that belongs to no host, and their connections outlive the replica that holds them. Prints `leads`, `follows` and `joined` then.
+/// address that belongs to no host, and their connections outlive the replica that holds them. Prints views, `leads`, `follows` and `joined` then.
 /// Needs CAP_NET_RAW (or root).
 #[derive(Parser)]
 #[command(name = "gcs-kv", version, verbatim_doc_comment)]

@@ -25,8 +25,6 @@ const PROGRAM: &str = env!("CARGO_BIN_EXE_gcs-tcp");
 
 /// Bytes of the file that is served.
 const FILE: usize = 4_000_000;
-/// For so long followers are stopped or cut off: they have been excluded then.
-const AWAY: Duration = Duration::from_millis(1500);
 
 /// Hosts fail at random moments, again and again. Prints what clients and their cable have seen; fails if that was anything
 /// that must not be.
@@ -172,6 +170,7 @@ fn run(args: &Args, seed: u64, faults: u64) -> Tally {
 
 /// Something happens to a host, and then everything is as it was. More often it is the leader's.
 fn fault(cluster: &mut Cluster, world: &World, args: &Args, rng: &mut Rng, tally: &mut Tally) {
+    cluster.whole();
     thread::sleep(Duration::from_millis(rng.below(300)));
     let fault = args.faults[usize::try_from(rng.below(args.faults.len() as u64)).expect("few")];
     let leader = cluster.leader();
@@ -193,8 +192,8 @@ fn fault(cluster: &mut Cluster, world: &World, args: &Args, rng: &mut Rng, tally
         world.taken_over();
         tally.takeovers += 1;
         tally.stalls.entry(fault).or_default().extend(world.stalls(began));
-    } else if !matches!(fault, Fault::Kill) {
-        thread::sleep(AWAY);
+    } else {
+        cluster.excluded(host);
     }
     match fault {
         Fault::Kill => cluster.launch(host),

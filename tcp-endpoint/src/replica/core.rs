@@ -13,7 +13,7 @@
 use std::{collections::VecDeque, fmt, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use gcs::{blocks::AgreedTime, endpoint::Event, time::Time};
+use gcs::{blocks::AgreedTime, endpoint::Event, time::Time, view::ViewId};
 use parking_lot::Mutex;
 use thiserror::Error;
 
@@ -52,6 +52,17 @@ pub enum ReplicaError {
 /// What has become of a replica, for its operator.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Change {
+    /// It is in a new view of its group.
+    View {
+        /// Which.
+        id: ViewId,
+        /// The names of its members, by rank.
+        members: Vec<String>,
+    },
+    /// No majority of the replicas is in reach: nothing goes on until one is.
+    Blocked,
+    /// One is again.
+    Resumed,
     /// It holds the addresses.
     Leads,
     /// It does not.
@@ -72,7 +83,7 @@ impl Change {
     pub fn print(&self, program: &str) {
         match self {
             Self::Diverged { .. } | Self::NotMoved(_) => eprintln!("{program}: {self}"),
-            Self::Leads | Self::Follows | Self::Joined => println!("{self}"),
+            _ => println!("{self}"),
         }
     }
 }
@@ -80,6 +91,9 @@ impl Change {
 impl fmt::Display for Change {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::View { id, members } => write!(f, "view {id}: {}", members.join(", ")),
+            Self::Blocked => f.write_str("blocked: no majority of the replicas is in reach"),
+            Self::Resumed => f.write_str("resumed"),
             Self::Leads => f.write_str("leads"),
             Self::Follows => f.write_str("follows"),
             Self::Joined => f.write_str("joined"),
@@ -239,6 +253,8 @@ impl<S: Service, A: AddressProvider> Replica<S, A> {
                 self.complete = !change.awaits_state;
                 self.under_way.clear();
                 self.timers_cast = None;
+                let members = change.view.members.iter().map(|m| m.name.to_string()).collect();
+                self.changes.push_back(Change::View { id: change.view.id, members });
                 if !self.may_lead() {
                     self.yields(now);
                 } else if self.role == Role::Follower {
@@ -257,8 +273,17 @@ impl<S: Service, A: AddressProvider> Replica<S, A> {
                     }
                 }
             }
-            Event::Blocked | Event::Left(_) => self.yields(now),
-            Event::Resumed if self.may_lead() => self.is_first(),
+            Event::Blocked => {
+                self.changes.push_back(Change::Blocked);
+                self.yields(now);
+            }
+            Event::Left(_) => self.yields(now),
+            Event::Resumed => {
+                self.changes.push_back(Change::Resumed);
+                if self.may_lead() {
+                    self.is_first();
+                }
+            }
             _ => {}
         }
         Ok(())

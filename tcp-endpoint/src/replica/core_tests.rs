@@ -44,6 +44,11 @@ fn turn(replica: &mut Replica<Echo, Layer2>, now: Time) -> bool {
     true
 }
 
+/// What has become of it, without its views.
+fn change(replica: &mut Replica<Echo, Layer2>) -> Option<Change> {
+    std::iter::from_fn(|| replica.change()).find(|change| !matches!(change, Change::View { .. }))
+}
+
 /// One that has led since its clock showed 100 s.
 fn old() -> Replica<Echo, Layer2> {
     let mut old = replica();
@@ -51,7 +56,7 @@ fn old() -> Replica<Echo, Layer2> {
     old.on_event(now, view(1, false)).unwrap();
     assert_eq!(old.role(), Role::First);
     while turn(&mut old, now) {}
-    assert_eq!(old.change(), Some(Change::Leads));
+    assert_eq!(change(&mut old), Some(Change::Leads));
     old
 }
 
@@ -67,10 +72,10 @@ fn give(from: &Replica<Echo, Layer2>, to: &mut Replica<Echo, Layer2>, now: Time)
 fn a_joiner_that_leads_before_anything_happens_goes_on_with_the_time_of_the_group() {
     let mut joiner = replica();
     give(&old(), &mut joiner, Time::from_ms(5));
-    assert_eq!(joiner.change(), Some(Change::Joined));
+    assert_eq!(change(&mut joiner), Some(Change::Joined));
     joiner.on_event(Time::from_ms(1_005), view(3, false)).unwrap();
     assert!(turn(&mut joiner, Time::from_ms(1_005)));
-    assert_eq!(joiner.change(), Some(Change::Leads));
+    assert_eq!(change(&mut joiner), Some(Change::Leads));
     assert_eq!(joiner.endpoint().last(), Time::from_ms(101_000));
 }
 

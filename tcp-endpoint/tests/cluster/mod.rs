@@ -55,6 +55,13 @@ impl Replica {
         self.said.lock().expect("no panic").iter().any(|said| said == line)
     }
 
+    /// The addresses of those in its last view.
+    fn view(&self) -> String {
+        let said = self.said.lock().expect("no panic");
+        let view = said.iter().rev().find_map(|said| said.strip_prefix("view "));
+        view.and_then(|view| view.split_once(": ")).map(|(_, members)| members.to_owned()).unwrap_or_default()
+    }
+
     fn leads(&self) -> bool {
         let said = self.said.lock().expect("no panic");
         said.iter().rfind(|said| *said == "leads" || *said == "follows").is_some_and(|said| said == "leads")
@@ -195,6 +202,24 @@ impl Cluster {
     pub(crate) fn leader(&self) -> usize {
         let leads = |i: &usize| self.replicas[*i].as_ref().is_some_and(Replica::leads);
         patiently("nobody leads", || (0..3).find(leads))
+    }
+
+    /// Waits until all three are in the leader's view.
+    pub(crate) fn whole(&self) {
+        self.view("not all replicas are in the leader's view", |view| view.split(", ").count() == 3);
+    }
+
+    /// Waits until replica `i` is not in the leader's view.
+    pub(crate) fn excluded(&self, i: usize) {
+        let address = format!("10.9.0.{}:", i + 1);
+        self.view(&format!("replica {i} is not excluded"), |view| !view.contains(&address));
+    }
+
+    fn view(&self, what: &str, is: impl Fn(&str) -> bool) {
+        patiently(what, || {
+            let leader = self.replicas.iter().flatten().find(|replica| replica.leads())?;
+            is(&leader.view()).then_some(())
+        });
     }
 
     /// When somebody said last that it leads.

@@ -189,7 +189,7 @@ impl Member {
                 shared.book.excused();
             }
             Change::Joined => shared.book.seen.joins += 1,
-            Change::Follows | Change::Diverged { .. } | Change::NotMoved(_) => {}
+            _ => {}
         }
     }
 

@@ -2,17 +2,11 @@
 
 mod demo;
 
-use std::{
-    io::{Read as _, Write as _},
-    net::SocketAddr,
-    os::unix::net::UnixStream,
-    path::{Path, PathBuf},
-    process::ExitCode,
-};
+use std::{net::SocketAddr, path::PathBuf, process::ExitCode};
 
 use clap::{Args, Parser, Subcommand};
 use gcs::{group::Group, layer::Watch};
-use gcs_stacks::cli::KeyFiles;
+use gcs_stacks::cli::{self, KeyFiles};
 use gcs_tcp_endpoint::{
     ReplicatedListener,
     http::Files,
@@ -33,7 +27,7 @@ Example: the same hosts pass connections on to two databases:
     --contact 10.0.0.2:4803,10.0.0.3:4803 --expect 3 --interface eth0 --vip 10.0.0.100/24
 Kill any of them during a transaction: it goes on. `gcs-tcp proxy --help` shows more than one listener.
 
-Prints `leads`, `follows` and `joined` (it has the others' state), one a line, when that is so.
+Prints `view`s (who is there), `leads`, `follows`, `joined` (it has the others' state), `blocked` and `resumed`, one a line.
 
 Needs CAP_NET_RAW (or root), to receive frames for the virtual address.";
 
@@ -57,7 +51,7 @@ Example of a file for --config; only `listen` and `to` have to be there, what is
 All replicas have to be given the same. Back ends see the virtual address as their client, reach it through the replicas' interface,
 and must not run on the replicas' own hosts. A back end with `drain = true` gets no new sessions until an operator says `resume`.
 
-Prints `leads`, `follows`, `joined`, and `up ADDRESS` or `down ADDRESS` when checks change what is thought of a back end.";
+Prints what the others print, and `up ADDRESS` or `down ADDRESS` when checks change what is thought of a back end.";
 
 /// Serves TCP connections that outlive the host that holds them.
 #[derive(Parser)]
@@ -98,6 +92,13 @@ enum Command {
     Demo(demo::Demo),
     /// What a replica knows of itself: who leads, connections, how far behind, how long until stable.
     Status {
+        /// The replica's `--control`.
+        #[arg(value_name = "PATH")]
+        control: PathBuf,
+    },
+    /// Tell a replica that is blocked that the others are gone for good: it goes on with its connections. If they are not, there are two
+    /// of the address, and what the others do will be lost.
+    ForcePrimary {
         /// The replica's `--control`.
         #[arg(value_name = "PATH")]
         control: PathBuf,
@@ -165,7 +166,7 @@ struct Replica {
     gateway: Option<std::net::Ipv4Addr>,
     #[command(flatten)]
     keys: KeyFiles,
-    /// A local socket to be made at this path, for `gcs-tcp status`.
+    /// A local socket to be made at this path, for `gcs-tcp status` and `gcs-tcp force-primary`.
     #[arg(long, value_name = "PATH")]
     control: Option<PathBuf>,
 }
@@ -180,7 +181,8 @@ fn main() -> ExitCode {
         }
         Command::Proxy { route, replica } => start_proxy(route, replica),
         Command::Demo(demo) => demo::run(&demo),
-        Command::Status { control } => status(&control),
+        Command::Status { control } => say(cli::report(&control)),
+        Command::ForcePrimary { control } => say(cli::force_primary(&control).map(str::to_owned)),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
@@ -189,6 +191,11 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+fn say(answer: Result<String, String>) -> Outcome {
+    print!("{}", answer?);
+    Ok(())
 }
 
 fn start_proxy(route: Route, replica: Replica) -> Outcome {
@@ -208,20 +215,6 @@ fn start_proxy(route: Route, replica: Replica) -> Outcome {
     let make = || Proxy::new(config.clone(), vips.clone(), tell);
     make()?;
     start(replica, &ports, tcp, || make().expect("it was possible before"))
-}
-
-fn status(control: &Path) -> Outcome {
-    let mut said = String::new();
-    UnixStream::connect(control)
-        .and_then(|mut replica| {
-            replica.write_all(b"report\n")?;
-            replica.read_to_string(&mut said)
-        })
-        .map_err(|e| {
-            format!("no replica answers at {}: {e}; is it running with --control?", control.display())
-        })?;
-    print!("{said}");
-    Ok(())
 }
 
 /// The same proportions as by default.
