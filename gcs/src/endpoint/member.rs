@@ -28,6 +28,8 @@ use std::{collections::VecDeque, net::SocketAddr, sync::Arc, time::Duration};
 
 /// Frames of the next view that are kept until it is installed: at most so many.
 const EARLY_FRAMES: usize = 128;
+/// The bytes of a frame of who is alone: it goes nowhere, whatever the transport carries well. Less than the smallest window.
+const ALONE_MTU: usize = 60 << 10;
 /// Those who have not installed the view are told of it this often.
 const ANNOUNCE: Duration = Duration::from_millis(40);
 /// Who installs a view tells so many of it at once, those that follow by rank; the first tells everybody. All to all would be
@@ -122,7 +124,7 @@ impl Member {
             group: core.tag,
             version: decision.version,
             now,
-            mtu: core.mtu,
+            mtu: if view.len() == 1 { core.mtu.max(ALONE_MTU) } else { core.mtu },
             window_bytes: core.config.window(view.len()),
             window_max: core.config.window_bytes,
             watch: core.config.watch,
