@@ -12,11 +12,9 @@ pub(super) fn binary(op: Binary, left: &Value, right: &Value) -> Value {
             let (Some(left), Some(right)) = (coerce::integer(left), coerce::integer(right)) else { return Value::Null };
             Value::Int(bits(op, left, right))
         }
+        Binary::Remainder => remainder(left, right),
         _ => {
             let (Some(left), Some(right)) = (number(left), number(right)) else { return Value::Null };
-            if op == Binary::Remainder {
-                return remainder(left, right);
-            }
             if let (Number::Int(left), Number::Int(right)) = (left, right)
                 && let Some(exact) = integers(op, left, right)
             {
@@ -48,22 +46,17 @@ fn floats(op: Binary, left: f64, right: f64) -> Value {
     })
 }
 
-/// The remainder of integers; of floats that of their whole parts, as a float.
-fn remainder(left: Number, right: Number) -> Value {
-    let whole = |number| match number {
-        Number::Int(int) => int,
-        Number::Float(float) => coerce::truncate(float),
-    };
+/// The remainder of integers; of floats, and of text that is one, that of the integers that CAST makes of them, as a float.
+fn remainder(left: &Value, right: &Value) -> Value {
+    let (Some(whole), Some(by)) = (coerce::integer(left), coerce::integer(right)) else { return Value::Null };
+    if by == 0 {
+        return Value::Null;
+    }
     // Of the smallest integer by -1 it is 0, though the quotient overflows.
-    match whole(right) {
-        0 => Value::Null,
-        by => {
-            let rest = whole(left).wrapping_rem(by);
-            match (left, right) {
-                (Number::Int(_), Number::Int(_)) => Value::Int(rest),
-                _ => Value::float(rest as f64),
-            }
-        }
+    let rest = whole.wrapping_rem(by);
+    match (number(left), number(right)) {
+        (Some(Number::Int(_)), Some(Number::Int(_))) => Value::Int(rest),
+        _ => Value::float(rest as f64),
     }
 }
 

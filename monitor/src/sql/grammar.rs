@@ -5,7 +5,7 @@
 //! it recurses. Therefore the text is screened before: its length, the number of its tokens (so that what is dropped is
 //! of a bounded depth), its parentheses, one SELECT. Everything after this counts depth itself.
 
-use sqlparser::ast::{BinaryOperator, Expr, Ident, ObjectName, Query, Statement, UnaryOperator};
+use sqlparser::ast::{BinaryOperator, Expr, Ident, ObjectName, Query, Statement, UnaryOperator, Value as Literal};
 use sqlparser::dialect::{Dialect, Precedence};
 use sqlparser::keywords::Keyword;
 use sqlparser::parser::{Parser, ParserError};
@@ -134,14 +134,24 @@ impl Dialect for Ours {
         if is_keyword(parser, 0, Keyword::IS) {
             let not = is_keyword(parser, 1, Keyword::NOT);
             let what = 1 + usize::from(not);
-            let own = [Keyword::NULL, Keyword::TRUE, Keyword::FALSE, Keyword::UNKNOWN, Keyword::DISTINCT];
-            if own.iter().any(|keyword| is_keyword(parser, what, *keyword)) {
+            if is_keyword(parser, what, Keyword::DISTINCT) || is_keyword(parser, what, Keyword::UNKNOWN) {
                 return None;
             }
             (0..what).for_each(|_| parser.advance_token());
-            return Some(right(parser).map(|right| match not {
-                true => Expr::IsDistinctFrom(left(), right),
-                false => Expr::IsNotDistinctFrom(left(), right),
+            // NULL, TRUE and FALSE may begin a longer operand here, as in `a IS NULL + b`; alone they ask what they always ask.
+            return Some(right(parser).map(|right| match (&*right, not) {
+                (Expr::Value(value), _) => match (&value.value, not) {
+                    (Literal::Null, false) => Expr::IsNull(left()),
+                    (Literal::Null, true) => Expr::IsNotNull(left()),
+                    (Literal::Boolean(true), false) => Expr::IsTrue(left()),
+                    (Literal::Boolean(true), true) => Expr::IsNotTrue(left()),
+                    (Literal::Boolean(false), false) => Expr::IsFalse(left()),
+                    (Literal::Boolean(false), true) => Expr::IsNotFalse(left()),
+                    (_, false) => Expr::IsNotDistinctFrom(left(), right),
+                    (_, true) => Expr::IsDistinctFrom(left(), right),
+                },
+                (_, false) => Expr::IsNotDistinctFrom(left(), right),
+                (_, true) => Expr::IsDistinctFrom(left(), right),
             }));
         }
         None

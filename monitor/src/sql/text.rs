@@ -13,6 +13,8 @@ pub(super) fn call(eval: &Eval<'_>, function: Scalar, first: &Value, second: Opt
         (Scalar::Length, Value::List(values)) => return Value::Int(values.len() as i64),
         (Scalar::Hex, Value::Null) => return Value::text(""),
         (Scalar::Hex, Value::Bytes(bytes)) => return hex(eval, bytes),
+        // SQLite makes no difference between no bytes and none known here, so neither do we.
+        (Scalar::Substr, Value::Bytes(bytes)) if bytes.is_empty() => return Value::Null,
         (Scalar::Substr, Value::Bytes(bytes)) => {
             return range(bytes.len(), second, third).map_or(Value::Null, |(from, to)| Value::bytes(&bytes[from..to]));
         }
@@ -39,6 +41,8 @@ pub(super) fn call(eval: &Eval<'_>, function: Scalar, first: &Value, second: Opt
             _ => Value::Null,
         },
         Scalar::Replace => match (second.and_then(coerce::text), third.and_then(coerce::text)) {
+            // Nothing is looked for, so what would be put there does not matter.
+            (Some(from), _) if from.is_empty() => Value::text(text),
             (Some(from), Some(to)) => replace(eval, text, &from, &to),
             _ => Value::Null,
         },
@@ -106,9 +110,6 @@ fn bytes_instr(eval: &Eval<'_>, hay: &[u8], needle: &[u8]) -> Value {
 }
 
 fn replace(eval: &Eval<'_>, text: &str, from: &str, to: &str) -> Value {
-    if from.is_empty() {
-        return Value::text(text);
-    }
     // How long it becomes is known before it is made.
     let found = text.matches(from).count();
     let length = text.len() - found * from.len() + found.saturating_mul(to.len());

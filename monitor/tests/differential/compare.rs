@@ -5,7 +5,7 @@ use gcs_monitor::value::Value;
 use crate::queries::Generated;
 
 /// Whether both say the same; otherwise what they say.
-pub fn rows(ours: &[Box<[Value]>], theirs: &[Vec<Value>], query: &Generated) -> Result<(), String> {
+pub(crate) fn rows(ours: &[Box<[Value]>], theirs: &[Vec<Value>], query: &Generated) -> Result<(), String> {
     let same = ours.len() == theirs.len()
         && ours.iter().zip(theirs).all(|(ours, theirs)| {
             ours.len() == theirs.len() && ours.iter().zip(theirs).all(|(a, b)| equal(a, b, query.strict))

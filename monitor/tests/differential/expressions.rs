@@ -8,7 +8,7 @@ use crate::choices::Choices;
 const COMPARE: [&str; 9] = ["=", "<>", "<", "<=", ">", ">=", "==", "IS", "IS NOT"];
 
 /// A column or a literal, none of whose values is a float with many digits.
-pub fn leaf(choices: &mut Choices<'_>) -> String {
+pub(crate) fn leaf(choices: &mut Choices<'_>) -> String {
     match choices.pick(12) {
         0..6 => choices.one(&["a", "b", "c", "n", "id"]).to_owned(),
         6 => (choices.pick(12) as i64 - 2).to_string(),
@@ -20,7 +20,7 @@ pub fn leaf(choices: &mut Choices<'_>) -> String {
 }
 
 /// Anything of which text can be made in one way only.
-pub fn text(choices: &mut Choices<'_>, depth: usize) -> String {
+pub(crate) fn text(choices: &mut Choices<'_>, depth: usize) -> String {
     if depth == 0 {
         return leaf(choices);
     }
@@ -47,7 +47,7 @@ pub fn text(choices: &mut Choices<'_>, depth: usize) -> String {
 }
 
 /// Anything.
-pub fn any(choices: &mut Choices<'_>, depth: usize) -> String {
+pub(crate) fn any(choices: &mut Choices<'_>, depth: usize) -> String {
     if depth == 0 {
         return if choices.rarely(6) { "i".to_owned() } else { leaf(choices) };
     }
@@ -62,7 +62,7 @@ pub fn any(choices: &mut Choices<'_>, depth: usize) -> String {
         10 => format!("ABS({})", any(choices, inner)),
         11 => format!("ROUND({})", leaf(choices)),
         12 => format!("ROUND({}, {})", leaf(choices), choices.pick(4)),
-        13 => format!("{}({})", choices.one(&["CEIL", "FLOOR", "SIGN"]), any(choices, inner)),
+        13 => format!("SIGN({})", any(choices, inner)),
         14 => format!("LENGTH({})", text(choices, inner)),
         15 => format!("INSTR({}, {})", text(choices, inner), text(choices, inner)),
         16 => format!("(+CAST({} AS {}))", any(choices, inner), choices.one(&["INTEGER", "REAL"])),
@@ -75,7 +75,7 @@ pub fn any(choices: &mut Choices<'_>, depth: usize) -> String {
 }
 
 /// A condition.
-pub fn condition(choices: &mut Choices<'_>, depth: usize) -> String {
+pub(crate) fn condition(choices: &mut Choices<'_>, depth: usize) -> String {
     if depth == 0 {
         return format!("{} {} {}", leaf(choices), choices.one(&COMPARE), leaf(choices));
     }
@@ -105,7 +105,7 @@ pub fn condition(choices: &mut Choices<'_>, depth: usize) -> String {
 }
 
 /// Operators and operands one after the other, without parentheses.
-pub fn chain(choices: &mut Choices<'_>) -> String {
+pub(crate) fn chain(choices: &mut Choices<'_>) -> String {
     let operand = |choices: &mut Choices<'_>| {
         let sign = choices.one(&["", "", "", "", "-", "~", "+", "NOT "]);
         // Two signs would begin a comment.

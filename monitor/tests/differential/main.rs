@@ -14,12 +14,21 @@ use choices::Choices;
 use gcs_monitor::sql::{Context, Fault, Limits, Query};
 use oracle::{Oracle, Said};
 use proptest::prelude::*;
-use proptest::test_runner::{Config, TestRunner};
+use proptest::test_runner::{Config, TestError, TestRunner};
 
 /// How many cases to try.
 fn cases(default: u32) -> Config {
     let cases = std::env::var("CASES").ok().and_then(|n| n.parse().ok()).unwrap_or(default);
     Config { cases, failure_persistence: None, max_shrink_iters: 20_000, ..Config::default() }
+}
+
+/// Fails with what they disagree about; the numbers that it was generated from say nothing to anybody.
+fn report<T: std::fmt::Debug>(result: Result<(), TestError<T>>) {
+    match result {
+        Ok(()) => {}
+        Err(TestError::Fail(reason, _)) => panic!("{reason}"),
+        Err(other) => panic!("{other}"),
+    }
 }
 
 /// Asks both about the same rows.
@@ -33,17 +42,15 @@ fn agree(oracle: &Oracle, choices: &mut Choices<'_>) -> Result<(), TestCaseError
     let ours = ours.map_err(|e| TestCaseError::fail(format!("no answer: {e}\n{}", context())))?;
     match oracle.ask(&query.text, &table) {
         Said::Rows(theirs) => {
-            prop_assert!(
-                !ours.faults.contains(Fault::IntegerOverflow),
-                "only ours overflows\n{}",
-                context()
-            );
+            // What LIMIT leaves out, SQLite may not even compute.
+            let all = !query.text.contains(" LIMIT ");
+            prop_assert!(!(all && ours.faults.contains(Fault::IntegerOverflow)), "only ours overflows\n{}", context());
             compare::rows(&ours.rows, &theirs, &query).map_err(|e| TestCaseError::fail(format!("{e}\n{}", context())))
         }
-        // SQLite gives up when a sum overflows on the way; ours only when the result does.
+        // SQLite gives up as a whole, also when a sum overflows only on the way, and when what overflows is not needed.
         Said::Overflow => {
-            let fits_after_all = query.text.contains("SUM(");
-            prop_assert!(fits_after_all || ours.faults.contains(Fault::IntegerOverflow), "only theirs overflows\n{}", context());
+            let may = query.text.contains("SUM(") || query.text.contains("ABS(");
+            prop_assert!(may, "only theirs overflows\n{}", context());
             Ok(())
         }
         Said::Error(e) => Err(TestCaseError::fail(format!("the oracle refuses: {e}\n{}", context()))),
@@ -56,9 +63,7 @@ fn sqlite_says_the_same() {
     let mut runner = TestRunner::new(cases(4_000));
     let strategy = prop::collection::vec(any::<u16>(), 20..260);
     let result = runner.run(&strategy, |data| agree(&oracle, &mut Choices::new(&data)));
-    if let Err(e) = result {
-        panic!("{e}");
-    }
+    report(result);
 }
 
 /// Signs without parentheses: who binds more tightly is the same.
@@ -82,9 +87,7 @@ fn precedence_is_sqlites() {
             Said::Error(e) => Err(TestCaseError::fail(format!("the oracle refuses: {e}\n{}", query.text))),
         }
     });
-    if let Err(e) = result {
-        panic!("{e}");
-    }
+    report(result);
 }
 
 #[test]
@@ -101,7 +104,5 @@ fn times_are_written_as_sqlite_writes_them() {
         prop_assert_eq!(ours.rows[0][0].as_text(), Some(&*theirs));
         Ok(())
     });
-    if let Err(e) = result {
-        panic!("{e}");
-    }
+    report(result);
 }

@@ -7,12 +7,12 @@ use rusqlite::types::{Value as Sqlite, ValueRef};
 
 use crate::tables::COLUMNS;
 
-pub struct Oracle {
+pub(crate) struct Oracle {
     connection: Connection,
 }
 
 /// What it said.
-pub enum Said {
+pub(crate) enum Said {
     Rows(Vec<Vec<Value>>),
     /// An integer overflowed somewhere, and there is no answer at all.
     Overflow,
@@ -20,14 +20,14 @@ pub enum Said {
 }
 
 impl Oracle {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let connection = Connection::open_in_memory().expect("memory");
         // Columns without types: nothing is converted when it is stored or compared.
         connection.execute_batch(&format!("CREATE TABLE t ({})", COLUMNS.join(", "))).expect("a table");
         Self { connection }
     }
 
-    pub fn ask(&self, query: &str, rows: &[Row]) -> Said {
+    pub(crate) fn ask(&self, query: &str, rows: &[Row]) -> Said {
         self.fill(rows);
         match self.read(query) {
             Ok(rows) => Said::Rows(rows),
@@ -37,7 +37,7 @@ impl Oracle {
     }
 
     /// The one text that a query answers with.
-    pub fn text(&self, query: &str) -> String {
+    pub(crate) fn text(&self, query: &str) -> String {
         self.connection.query_row(query, [], |row| row.get(0)).expect("a text")
     }
 

@@ -7,7 +7,7 @@ use gcs_monitor::value::Value;
 
 use crate::choices::Choices;
 
-pub const COLUMNS: [&str; 6] = ["id", "a", "b", "c", "n", "i"];
+pub(crate) const COLUMNS: [&str; 6] = ["id", "a", "b", "c", "n", "i"];
 
 const TEXTS: [&str; 16] =
     ["", "a", "A", "ab", "b", "Ab%", "a_b", "12", "5x", " 7 ", "-1.5", "1e2", "0", "é", "zz zz", "x'"];
@@ -31,7 +31,7 @@ fn anything(choices: &mut Choices<'_>) -> Value {
     }
 }
 
-pub fn generate(choices: &mut Choices<'_>) -> Vec<Row> {
+pub(crate) fn generate(choices: &mut Choices<'_>) -> Vec<Row> {
     let count = choices.pick(12);
     let mut rows = Vec::with_capacity(count);
     for id in 0..count {
@@ -53,6 +53,6 @@ pub fn generate(choices: &mut Choices<'_>) -> Vec<Row> {
     rows
 }
 
-pub fn describe(rows: &[Row]) -> String {
+pub(crate) fn describe(rows: &[Row]) -> String {
     rows.iter().map(|row| format!("{:?}\n", row.iter().collect::<Vec<_>>())).collect()
 }
