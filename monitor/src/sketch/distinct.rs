@@ -2,8 +2,8 @@
 //!
 //! Flajolet, Fusy, Gandouet, Meunier, "HyperLogLog: the analysis of a near-optimal cardinality estimation algorithm", 2007;
 //! estimated as in Ertl, "New cardinality estimation algorithms for HyperLogLog sketches", 2017, which needs neither
-//! thresholds nor tables of corrections. 512 registers: the standard error is 1.04 / √512, that is 4.6 %; up to some fifty
-//! values the count is nearly always exact.
+//! thresholds nor tables of corrections. 512 registers: the standard error is 1.04 / √512, that is 4.6 %; of few values,
+//! two that fall into one register count as one, which of ten happens once in twelve times.
 //!
 //! ```text
 //! sketch = 0xd3, 0, n, n × u16 (register << 6 | rank), ascending      while this is shorter
@@ -155,7 +155,7 @@ mod tests {
     #[test]
     fn the_error_is_what_it_says() {
         assert_eq!(of([]).count(), 0);
-        assert_eq!(of(0..5).count(), 5);
+        assert!(of(0..5).count().abs_diff(5) <= 1, "two of five may fall into one register");
         for (seed, count) in [(1, 50), (2, 500), (3, 1_300), (4, 5_000), (5, 100_000), (6, 1_000_000)] {
             let estimate = of((0..count).map(|n| n + (seed << 32))).count() as f64;
             let error = (estimate / count as f64 - 1.0).abs();

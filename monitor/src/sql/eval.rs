@@ -106,6 +106,8 @@ impl<'q> Eval<'q> {
                     _ => None,
                 }))
             }
+            // As in SQLite, nobody looks at what would be looked for in nothing.
+            Expr::In(_, hay) if hay.is_empty() => Cow::Owned(Value::truth(false)),
             Expr::In(needle, hay) => Cow::Owned(self.is_in(&self.eval(needle, frame), hay, frame)),
             Expr::Like(both, escape) => {
                 let (text, like) = (self.eval(&both[0], frame), self.eval(&both[1], frame));
@@ -163,9 +165,6 @@ impl<'q> Eval<'q> {
     }
 
     fn is_in(&self, needle: &Value, hay: &[Expr], frame: &Frame<'_>) -> Value {
-        if hay.is_empty() {
-            return Value::truth(false);
-        }
         let mut unknown = needle.is_null();
         for item in hay {
             match compare(Binary::Equal, needle, &self.eval(item, frame)) {

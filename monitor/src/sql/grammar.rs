@@ -191,9 +191,13 @@ pub(super) fn parse(text: &str, limits: &Limits) -> Result<Box<Query>, SqlError>
 
 const ONLY_SELECT: &str = "only SELECT is possible here; nothing is written by a query";
 
+const ONE_TABLE: &str = "a query is about one table; write its name after FROM, and nothing else";
+
 /// Refuses what is too much, and what would only be refused later with less to say.
 fn screen(tokens: &mut [TokenWithSpan], limits: &Limits) -> Result<(), SqlError> {
     let (mut count, mut depth, mut selects) = (0, 0usize, 0);
+    // Whether this is between FROM and the next clause, and whether the word before is the DISTINCT of IS DISTINCT FROM.
+    let (mut in_from, mut after_distinct) = (false, false);
     for n in 0..tokens.len() {
         let at = position(tokens[n].span.start);
         if matches!(tokens[n].token, Token::Whitespace(_)) {
@@ -204,6 +208,11 @@ fn screen(tokens: &mut [TokenWithSpan], limits: &Limits) -> Result<(), SqlError>
             let message = format!("the query has more than {} words and signs; shorten it", limits.tokens);
             return Err(SqlError::new(message, at));
         }
+        if in_from && matches!(tokens[n].token, Token::LParen | Token::Comma) {
+            return Err(SqlError::new(ONE_TABLE, at));
+        }
+        let distinct = after_distinct;
+        after_distinct = false;
         match &mut tokens[n].token {
             Token::LParen | Token::LBracket | Token::LBrace => depth += 1,
             Token::RParen | Token::RBracket | Token::RBrace => depth = depth.saturating_sub(1),
@@ -216,6 +225,11 @@ fn screen(tokens: &mut [TokenWithSpan], limits: &Limits) -> Result<(), SqlError>
                     return Err(SqlError::new("WITH is not possible; ask about one table", at));
                 }
                 _ if selects == 0 => return Err(SqlError::new(ONLY_SELECT, at)),
+                // In the grammar, each level of joins in parentheses takes tens of kilobytes of stack.
+                Keyword::JOIN => return Err(SqlError::new(ONE_TABLE, at)),
+                Keyword::DISTINCT => after_distinct = true,
+                Keyword::FROM if depth == 0 => in_from = !distinct,
+                Keyword::WHERE | Keyword::GROUP | Keyword::HAVING | Keyword::ORDER | Keyword::LIMIT => in_from = false,
                 // Otherwise the grammar would take it as `SELECT TOP 3 …`.
                 Keyword::TOP => word.keyword = Keyword::NoKeyword,
                 _ => {}

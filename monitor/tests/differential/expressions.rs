@@ -90,7 +90,8 @@ pub(crate) fn condition(choices: &mut Choices<'_>, depth: usize) -> String {
         8 => format!("{} IS {}NULL", any(choices, inner), not(choices)),
         9 => format!("{} {}BETWEEN {} AND {}", any(choices, inner), not(choices), any(choices, inner), any(choices, inner)),
         10 => format!("{} {}IN ({}, {})", any(choices, inner), not(choices), any(choices, inner), any(choices, inner)),
-        11 => format!("{} IN ()", any(choices, inner)),
+        // SQLite reads it as the literal FALSE, which asks another question after IS.
+        11 => format!("(0 + ({} IN ()))", any(choices, inner)),
         12 | 13 => {
             let pattern = choices.one(&["'a%'", "'%B%'", "'_'", "'%'", "''", "'A_%'", "'%z z%'", "b", "c", "a || '%'", "NULL"]);
             let escape = if choices.rarely(4) { " ESCAPE 'z'" } else { "" };
