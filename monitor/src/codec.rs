@@ -52,7 +52,9 @@ impl Default for RowLimits {
 #[non_exhaustive]
 pub enum RowError {
     /// A part of it is larger than agreed.
-    #[error("the row's {what} are {found}, and the limit is {limit}; send less, or raise the limit at every reader")]
+    #[error(
+        "the row's {what} are {found}, and the limit is {limit}; send less, or raise the limit at every reader"
+    )]
     TooLarge {
         /// What is too large.
         what: &'static str,
@@ -177,7 +179,12 @@ impl<'a> From<Scalar<'a>> for Value {
 
 impl<'de: 'a, 'a> Deserialize<'de> for Elements<'a> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Ok(Self(deserializer.deserialize_seq(Bounded { limit: RowLimits::HARD.elements, item: std::marker::PhantomData })?))
+        Ok(Self(
+            deserializer.deserialize_seq(Bounded {
+                limit: RowLimits::HARD.elements,
+                item: std::marker::PhantomData,
+            })?,
+        ))
     }
 }
 

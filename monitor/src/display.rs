@@ -116,7 +116,11 @@ pub fn table<'a>(names: &[impl AsRef<str>], rows: impl IntoIterator<Item = &'a [
         let mut text = String::new();
         for (column, cell) in cells.iter().enumerate() {
             let width = widths.get(column).copied().unwrap_or(0);
-            let _ = if right(column) { write!(text, "{cell:>width$}  ") } else { write!(text, "{cell:<width$}  ") };
+            let _ = if right(column) {
+                write!(text, "{cell:>width$}  ")
+            } else {
+                write!(text, "{cell:<width$}  ")
+            };
         }
         out.push_str(text.trim_end());
         out.push('\n');
@@ -134,14 +138,21 @@ mod tests {
 
     #[test]
     fn csv_is_quoted_where_it_has_to_be() {
-        let row = [Value::Null, Value::text(""), Value::text("a,\"b\"\n"), Value::float(1.0), Value::bytes([10u8, 255])];
+        let row = [
+            Value::Null,
+            Value::text(""),
+            Value::text("a,\"b\"\n"),
+            Value::float(1.0),
+            Value::bytes([10u8, 255]),
+        ];
         let text = csv(&["n", "e", "t", "f", "b,c"], [&row[..]]);
         assert_eq!(text, "n,e,t,f,\"b,c\"\r\n,\"\",\"a,\"\"b\"\"\n\",1.0,x'0aff'\r\n");
     }
 
     #[test]
     fn json_says_what_it_cannot_say_as_text() {
-        let row = Row::new([("i", Value::float(f64::INFINITY)), ("l", Value::list([Value::Null, Value::Int(1)]))]);
+        let row =
+            Row::new([("i", Value::float(f64::INFINITY)), ("l", Value::list([Value::Null, Value::Int(1)]))]);
         assert_eq!(row_json(&row).to_string(), r#"{"i":"inf","l":[null,1]}"#);
         assert_eq!(json(&Value::bytes([1u8])).to_string(), r#"{"hex":"01"}"#);
     }

@@ -32,8 +32,9 @@ fn int_with_float(int: i64, float: f64) -> Ordering {
     if float >= ABOVE_INTS {
         return Ordering::Less;
     }
-    let whole = float.trunc();
-    int.cmp(&(whole as i64)).then_with(|| 0.0f64.partial_cmp(&(float - whole)).unwrap_or(Ordering::Equal))
+    // Exact: what is cut off is a fraction, and what is left is a float with the same digits.
+    let whole = float as i64;
+    int.cmp(&whole).then_with(|| 0.0f64.partial_cmp(&(float - whole as f64)).unwrap_or(Ordering::Equal))
 }
 
 /// Two floats by value.
@@ -42,7 +43,17 @@ fn floats(a: f64, b: f64) -> Ordering {
 }
 
 /// Compares as SQL does: an integer and a float that stand for the same number are equal.
+#[inline]
 pub fn by_value(a: &Value, b: &Value) -> Ordering {
+    match (a, b) {
+        (Value::Int(a), Value::Int(b)) => a.cmp(b),
+        (Value::Float(a), Value::Float(b)) => floats(*a, *b),
+        _ => of_kinds(a, b),
+    }
+}
+
+/// The same for all kinds.
+fn of_kinds(a: &Value, b: &Value) -> Ordering {
     match (a, b) {
         (Value::Int(a), Value::Int(b)) => a.cmp(b),
         (Value::Float(a), Value::Float(b)) => floats(*a, *b),
@@ -50,9 +61,12 @@ pub fn by_value(a: &Value, b: &Value) -> Ordering {
         (Value::Float(a), Value::Int(b)) => int_with_float(*b, *a).reverse(),
         (Value::Text(a), Value::Text(b)) => a.as_bytes().cmp(b.as_bytes()),
         (Value::Bytes(a), Value::Bytes(b)) => a.cmp(b),
-        (Value::List(a), Value::List(b)) => {
-            a.iter().zip(b.iter()).map(|(a, b)| by_value(a, b)).find(|o| o.is_ne()).unwrap_or(a.len().cmp(&b.len()))
-        }
+        (Value::List(a), Value::List(b)) => a
+            .iter()
+            .zip(b.iter())
+            .map(|(a, b)| by_value(a, b))
+            .find(|o| o.is_ne())
+            .unwrap_or(a.len().cmp(&b.len())),
         _ => kind(a).cmp(&kind(b)),
     }
 }
@@ -115,7 +129,13 @@ mod tests {
 
     fn number() -> impl Strategy<Value = Value> {
         let ints = prop_oneof![any::<i64>(), (-3i64..3), Just(i64::MAX), Just(i64::MIN), Just((1 << 53) + 1)];
-        let floats = prop_oneof![any::<f64>(), Just(ABOVE_INTS), Just(-ABOVE_INTS), Just(9_007_199_254_740_992.0), Just(1.0)];
+        let floats = prop_oneof![
+            any::<f64>(),
+            Just(ABOVE_INTS),
+            Just(-ABOVE_INTS),
+            Just(9_007_199_254_740_992.0),
+            Just(1.0)
+        ];
         prop_oneof![ints.prop_map(Value::Int), floats.prop_map(Value::float)]
     }
 

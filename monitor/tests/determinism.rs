@@ -33,10 +33,13 @@ fn row() -> impl Strategy<Value = Row> {
     let text = "[ab]{0,2}".prop_map(Value::text);
     let list = prop::collection::vec(number(), 0..4).prop_map(Value::list);
     let bytes = prop::collection::vec(any::<u8>(), 0..4).prop_map(Value::bytes);
-    (number(), 0..4i64, text, list, bytes, any::<bool>(), 0..6i64).prop_map(|(x, w, t, list, b, whole, id)| {
-        let attributes = [("x", x), ("w", Value::Int(w)), ("t", t), ("list", list), ("b", b), ("id", Value::Int(id))];
-        Row::new(attributes.into_iter().filter(|(name, _)| whole || *name != "w"))
-    })
+    (number(), 0..4i64, text, list, bytes, any::<bool>(), 0..6i64).prop_map(
+        |(x, w, t, list, b, whole, id)| {
+            let attributes =
+                [("x", x), ("w", Value::Int(w)), ("t", t), ("list", list), ("b", b), ("id", Value::Int(id))];
+            Row::new(attributes.into_iter().filter(|(name, _)| whole || *name != "w"))
+        },
+    )
 }
 
 /// Bits, not values: 1 and 1.0 are equal to SQL.

@@ -33,7 +33,9 @@ fn refusal(text: String) -> String {
 
 #[test]
 fn deep_nesting_is_refused_and_not_followed() {
-    let deep = |open: &str, inner: &str, close: &str, n: usize| format!("SELECT {}{inner}{}", open.repeat(n), close.repeat(n));
+    let deep = |open: &str, inner: &str, close: &str, n: usize| {
+        format!("SELECT {}{inner}{}", open.repeat(n), close.repeat(n))
+    };
     for n in [40, 60, 400, 3_000] {
         let limit = n > 48;
         for (open, inner, close) in [
@@ -130,14 +132,22 @@ fn work_is_bounded() {
 #[test]
 fn answers_are_bounded() {
     let limits = Limits { groups: 10, output_rows: 10, rows: 100, output_bytes: 200, ..Limits::default() };
-    let rows: Vec<Row> = (0..50).map(|id| Row::new([("id", Value::Int(id)), ("t", Value::text("x".repeat(100)))])).collect();
-    let ask = |text: &str| Query::parse(text, &limits).expect(text).evaluate(&rows, &Context::default()).err();
+    let rows: Vec<Row> =
+        (0..50).map(|id| Row::new([("id", Value::Int(id)), ("t", Value::text("x".repeat(100)))])).collect();
+    let ask =
+        |text: &str| Query::parse(text, &limits).expect(text).evaluate(&rows, &Context::default()).err();
     assert_eq!(ask("SELECT id, COUNT(*) AS n GROUP BY id"), Some(EvalError::TooManyGroups { limit: 10 }));
     assert!(matches!(ask("SELECT id"), Some(EvalError::TooLarge { what: "the rows", .. })));
-    assert!(matches!(ask("SELECT t, t || t AS u LIMIT 1"), Some(EvalError::TooLarge { what: "the bytes of a row", .. })));
+    assert!(matches!(
+        ask("SELECT t, t || t AS u LIMIT 1"),
+        Some(EvalError::TooLarge { what: "the bytes of a row", .. })
+    ));
     let many = [rows.clone(), rows.clone(), rows.clone()].concat();
     let query = Query::parse("SELECT COUNT(*) AS n", &limits).expect("a query");
-    assert_eq!(query.evaluate(&many, &Context::default()).err(), Some(EvalError::TooManyRows { found: 150, limit: 100 }));
+    assert_eq!(
+        query.evaluate(&many, &Context::default()).err(),
+        Some(EvalError::TooManyRows { found: 150, limit: 100 })
+    );
 }
 
 #[test]
@@ -175,9 +185,46 @@ fn value() -> impl Strategy<Value = Value> {
 
 /// Words that take the generator past the first mistake.
 const WORDS: [&str; 40] = [
-    "SELECT", "FROM", "WHERE", "GROUP BY", "ORDER BY", "HAVING", "LIMIT", "(", ")", ",", "a", "t", "1", "'x'", "+", "-", "*",
-    "||", "AND", "OR", "NOT", "IN", "LIKE", "CASE", "WHEN", "THEN", "END", "AS", "SUM(", "FIRST(3,", "COUNT(*)", "FILTER (WHERE",
-    "DISTINCT", "BETWEEN", "IS NULL", "CAST(", "\"", ";", "x'0", "\u{1f600}",
+    "SELECT",
+    "FROM",
+    "WHERE",
+    "GROUP BY",
+    "ORDER BY",
+    "HAVING",
+    "LIMIT",
+    "(",
+    ")",
+    ",",
+    "a",
+    "t",
+    "1",
+    "'x'",
+    "+",
+    "-",
+    "*",
+    "||",
+    "AND",
+    "OR",
+    "NOT",
+    "IN",
+    "LIKE",
+    "CASE",
+    "WHEN",
+    "THEN",
+    "END",
+    "AS",
+    "SUM(",
+    "FIRST(3,",
+    "COUNT(*)",
+    "FILTER (WHERE",
+    "DISTINCT",
+    "BETWEEN",
+    "IS NULL",
+    "CAST(",
+    "\"",
+    ";",
+    "x'0",
+    "\u{1f600}",
 ];
 
 proptest! {

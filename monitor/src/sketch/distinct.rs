@@ -76,7 +76,9 @@ impl DistinctSketch {
         let count = set.clone().count();
         if count <= SPARSE {
             let mut out = vec![MAGIC, 0, count as u8];
-            out.extend(set.flat_map(|(register, rank)| ((register as u16) << 6 | u16::from(*rank)).to_le_bytes()));
+            out.extend(
+                set.flat_map(|(register, rank)| ((register as u16) << 6 | u16::from(*rank)).to_le_bytes()),
+            );
             return out;
         }
         let mut out = vec![MAGIC, 1];

@@ -31,7 +31,9 @@ pub fn hash(value: &Value, seed: u64) -> u64 {
         Value::Float(float) => fnv(fnv(start, &[2]), &float.to_bits().to_le_bytes()),
         Value::Text(text) => fnv(fnv(start, &[3]), text.as_bytes()),
         Value::Bytes(bytes) => fnv(fnv(start, &[4]), bytes),
-        Value::List(values) => values.iter().fold(fnv(start, &[5]), |state, value| fnv(state, &hash(value, 0).to_le_bytes())),
+        Value::List(values) => {
+            values.iter().fold(fnv(start, &[5]), |state, value| fnv(state, &hash(value, 0).to_le_bytes()))
+        }
     };
     mix(state)
 }

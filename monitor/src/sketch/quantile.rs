@@ -149,7 +149,10 @@ impl QuantileSketch {
         varint::put(&mut out, sketch.buckets.len() as u64);
         let mut previous = None;
         for (&at, &count) in &sketch.buckets {
-            varint::put(&mut out, previous.replace(at).map_or_else(|| zigzag(at), |previous| (at - previous) as u64));
+            varint::put(
+                &mut out,
+                previous.replace(at).map_or_else(|| zigzag(at), |previous| (at - previous) as u64),
+            );
             varint::put(&mut out, count);
         }
         out
@@ -163,7 +166,12 @@ impl QuantileSketch {
         let (min, max) = (f64::from_le_bytes(*min), f64::from_le_bytes(*max));
         let length = varint::take(&mut rest)?;
         let negative_zero = [min, max].iter().any(|end| *end == 0.0 && end.is_sign_negative());
-        if negative_zero || magic != MAGIC || level > MAX_LEVEL || bytes.len() > Self::MAX_BYTES || length > MAX_BUCKETS as u64 {
+        if negative_zero
+            || magic != MAGIC
+            || level > MAX_LEVEL
+            || bytes.len() > Self::MAX_BYTES
+            || length > MAX_BUCKETS as u64
+        {
             return None;
         }
         let mut sketch = Self { level, buckets: BTreeMap::new(), min, max };
@@ -180,7 +188,11 @@ impl QuantileSketch {
         }
         let ends = match (sketch.buckets.first_key_value(), sketch.buckets.last_key_value()) {
             (Some((&first, _)), Some((&last, _))) => {
-                min.is_finite() && max.is_finite() && min <= max && key(min, level) == first && key(max, level) == last
+                min.is_finite()
+                    && max.is_finite()
+                    && min <= max
+                    && key(min, level) == first
+                    && key(max, level) == last
             }
             _ => level == 0 && min == f64::INFINITY && max == f64::NEG_INFINITY,
         };
@@ -253,7 +265,8 @@ mod tests {
 
     #[test]
     fn latencies_over_three_powers_of_ten() {
-        let mut numbers: Vec<f64> = (0..20_000u64).map(|n| 1e-3 * (1.0 + (n * n % 9_973) as f64 / 10.0)).collect();
+        let mut numbers: Vec<f64> =
+            (0..20_000u64).map(|n| 1e-3 * (1.0 + (n * n % 9_973) as f64 / 10.0)).collect();
         let sketch = QuantileSketch::decode(&of(numbers.iter().copied()).encode()).expect("its own bytes");
         assert!(sketch.relative_error() < 0.016, "{}", sketch.relative_error());
         numbers.sort_by(f64::total_cmp);
@@ -266,7 +279,8 @@ mod tests {
 
     #[test]
     fn the_worst_there_is_fits() {
-        let all = (0..64).flat_map(|e| (0..2_000).map(move |m| f64::from(m).exp2().min(1e300) * 1.1f64.powi(e)));
+        let all =
+            (0..64).flat_map(|e| (0..2_000).map(move |m| f64::from(m).exp2().min(1e300) * 1.1f64.powi(e)));
         let mut sketch = of(all.flat_map(|number| [number, -number, 1.0 / number]));
         for _ in 0..70 {
             let same = sketch.clone();

@@ -41,7 +41,13 @@ mod tests {
             assert_eq!(super::take(&mut input), Some(number));
             assert!(input.is_empty());
         }
-        for bad in [&[][..], &[0x80], &[0x80, 0], &[0xff; 11], &[0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 2]] {
+        for bad in [
+            &[][..],
+            &[0x80],
+            &[0x80, 0],
+            &[0xff; 11],
+            &[0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 2],
+        ] {
             assert_eq!(super::take(&mut &bad[..]), None, "{bad:?}");
         }
     }

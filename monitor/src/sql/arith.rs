@@ -9,7 +9,9 @@ use crate::value::Value;
 pub(super) fn binary(op: Binary, left: &Value, right: &Value) -> Value {
     match op {
         Binary::BitAnd | Binary::BitOr | Binary::ShiftLeft | Binary::ShiftRight => {
-            let (Some(left), Some(right)) = (coerce::integer(left), coerce::integer(right)) else { return Value::Null };
+            let (Some(left), Some(right)) = (coerce::integer(left), coerce::integer(right)) else {
+                return Value::Null;
+            };
             Value::Int(bits(op, left, right))
         }
         Binary::Remainder => remainder(left, right),

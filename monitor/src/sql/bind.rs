@@ -86,15 +86,27 @@ impl<'l> Binder<'l> {
                     _ => return wrong(ast, format!("the sign {op} is not possible; use +, -, ~ or NOT")),
                 }
             }
-            Ast::BinaryOp { op: op @ (BinaryOperator::And | BinaryOperator::Or), .. } => self.chain(ast, op, next)?,
+            Ast::BinaryOp { op: op @ (BinaryOperator::And | BinaryOperator::Or), .. } => {
+                self.chain(ast, op, next)?
+            }
             Ast::BinaryOp { left, op, right } => match binary(op) {
                 Some(binary) => self.two(binary, left, right, next)?,
-                None => return wrong(ast, format!("the operator {} is not possible; docs/sql.md has the list", cut(&op.to_string()))),
+                None => {
+                    return wrong(
+                        ast,
+                        format!(
+                            "the operator {} is not possible; docs/sql.md has the list",
+                            cut(&op.to_string())
+                        ),
+                    );
+                }
             },
             Ast::IsNotDistinctFrom(left, right) => self.two(Binary::Same, left, right, next)?,
             Ast::IsDistinctFrom(left, right) => not(self.two(Binary::Same, left, right, next)?),
             Ast::IsNull(inner) | Ast::IsUnknown(inner) => unary(Unary::IsNull, self.bind(inner, next)?),
-            Ast::IsNotNull(inner) | Ast::IsNotUnknown(inner) => not(unary(Unary::IsNull, self.bind(inner, next)?)),
+            Ast::IsNotNull(inner) | Ast::IsNotUnknown(inner) => {
+                not(unary(Unary::IsNull, self.bind(inner, next)?))
+            }
             Ast::IsTrue(inner) => unary(Unary::IsTrue, self.bind(inner, next)?),
             Ast::IsNotTrue(inner) => not(unary(Unary::IsTrue, self.bind(inner, next)?)),
             Ast::IsFalse(inner) => unary(Unary::IsFalse, self.bind(inner, next)?),
@@ -130,9 +142,19 @@ impl<'l> Binder<'l> {
             Ast::InSubquery { .. } | Ast::Exists { .. } | Ast::Subquery(_) => {
                 return wrong(ast, "a SELECT inside of another is not possible; ask about one table");
             }
-            Ast::Collate { .. } => return wrong(ast, "COLLATE is not possible; text compares by its bytes, LOWER(x) ignores case"),
+            Ast::Collate { .. } => {
+                return wrong(
+                    ast,
+                    "COLLATE is not possible; text compares by its bytes, LOWER(x) ignores case",
+                );
+            }
             Ast::ILike { .. } => return wrong(ast, "ILIKE is not possible; LIKE ignores case already"),
-            Ast::Tuple(_) => return wrong(ast, "a list in parentheses is possible after IN only; compare one value with one"),
+            Ast::Tuple(_) => {
+                return wrong(
+                    ast,
+                    "a list in parentheses is possible after IN only; compare one value with one",
+                );
+            }
             _ => return wrong(ast, "this kind of expression is not possible; docs/sql.md says what is"),
         })
     }
@@ -154,7 +176,13 @@ impl<'l> Binder<'l> {
             _ => 0,
         };
         if bytes > self.limits.string_bytes {
-            return wrong(ast, format!("this literal has {bytes} bytes, and the limit is {}; shorten it", self.limits.string_bytes));
+            return wrong(
+                ast,
+                format!(
+                    "this literal has {bytes} bytes, and the limit is {}; shorten it",
+                    self.limits.string_bytes
+                ),
+            );
         }
         Ok(value)
     }
@@ -186,7 +214,10 @@ impl<'l> Binder<'l> {
             terms.push(&**right);
             rest = left;
             if terms.len() >= CHAIN {
-                return wrong(ast, format!("more than {CHAIN} conditions are chained; use IN, or fewer of them"));
+                return wrong(
+                    ast,
+                    format!("more than {CHAIN} conditions are chained; use IN, or fewer of them"),
+                );
             }
         }
         terms.push(rest);
@@ -212,8 +243,14 @@ impl<'l> Binder<'l> {
     fn qualified(&mut self, ast: &Ast, parts: &[Ident]) -> Result<Expr, SqlError> {
         match (parts, &self.table) {
             ([table, column], Some(name)) if table.value == *name => self.column(column),
-            ([_, _], Some(name)) => wrong(ast, format!("the table of this query is {}; name its columns without a table", cut(name))),
-            _ => wrong(ast, "a column has one name here, without a table before it; quote names with dots: \"a.b\""),
+            ([_, _], Some(name)) => wrong(
+                ast,
+                format!("the table of this query is {}; name its columns without a table", cut(name)),
+            ),
+            _ => wrong(
+                ast,
+                "a column has one name here, without a table before it; quote names with dots: \"a.b\"",
+            ),
         }
     }
 
@@ -227,7 +264,8 @@ impl<'l> Binder<'l> {
         if let Some(place) = self.places.get(ident.value.as_str()) {
             return Ok(Expr::Slot(*place));
         }
-        let place = u16::try_from(self.columns.len()).map_err(|_| SqlError::new("too many columns; read fewer", at))?;
+        let place = u16::try_from(self.columns.len())
+            .map_err(|_| SqlError::new("too many columns; read fewer", at))?;
         let name: Arc<str> = ident.value.as_str().into();
         self.places.insert(name.clone(), place);
         self.columns.push(name);

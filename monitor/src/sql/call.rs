@@ -24,29 +24,47 @@ impl Binder<'_> {
         };
         let Some(name) = name else { return wrong(ast, "a function has one name, without a dot") };
         if call.over.is_some() {
-            return wrong(ast, "OVER is not possible; an aggregate is over all rows, or over the groups of GROUP BY");
+            return wrong(
+                ast,
+                "OVER is not possible; an aggregate is over all rows, or over the groups of GROUP BY",
+            );
         }
         let (args, distinct) = arguments(ast, call)?;
         let Some(found) = functions::find(&name, args.len()) else {
             let known = functions::functions().iter().map(|f| f.name);
-            let hint = nearest(&name, known).map_or("docs/sql.md has the list".to_owned(), |near| format!("{near} was probably meant"));
+            let hint = nearest(&name, known)
+                .map_or("docs/sql.md has the list".to_owned(), |near| format!("{near} was probably meant"));
             return wrong(ast, format!("there is no function {}; {hint}", cut(&name)));
         };
         let (least, most) = found.arguments;
         if args.len() < least || args.len() > most {
             let takes = if least == most { least.to_string() } else { format!("{least} or more") };
-            return wrong(ast, format!("{name} takes {takes} argument(s) and has {}; for example {}", args.len(), found.example));
+            return wrong(
+                ast,
+                format!(
+                    "{name} takes {takes} argument(s) and has {}; for example {}",
+                    args.len(),
+                    found.example
+                ),
+            );
         }
         match found.function {
             Function::Aggregate(kind) => self.aggregate(ast, call, found, kind, &args, distinct, depth),
-            Function::Scalar(_) if distinct || call.filter.is_some() => {
-                wrong(ast, format!("{name} is no aggregate, so DISTINCT and FILTER mean nothing here; leave them out"))
-            }
+            Function::Scalar(_) if distinct || call.filter.is_some() => wrong(
+                ast,
+                format!("{name} is no aggregate, so DISTINCT and FILTER mean nothing here; leave them out"),
+            ),
             Function::Scalar(function) => self.scalar(ast, function, &args, depth),
         }
     }
 
-    fn scalar(&mut self, ast: &Ast, function: Scalar, args: &Arguments<'_>, depth: usize) -> Result<Expr, SqlError> {
+    fn scalar(
+        &mut self,
+        ast: &Ast,
+        function: Scalar,
+        args: &Arguments<'_>,
+        depth: usize,
+    ) -> Result<Expr, SqlError> {
         let mut bound = Vec::with_capacity(args.len());
         for arg in args {
             match arg {
@@ -57,7 +75,10 @@ impl Binder<'_> {
         Ok(Expr::Call(function, bound.into()))
     }
 
-    #[expect(clippy::too_many_arguments, reason = "one call has these parts, and a struct for them would be read here only")]
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "one call has these parts, and a struct for them would be read here only"
+    )]
     fn aggregate(
         &mut self,
         ast: &Ast,
@@ -72,13 +93,27 @@ impl Binder<'_> {
         let clause = self.clause;
         match clause {
             Clause::Where => {
-                return wrong(ast, format!("{name} is not possible in WHERE, which chooses single rows; use HAVING, or FILTER after an aggregate"));
+                return wrong(
+                    ast,
+                    format!(
+                        "{name} is not possible in WHERE, which chooses single rows; use HAVING, or FILTER after an aggregate"
+                    ),
+                );
             }
-            Clause::GroupBy => return wrong(ast, format!("{name} is not possible in GROUP BY; group by columns")),
-            Clause::Aggregate => return wrong(ast, format!("{name} is not possible inside of another aggregate; use one")),
+            Clause::GroupBy => {
+                return wrong(ast, format!("{name} is not possible in GROUP BY; group by columns"));
+            }
+            Clause::Aggregate => {
+                return wrong(ast, format!("{name} is not possible inside of another aggregate; use one"));
+            }
             _ => {}
         }
-        if distinct && !matches!(kind, Aggregate::Count | Aggregate::Sum | Aggregate::Avg | Aggregate::Min | Aggregate::Max) {
+        if distinct
+            && !matches!(
+                kind,
+                Aggregate::Count | Aggregate::Sum | Aggregate::Avg | Aggregate::Min | Aggregate::Max
+            )
+        {
             return wrong(ast, format!("DISTINCT is not possible in {name}; it is in COUNT, SUM and AVG"));
         }
         let mut kind = kind;
@@ -98,7 +133,13 @@ impl Binder<'_> {
             }
         }
         if matches!(kind, Aggregate::Variance | Aggregate::Stddev) && values.len() == 2 {
-            return wrong(ast, format!("{name} takes a value, or the mean, variance and count of groups; for example {}", found.example));
+            return wrong(
+                ast,
+                format!(
+                    "{name} takes a value, or the mean, variance and count of groups; for example {}",
+                    found.example
+                ),
+            );
         }
         if distinct && values.len() != 1 {
             return wrong(ast, "DISTINCT is possible with one argument only");
@@ -130,7 +171,13 @@ impl Binder<'_> {
         let limit = if found.name == "TOP" { self.limits.elements / 2 } else { self.limits.elements };
         match arg.and_then(number) {
             Some(n) if n >= 1 && n <= limit as u64 => Ok(n as usize),
-            _ => wrong(ast, format!("{} begins with how many to keep, a number from 1 to {limit}; for example {}", found.name, found.example)),
+            _ => wrong(
+                ast,
+                format!(
+                    "{} begins with how many to keep, a number from 1 to {limit}; for example {}",
+                    found.name, found.example
+                ),
+            ),
         }
     }
 }
@@ -147,10 +194,18 @@ fn arguments<'a>(ast: &Ast, call: &'a Call) -> Result<(Arguments<'a>, bool), Sql
         FunctionArguments::Subquery(_) => {
             return wrong(ast, "a SELECT inside of another is not possible; ask about one table");
         }
-        _ => return wrong(ast, "a call is a name and arguments in parentheses, and FILTER (WHERE …) after an aggregate"),
+        _ => {
+            return wrong(
+                ast,
+                "a call is a name and arguments in parentheses, and FILTER (WHERE …) after an aggregate",
+            );
+        }
     };
     if !list.clauses.is_empty() {
-        return wrong(ast, "clauses inside of the parentheses are not possible; ORDER BY at the end of the query orders the rows for FIRST");
+        return wrong(
+            ast,
+            "clauses inside of the parentheses are not possible; ORDER BY at the end of the query orders the rows for FIRST",
+        );
     }
     let mut args = Vec::with_capacity(list.args.len());
     for arg in &list.args {

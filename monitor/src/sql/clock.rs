@@ -69,7 +69,8 @@ pub(super) fn strftime(eval: &Eval<'_>, format: &Value, time: &Value) -> Value {
 impl Moment {
     /// Writes a field; false if there is none of this letter.
     fn write(&self, out: &mut String, field: char) -> bool {
-        let (hour, minute, second) = (self.second_of_day / 3600, self.second_of_day / 60 % 60, self.second_of_day % 60);
+        let (hour, minute, second) =
+            (self.second_of_day / 3600, self.second_of_day / 60 % 60, self.second_of_day % 60);
         let written = match field {
             'Y' => write!(out, "{:04}", self.year),
             'm' => write!(out, "{:02}", self.month),

@@ -84,7 +84,9 @@ pub(super) fn number(value: &Value) -> Option<Number> {
 /// A number, or a text that is a whole number and nothing else.
 pub(super) fn strict_number(value: &Value) -> Option<Number> {
     match value {
-        Value::Text(text) => Some(parse(text.as_bytes())).filter(|(_, whole)| *whole).map(|(number, _)| number),
+        Value::Text(text) => {
+            Some(parse(text.as_bytes())).filter(|(_, whole)| *whole).map(|(number, _)| number)
+        }
         Value::Int(_) | Value::Float(_) => number(value),
         _ => None,
     }

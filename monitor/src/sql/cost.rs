@@ -32,7 +32,8 @@ pub(super) fn cost(plan: &Plan, limits: &Limits) -> Cost {
     });
     let mut operations: usize = per_row.chain(inside).map(steps).sum::<usize>() + aggregates.len();
     if groups.is_none() {
-        operations += outputs.map(steps).sum::<usize>() + plan.order.iter().map(|term| steps(&term.expr)).sum::<usize>();
+        operations += outputs.map(steps).sum::<usize>()
+            + plan.order.iter().map(|term| steps(&term.expr)).sum::<usize>();
     }
     let sizes = plan.outputs.iter().map(|output| match output {
         Output::Star => limits.output_bytes,
@@ -66,17 +67,26 @@ fn size(expr: &Expr, keys: &[Expr], aggregates: &[super::expr::AggregateCall], l
         Expr::Const(Value::Bytes(bytes)) => bytes.len() + 4,
         Expr::Const(_) => NUMBER,
         Expr::Aggregate(_) => unknown,
-        Expr::Slot(slot) => match usize::from(*slot).checked_sub(keys.len()).and_then(|n| aggregates.get(n)) {
-            Some(call) => match call.kind {
-                Aggregate::Sketch => QuantileSketch::MAX_BYTES + 3,
-                Aggregate::DistinctSketch => DistinctSketch::MAX_BYTES + 3,
-                Aggregate::Min | Aggregate::Max => largest(&mut call.args.iter()).max(if call.args.iter().any(Expr::has_column) { unknown } else { 0 }),
-                Aggregate::First | Aggregate::Random | Aggregate::Top | Aggregate::BitAnd | Aggregate::BitOr => unknown,
-                _ => NUMBER,
-            },
-            None => unknown,
-        },
-        Expr::Unary(..) | Expr::And(_) | Expr::Or(_) | Expr::Between(_) | Expr::In(..) | Expr::Like(..) => NUMBER,
+        Expr::Slot(slot) => {
+            match usize::from(*slot).checked_sub(keys.len()).and_then(|n| aggregates.get(n)) {
+                Some(call) => match call.kind {
+                    Aggregate::Sketch => QuantileSketch::MAX_BYTES + 3,
+                    Aggregate::DistinctSketch => DistinctSketch::MAX_BYTES + 3,
+                    Aggregate::Min | Aggregate::Max => largest(&mut call.args.iter())
+                        .max(if call.args.iter().any(Expr::has_column) { unknown } else { 0 }),
+                    Aggregate::First
+                    | Aggregate::Random
+                    | Aggregate::Top
+                    | Aggregate::BitAnd
+                    | Aggregate::BitOr => unknown,
+                    _ => NUMBER,
+                },
+                None => unknown,
+            }
+        }
+        Expr::Unary(..) | Expr::And(_) | Expr::Or(_) | Expr::Between(_) | Expr::In(..) | Expr::Like(..) => {
+            NUMBER
+        }
         Expr::Binary(super::expr::Binary::Concat, _) => limits.string_bytes + 4,
         Expr::Binary(..) => NUMBER,
         Expr::Case(case) => largest(&mut case.arms.iter().map(|(_, then)| then).chain(&case.otherwise)),
@@ -86,10 +96,11 @@ fn size(expr: &Expr, keys: &[Expr], aggregates: &[super::expr::AggregateCall], l
             Scalar::Coalesce | Scalar::Nullif | Scalar::Min | Scalar::Max => largest(&mut args.iter()),
             Scalar::If => largest(&mut args[1..].iter()),
             Scalar::Element => unknown,
-            Scalar::Hex | Scalar::Lower | Scalar::Upper | Scalar::Ltrim | Scalar::Rtrim | Scalar::Trim => limits.string_bytes + 4,
+            Scalar::Hex | Scalar::Lower | Scalar::Upper | Scalar::Ltrim | Scalar::Rtrim | Scalar::Trim => {
+                limits.string_bytes + 4
+            }
             Scalar::Replace | Scalar::Strftime | Scalar::Substr => limits.string_bytes + 4,
             _ => NUMBER,
         },
     }
 }
-

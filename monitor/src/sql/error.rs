@@ -57,7 +57,9 @@ impl std::error::Error for SqlError {}
 #[non_exhaustive]
 pub enum EvalError {
     /// More rows than the query was made for.
-    #[error("the table has {found} rows, and the limit is {limit}; ask about fewer, or raise the limit on rows")]
+    #[error(
+        "the table has {found} rows, and the limit is {limit}; ask about fewer, or raise the limit on rows"
+    )]
     TooManyRows {
         /// Rows of the table.
         found: usize,
@@ -87,6 +89,8 @@ pub enum EvalError {
         limit: u64,
     },
     /// The query answers with many rows where one is needed.
-    #[error("the query does not make one row of many; use aggregates such as SUM in each column, without GROUP BY, HAVING, LIMIT or OFFSET")]
+    #[error(
+        "the query does not make one row of many; use aggregates such as SUM in each column, without GROUP BY, HAVING, LIMIT or OFFSET"
+    )]
     NotAnAggregation,
 }

@@ -80,8 +80,29 @@ impl<'q> Eval<'q> {
         coerce::truth(&self.eval(expr, frame)) == Some(true)
     }
 
-    /// The value of an expression.
+    /// The value of an expression. Columns, which most expressions are, are looked up where they are needed, without a call.
+    #[inline(always)]
     pub(super) fn eval<'a>(&self, expr: &'a Expr, frame: &'a Frame<'a>) -> Computed<'a> {
+        match expr {
+            Expr::Slot(slot) => {
+                self.charge(1);
+                Cow::Borrowed(frame.get(usize::from(*slot)).copied().unwrap_or(&Value::Null))
+            }
+            Expr::Binary(op, both) => Cow::Owned(self.two(*op, both, frame)),
+            other => self.compute(other, frame),
+        }
+    }
+
+    /// An operator between two values.
+    #[inline(never)]
+    fn two(&self, op: Binary, both: &[Expr; 2], frame: &Frame<'_>) -> Value {
+        self.charge(1);
+        let (left, right) = (self.eval(&both[0], frame), self.eval(&both[1], frame));
+        self.binary(op, &left, &right)
+    }
+
+    #[inline(never)]
+    fn compute<'a>(&self, expr: &'a Expr, frame: &'a Frame<'a>) -> Computed<'a> {
         self.charge(1);
         match expr {
             Expr::Slot(slot) => Cow::Borrowed(frame.get(usize::from(*slot)).copied().unwrap_or(&Value::Null)),
@@ -89,10 +110,7 @@ impl<'q> Eval<'q> {
             // Bound away by the plan.
             Expr::Aggregate(_) => Cow::Owned(Value::Null),
             Expr::Unary(op, inner) => Cow::Owned(self.unary(*op, &self.eval(inner, frame))),
-            Expr::Binary(op, both) => {
-                let (left, right) = (self.eval(&both[0], frame), self.eval(&both[1], frame));
-                Cow::Owned(self.binary(*op, &left, &right))
-            }
+            Expr::Binary(op, both) => Cow::Owned(self.two(*op, both, frame)),
             Expr::And(terms) => Cow::Owned(self.all(terms, frame, false)),
             Expr::Or(terms) => Cow::Owned(self.all(terms, frame, true)),
             Expr::Between(three) => {
@@ -132,9 +150,12 @@ impl<'q> Eval<'q> {
 
     fn binary(&self, op: Binary, left: &Value, right: &Value) -> Value {
         match op {
-            Binary::Equal | Binary::NotEqual | Binary::Less | Binary::LessEqual | Binary::Greater | Binary::GreaterEqual => {
-                known(compare(op, left, right))
-            }
+            Binary::Equal
+            | Binary::NotEqual
+            | Binary::Less
+            | Binary::LessEqual
+            | Binary::Greater
+            | Binary::GreaterEqual => known(compare(op, left, right)),
             Binary::Same => Value::truth(by_value(left, right).is_eq()),
             Binary::Concat => self.concat(left, right),
             Binary::Glob => pattern::glob(self, left, right),
@@ -195,8 +216,12 @@ impl<'q> Eval<'q> {
             (_, Value::Null) | (Type::Text, Value::Text(_)) | (Type::Blob, Value::Bytes(_)) => value,
             (_, Value::List(_)) => Cow::Owned(Value::Null),
             (Type::Integer, other) => Cow::Owned(coerce::integer(other).map_or(Value::Null, Value::Int)),
-            (Type::Real, other) => Cow::Owned(coerce::number(other).map_or(Value::Null, |n| Value::float(n.float()))),
-            (Type::Text, other) => Cow::Owned(coerce::text(other).map_or(Value::Null, |text| self.text(text))),
+            (Type::Real, other) => {
+                Cow::Owned(coerce::number(other).map_or(Value::Null, |n| Value::float(n.float())))
+            }
+            (Type::Text, other) => {
+                Cow::Owned(coerce::text(other).map_or(Value::Null, |text| self.text(text)))
+            }
             (Type::Blob, other) => {
                 Cow::Owned(coerce::text(other).map_or(Value::Null, |text| Value::bytes(text.as_bytes())))
             }

@@ -40,7 +40,9 @@ impl fmt::Display for Fault {
             Self::PatternTooLong => "a pattern is longer than allowed; shorten it",
             Self::MixedBitmaps => "bitmaps of integers and of bytes do not mix; give one column one kind",
             Self::NotASketch => "a value is no sketch; give it what SKETCH or DISTINCT_SKETCH made",
-            Self::BadArgument => "a function was given an argument that it does not take; see its description",
+            Self::BadArgument => {
+                "a function was given an argument that it does not take; see its description"
+            }
         })
     }
 }

@@ -5,7 +5,9 @@
 //! it recurses. Therefore the text is screened before: its length, the number of its tokens (so that what is dropped is
 //! of a bounded depth), its parentheses, one SELECT. Everything after this counts depth itself.
 
-use sqlparser::ast::{BinaryOperator, Expr, Ident, ObjectName, Query, Statement, UnaryOperator, Value as Literal};
+use sqlparser::ast::{
+    BinaryOperator, Expr, Ident, ObjectName, Query, Statement, UnaryOperator, Value as Literal,
+};
 use sqlparser::dialect::{Dialect, Precedence};
 use sqlparser::keywords::Keyword;
 use sqlparser::parser::{Parser, ParserError};
@@ -20,6 +22,46 @@ const CONCAT: u8 = 45;
 const BITS: u8 = 25;
 const LESS: u8 = 22;
 const EQUAL: u8 = 20;
+
+/// The words of our part of SQL. All others, such as DATE or INTERVAL, are names here.
+const RESERVED: [Keyword; 36] = [
+    Keyword::ALL,
+    Keyword::AND,
+    Keyword::AS,
+    Keyword::ASC,
+    Keyword::BETWEEN,
+    Keyword::BY,
+    Keyword::CASE,
+    Keyword::CAST,
+    Keyword::COLLATE,
+    Keyword::DESC,
+    Keyword::DISTINCT,
+    Keyword::ELSE,
+    Keyword::END,
+    Keyword::ESCAPE,
+    Keyword::EXISTS,
+    Keyword::FALSE,
+    Keyword::FROM,
+    Keyword::GLOB,
+    Keyword::GROUP,
+    Keyword::HAVING,
+    Keyword::IN,
+    Keyword::IS,
+    Keyword::LIKE,
+    Keyword::LIMIT,
+    Keyword::NOT,
+    Keyword::NULL,
+    Keyword::OFFSET,
+    Keyword::OR,
+    Keyword::ORDER,
+    Keyword::SELECT,
+    Keyword::THEN,
+    Keyword::TRUE,
+    Keyword::UNION,
+    Keyword::WHEN,
+    Keyword::WHERE,
+    Keyword::WITH,
+];
 
 /// SQLite's operators and their precedence; names may be quoted as `"x"`.
 #[derive(Debug)]
@@ -100,7 +142,7 @@ impl Dialect for Ours {
         let Token::Word(word) = &next.token else { return None };
         let name = Ident { value: word.value.clone(), quote_style: word.quote_style, span: next.span };
         let known = matches!(word.keyword, Keyword::CASE | Keyword::CAST | Keyword::NOT | Keyword::EXISTS);
-        let plain = word.keyword == Keyword::NoKeyword;
+        let plain = word.quote_style.is_some() || !RESERVED.contains(&word.keyword);
         match &parser.peek_nth_token_ref(1).token {
             Token::LParen if !known => {
                 parser.advance_token();
@@ -119,13 +161,12 @@ impl Dialect for Ours {
     fn parse_infix(&self, parser: &mut Parser, left: &Expr, _: u8) -> Option<Result<Expr, ParserError>> {
         let left = || Box::new(left.clone());
         let right = |parser: &mut Parser| parser.parse_subexpr(EQUAL).map(Box::new);
-        let is_keyword = |parser: &Parser, n: usize, keyword: Keyword| {
-            matches!(&parser.peek_nth_token_ref(n).token, Token::Word(word) if word.keyword == keyword)
-        };
+        let is_keyword = |parser: &Parser, n: usize, keyword: Keyword| matches!(&parser.peek_nth_token_ref(n).token, Token::Word(word) if word.keyword == keyword);
         let not = usize::from(is_keyword(parser, 0, Keyword::NOT));
         if is_keyword(parser, not, Keyword::GLOB) {
             (0..=not).for_each(|_| parser.advance_token());
-            let glob = right(parser).map(|right| Expr::BinaryOp { left: left(), op: BinaryOperator::Glob, right });
+            let glob =
+                right(parser).map(|right| Expr::BinaryOp { left: left(), op: BinaryOperator::Glob, right });
             return Some(match not {
                 0 => glob,
                 _ => glob.map(|glob| Expr::UnaryOp { op: UnaryOperator::Not, expr: Box::new(glob) }),
@@ -166,7 +207,8 @@ pub(super) fn position(at: Location) -> Option<Position> {
 /// Parses one SELECT.
 pub(super) fn parse(text: &str, limits: &Limits) -> Result<Box<Query>, SqlError> {
     if text.len() > limits.text_bytes {
-        let message = format!("the query has {} bytes, and the limit is {}; shorten it", text.len(), limits.text_bytes);
+        let message =
+            format!("the query has {} bytes, and the limit is {}; shorten it", text.len(), limits.text_bytes);
         return Err(SqlError::new(message, None));
     }
     let dialect = Ours;
@@ -180,7 +222,8 @@ pub(super) fn parse(text: &str, limits: &Limits) -> Result<Box<Query>, SqlError>
     while parser.consume_token(&Token::SemiColon) {}
     let rest = parser.peek_token_ref();
     if rest.token != Token::EOF {
-        let message = format!("the query should end before {}; write one SELECT", cut(&rest.token.to_string()));
+        let message =
+            format!("the query should end before {}; write one SELECT", cut(&rest.token.to_string()));
         return Err(SqlError::new(message, position(rest.span.start)));
     }
     match statement {
@@ -218,7 +261,10 @@ fn screen(tokens: &mut [TokenWithSpan], limits: &Limits) -> Result<(), SqlError>
             Token::RParen | Token::RBracket | Token::RBrace => depth = depth.saturating_sub(1),
             Token::Word(word) if word.quote_style.is_none() => match word.keyword {
                 Keyword::SELECT if selects == 1 => {
-                    return Err(SqlError::new("a SELECT inside of another, or after it, is not possible; ask about one table", at));
+                    return Err(SqlError::new(
+                        "a SELECT inside of another, or after it, is not possible; ask about one table",
+                        at,
+                    ));
                 }
                 Keyword::SELECT => selects += 1,
                 Keyword::WITH if selects == 0 => {
@@ -229,7 +275,9 @@ fn screen(tokens: &mut [TokenWithSpan], limits: &Limits) -> Result<(), SqlError>
                 Keyword::JOIN => return Err(SqlError::new(ONE_TABLE, at)),
                 Keyword::DISTINCT => after_distinct = true,
                 Keyword::FROM if depth == 0 => in_from = !distinct,
-                Keyword::WHERE | Keyword::GROUP | Keyword::HAVING | Keyword::ORDER | Keyword::LIMIT => in_from = false,
+                Keyword::WHERE | Keyword::GROUP | Keyword::HAVING | Keyword::ORDER | Keyword::LIMIT => {
+                    in_from = false
+                }
                 // Otherwise the grammar would take it as `SELECT TOP 3 …`.
                 Keyword::TOP => word.keyword = Keyword::NoKeyword,
                 _ => {}

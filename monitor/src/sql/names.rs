@@ -21,7 +21,10 @@ fn distance(a: &str, b: &str) -> Option<usize> {
 
 /// The nearest of `known` to a `name` in capital letters, if one is near enough to be meant.
 pub(super) fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
-    known.filter_map(|candidate| Some((distance(name, candidate)?, candidate))).min().map(|(_, candidate)| candidate)
+    known
+        .filter_map(|candidate| Some((distance(name, candidate)?, candidate)))
+        .min()
+        .map(|(_, candidate)| candidate)
 }
 
 #[cfg(test)]

@@ -27,8 +27,14 @@ enum Part<'p> {
 }
 
 /// The text, the pattern, or NULL for the whole.
-fn operands<'v>(eval: &Eval<'_>, text: &'v Value, pattern: &'v Value) -> Result<(Cow<'v, str>, Cow<'v, str>), Value> {
-    let (Some(text), Some(pattern)) = (coerce::text(text), coerce::text(pattern)) else { return Err(Value::Null) };
+fn operands<'v>(
+    eval: &Eval<'_>,
+    text: &'v Value,
+    pattern: &'v Value,
+) -> Result<(Cow<'v, str>, Cow<'v, str>), Value> {
+    let (Some(text), Some(pattern)) = (coerce::text(text), coerce::text(pattern)) else {
+        return Err(Value::Null);
+    };
     if pattern.len() > MAX_PATTERN {
         return Err(eval.fault(Fault::PatternTooLong));
     }
@@ -77,7 +83,9 @@ fn glob_part(pattern: &str) -> Option<(Part<'_>, &str)> {
             let set = &rest[usize::from(inverted)..];
             // A bracket that comes first is a member of the set.
             let first = set.chars().next().map_or(0, char::len_utf8);
-            let Some(end) = set[first..].find(']').map(|end| end + first) else { return Some((Part::Broken, "")) };
+            let Some(end) = set[first..].find(']').map(|end| end + first) else {
+                return Some((Part::Broken, ""));
+            };
             return Some((Part::Set(&set[..end], inverted), &set[end + 1..]));
         }
         c => Part::One(c, false),
@@ -159,7 +167,13 @@ mod tests {
     #[test]
     fn like_as_everybody_knows_it() {
         assert!(like("Host12", "host%") && like("", "%") && like("abc", "a_c") && like("a%b", "a!%b"));
-        assert!(!like("axb", "a!%b") && !like("ab", "a") && !like("a", "ab") && !like("", "_") && !like("a", "a!"));
+        assert!(
+            !like("axb", "a!%b")
+                && !like("ab", "a")
+                && !like("a", "ab")
+                && !like("", "_")
+                && !like("a", "a!")
+        );
         assert!(like("aXbXc", "%x%x%") && like("äb", "_b"));
     }
 

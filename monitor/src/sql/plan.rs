@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use sqlparser::ast::{
-    Distinct, Expr as Ast, GroupByExpr, LimitClause, OrderBy, OrderByKind, OrderByOptions, OrderBySort, Query, Select,
-    SelectFlavor, SelectItem, SetExpr, TableFactor, TableWithJoins,
+    Distinct, Expr as Ast, GroupByExpr, LimitClause, OrderBy, OrderByKind, OrderByOptions, OrderBySort,
+    Query, Select, SelectFlavor, SelectItem, SetExpr, TableFactor, TableWithJoins,
 };
 
 use super::bind::{Binder, Clause};
@@ -48,7 +48,10 @@ pub(super) struct Groups {
 pub(super) enum Output {
     /// `*`: all attributes that are not selected by name.
     Star,
-    Column { name: Arc<str>, expr: Expr },
+    Column {
+        name: Arc<str>,
+        expr: Expr,
+    },
 }
 
 /// A term of an order.
@@ -73,7 +76,9 @@ pub(super) fn plan(query: &Query, limits: &Limits) -> Result<Plan, SqlError> {
         || !query.pipe_operators.is_empty()
         || is_unusual(select)
     {
-        return refuse("only SELECT, FROM, WHERE, GROUP BY, HAVING, ORDER BY, LIMIT and OFFSET are possible; leave the rest out");
+        return refuse(
+            "only SELECT, FROM, WHERE, GROUP BY, HAVING, ORDER BY, LIMIT and OFFSET are possible; leave the rest out",
+        );
     }
     let mut binder = Binder::new(limits, table(&select.from)?);
     let distinct = match &select.distinct {
@@ -106,7 +111,9 @@ pub(super) fn plan(query: &Query, limits: &Limits) -> Result<Plan, SqlError> {
         return refuse("HAVING needs GROUP BY or an aggregate; use WHERE to choose single rows");
     }
     if plan.distinct && plan.order.iter().any(|term| !is_selected(&plan.outputs, &term.expr)) {
-        return refuse("with DISTINCT the answer can be ordered by selected columns only; select what ORDER BY names");
+        return refuse(
+            "with DISTINCT the answer can be ordered by selected columns only; select what ORDER BY names",
+        );
     }
     Ok(plan)
 }
@@ -141,22 +148,35 @@ fn table(from: &[TableWithJoins]) -> Result<Option<String>, SqlError> {
         _ => return refuse("a query is about one table; joins are not possible"),
     };
     match &one.relation {
-        TableFactor::Table { name, alias: None, args: None, version: None, sample: None, with_hints, partitions, .. }
-            if with_hints.is_empty() && partitions.is_empty() =>
-        {
-            match name.0.as_slice() {
-                [part] if part.as_ident().is_some() => Ok(part.as_ident().map(|ident| ident.value.clone())),
-                _ => refuse("the name of a table has one part; quote it if it contains dots or slashes: \"/eu/ams\""),
-            }
+        TableFactor::Table {
+            name,
+            alias: None,
+            args: None,
+            version: None,
+            sample: None,
+            with_hints,
+            partitions,
+            ..
+        } if with_hints.is_empty() && partitions.is_empty() => match name.0.as_slice() {
+            [part] if part.as_ident().is_some() => Ok(part.as_ident().map(|ident| ident.value.clone())),
+            _ => refuse(
+                "the name of a table has one part; quote it if it contains dots or slashes: \"/eu/ams\"",
+            ),
+        },
+        _ => {
+            refuse("FROM takes the name of one table, without an alias; write FROM children, or leave it out")
         }
-        _ => refuse("FROM takes the name of one table, without an alias; write FROM children, or leave it out"),
     }
 }
 
 fn outputs(binder: &mut Binder<'_>, select: &Select) -> Result<Vec<Output>, SqlError> {
     let mut outputs: Vec<Output> = Vec::new();
     if select.projection.len() > binder.limits.outputs {
-        let message = format!("the query has {} columns, and the limit is {}; select fewer", select.projection.len(), binder.limits.outputs);
+        let message = format!(
+            "the query has {} columns, and the limit is {}; select fewer",
+            select.projection.len(),
+            binder.limits.outputs
+        );
         return Err(SqlError::new(message, None));
     }
     for item in &select.projection {
@@ -170,7 +190,11 @@ fn outputs(binder: &mut Binder<'_>, select: &Select) -> Result<Vec<Output>, SqlE
                 outputs.push(Output::Star);
                 continue;
             }
-            _ => return refuse("* stands alone here, and a column has one alias; name the columns that you want"),
+            _ => {
+                return refuse(
+                    "* stands alone here, and a column has one alias; name the columns that you want",
+                );
+            }
         };
         let expr = binder.bind_in(Clause::Select, ast)?;
         let name = match (alias, ast) {
@@ -181,11 +205,18 @@ fn outputs(binder: &mut Binder<'_>, select: &Select) -> Result<Vec<Output>, SqlE
         };
         let at = alias.map_or_else(|| place(ast), |alias| grammar::position(alias.span.start));
         if name.len() > binder.limits.name_bytes {
-            let message = format!("the name of this column is longer than {} bytes; give it a short one with AS", binder.limits.name_bytes);
+            let message = format!(
+                "the name of this column is longer than {} bytes; give it a short one with AS",
+                binder.limits.name_bytes
+            );
             return Err(SqlError::new(message, at));
         }
-        if outputs.iter().any(|output| matches!(output, Output::Column { name: other, .. } if **other == *name)) {
-            let message = format!("two columns are named {}; give one of them another name with AS", cut(&name));
+        if outputs
+            .iter()
+            .any(|output| matches!(output, Output::Column { name: other, .. } if **other == *name))
+        {
+            let message =
+                format!("two columns are named {}; give one of them another name with AS", cut(&name));
             return Err(SqlError::new(message, at));
         }
         let name: Arc<str> = name.into();
@@ -215,7 +246,9 @@ fn keys(binder: &mut Binder<'_>, outputs: &[Output], group_by: &GroupByExpr) -> 
     }
     bounded("GROUP BY", asts.len(), binder.limits)?;
     let key = |ast| match ordinal(outputs, ast)? {
-        Some(expr) if expr.has_aggregate() => wrong(ast, "this column is an aggregate; group by columns of rows"),
+        Some(expr) if expr.has_aggregate() => {
+            wrong(ast, "this column is an aggregate; group by columns of rows")
+        }
         Some(expr) => Ok(expr),
         None => binder.bind_in(Clause::GroupBy, ast),
     };
@@ -224,12 +257,19 @@ fn keys(binder: &mut Binder<'_>, outputs: &[Output], group_by: &GroupByExpr) -> 
 
 fn bounded(what: &str, terms: usize, limits: &Limits) -> Result<(), SqlError> {
     if terms > limits.terms {
-        return Err(SqlError::new(format!("{what} has {terms} terms, and the limit is {}; use fewer", limits.terms), None));
+        return Err(SqlError::new(
+            format!("{what} has {terms} terms, and the limit is {}; use fewer", limits.terms),
+            None,
+        ));
     }
     Ok(())
 }
 
-fn order(binder: &mut Binder<'_>, outputs: &[Output], order_by: Option<&OrderBy>) -> Result<Vec<Term>, SqlError> {
+fn order(
+    binder: &mut Binder<'_>,
+    outputs: &[Output],
+    order_by: Option<&OrderBy>,
+) -> Result<Vec<Term>, SqlError> {
     let Some(order_by) = order_by else { return Ok(Vec::new()) };
     let OrderByKind::Expressions(terms) = &order_by.kind else {
         return refuse("ORDER BY ALL is not possible; name the columns");
@@ -270,7 +310,12 @@ fn limit(clause: Option<&LimitClause>) -> Result<(Option<u64>, u64), SqlError> {
 }
 
 /// Turns a plan over rows into one over groups.
-fn group(plan: &mut Plan, keys: Vec<Expr>, aggregates: Vec<AggregateCall>, select: &Select) -> Result<(), SqlError> {
+fn group(
+    plan: &mut Plan,
+    keys: Vec<Expr>,
+    aggregates: Vec<AggregateCall>,
+    select: &Select,
+) -> Result<(), SqlError> {
     let mut rows = Vec::new();
     if keys.is_empty() {
         // One row comes out, so an order is about the rows that go in; one by an aggregate is about nothing.
@@ -279,7 +324,9 @@ fn group(plan: &mut Plan, keys: Vec<Expr>, aggregates: Vec<AggregateCall>, selec
     }
     for (output, item) in plan.outputs.iter_mut().zip(&select.projection) {
         let Output::Column { expr, .. } = output else {
-            return refuse("* is possible for single rows only; name the columns, or leave the aggregates out");
+            return refuse(
+                "* is possible for single rows only; name the columns, or leave the aggregates out",
+            );
         };
         let at = match item {
             SelectItem::UnnamedExpr(ast) | SelectItem::ExprWithAlias { expr: ast, .. } => place(ast),
@@ -316,11 +363,18 @@ fn over_groups(expr: &mut Expr, keys: &[Expr]) -> Result<(), u16> {
 
 fn ungrouped(inputs: &[Arc<str>], slot: u16, at: Option<super::error::Position>) -> SqlError {
     let name = inputs.get(usize::from(slot)).map_or_else(String::new, |name| cut(name));
-    SqlError::new(format!("{name} has a value for each row, and here is one for many; write MAX({name}), FIRST(1, {name}), or GROUP BY {name}"), at)
+    SqlError::new(
+        format!(
+            "{name} has a value for each row, and here is one for many; write MAX({name}), FIRST(1, {name}), or GROUP BY {name}"
+        ),
+        at,
+    )
 }
 
 fn is_selected(outputs: &[Output], expr: &Expr) -> bool {
     let star = outputs.iter().any(|output| matches!(output, Output::Star)) && matches!(expr, Expr::Slot(_));
     star || matches!(expr, Expr::Const(Value::Null))
-        || outputs.iter().any(|output| matches!(output, Output::Column { expr: selected, .. } if selected == expr))
+        || outputs
+            .iter()
+            .any(|output| matches!(output, Output::Column { expr: selected, .. } if selected == expr))
 }

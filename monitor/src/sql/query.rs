@@ -92,7 +92,8 @@ impl Query {
             && plan.offset == 0;
         let summary = one_row.then(|| {
             let schema = Schema::new(outputs.iter().cloned());
-            let column = |name: &Arc<str>| outputs.iter().position(|output| output == name).unwrap_or_default();
+            let column =
+                |name: &Arc<str>| outputs.iter().position(|output| output == name).unwrap_or_default();
             let columns = schema.names().iter().map(column).collect();
             (schema, columns)
         });
@@ -138,7 +139,11 @@ impl Query {
     ///
     /// # Errors
     /// When the rows, or the answer, are more than the limits allow.
-    pub fn evaluate<'r>(&self, rows: impl IntoIterator<Item = &'r Row>, context: &Context) -> Result<Answer, EvalError> {
+    pub fn evaluate<'r>(
+        &self,
+        rows: impl IntoIterator<Item = &'r Row>,
+        context: &Context,
+    ) -> Result<Answer, EvalError> {
         let rows: Vec<&Row> = rows.into_iter().collect();
         let eval = Eval::new(context, &self.limits);
         let (names, rows) = run::run(&self.plan, &eval, &rows)?;
@@ -151,7 +156,11 @@ impl Query {
     ///
     /// # Errors
     /// When the query is no aggregation, and when the rows, or the result, are more than the limits allow.
-    pub fn summarise<'r>(&self, rows: impl IntoIterator<Item = &'r Row>, context: &Context) -> Result<Summary, EvalError> {
+    pub fn summarise<'r>(
+        &self,
+        rows: impl IntoIterator<Item = &'r Row>,
+        context: &Context,
+    ) -> Result<Summary, EvalError> {
         let (schema, columns) = self.summary.as_ref().ok_or(EvalError::NotAnAggregation)?;
         let answer = self.evaluate(rows, context)?;
         let [values] = answer.rows.as_slice() else { return Err(EvalError::NotAnAggregation) };
@@ -165,7 +174,11 @@ impl Query {
         let names: usize = self.outputs.iter().map(|name| name.len() + 1).sum();
         let found = names + values.iter().map(size).sum::<usize>();
         if found > self.limits.output_bytes {
-            return Err(EvalError::TooLarge { what: "the bytes of a row", found, limit: self.limits.output_bytes });
+            return Err(EvalError::TooLarge {
+                what: "the bytes of a row",
+                found,
+                limit: self.limits.output_bytes,
+            });
         }
         Ok(())
     }

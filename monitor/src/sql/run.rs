@@ -58,17 +58,42 @@ pub(super) fn run<'r>(plan: &Plan, eval: &Eval<'_>, rows: &[&'r Row]) -> Result<
 /// Rows in their own order.
 fn sorted<'r>(rows: &[&'r Row]) -> Vec<&'r Row> {
     let mut last: Option<(&Arc<Schema>, Option<usize>)> = None;
-    let mut keyed: Vec<(&'r Value, &'r Row)> = Vec::with_capacity(rows.len());
+    let mut keyed: Vec<(u64, &'r Value, &'r Row)> = Vec::with_capacity(rows.len());
     for &row in rows {
         let at = match last {
             Some((schema, at)) if Arc::ptr_eq(schema, row.schema()) => at,
             _ => row.schema().position(ID),
         };
         last = Some((row.schema(), at));
-        keyed.push((at.map_or(&Value::Null, |at| &row.values()[at]), row));
+        let id = at.map_or(&Value::Null, |at| &row.values()[at]);
+        keyed.push((prefix(id), id, row));
     }
-    keyed.sort_by(|a, b| a.0.cmp(b.0).then_with(|| a.1.cmp(b.1)));
-    keyed.into_iter().map(|(_, row)| row).collect()
+    // Nothing is equal but what is the same bits, so that it does not matter which of them comes first.
+    keyed.sort_unstable_by(|a, b| a.0.cmp(&b.0).then_with(|| a.1.cmp(b.1)).then_with(|| a.2.cmp(b.2)));
+    keyed.into_iter().map(|(_, _, row)| row).collect()
+}
+
+/// A number that is in the order of values, though it does not tell all of them apart: two bits of kind, then what a value begins
+/// with. Comparing it first spares most looks at the values themselves, half of what a small aggregation costs.
+fn prefix(value: &Value) -> u64 {
+    let start = |bytes: &[u8]| {
+        let mut first = [0; 8];
+        let length = bytes.len().min(8);
+        first[..length].copy_from_slice(&bytes[..length]);
+        u64::from_be_bytes(first)
+    };
+    let (kind, order) = match value {
+        Value::Null => (0, 0),
+        // Rounding does not turn the order round.
+        Value::Int(_) | Value::Float(_) => {
+            let bits = value.as_f64().unwrap_or_default().to_bits();
+            (1, if bits >> 63 == 0 { bits | 1 << 63 } else { !bits })
+        }
+        Value::Text(text) => (2, start(text.as_bytes())),
+        Value::Bytes(bytes) => (3, start(bytes)),
+        Value::List(_) => (3, u64::MAX),
+    };
+    kind << 62 | order >> 2
 }
 
 /// The values that the plan reads, row after row; NULL where a row has none.
@@ -121,7 +146,13 @@ fn names(plan: &Plan, star: &[Arc<str>]) -> Vec<Arc<str>> {
 }
 
 /// One row of the answer for each row.
-fn single(plan: &Plan, eval: &Eval<'_>, rows: Rows<'_>, star: &[Arc<str>], sources: &[&Row]) -> Result<Vec<Line>, EvalError> {
+fn single(
+    plan: &Plan,
+    eval: &Eval<'_>,
+    rows: Rows<'_>,
+    star: &[Arc<str>],
+    sources: &[&Row],
+) -> Result<Vec<Line>, EvalError> {
     let mut lines = Vec::with_capacity(rows.picked.len());
     for &row in rows.picked {
         eval.within_work()?;
@@ -129,7 +160,9 @@ fn single(plan: &Plan, eval: &Eval<'_>, rows: Rows<'_>, star: &[Arc<str>], sourc
         let mut values = Vec::new();
         for output in &plan.outputs {
             match output {
-                Output::Star => values.extend(star.iter().map(|name| sources[row as usize].get(name).clone())),
+                Output::Star => {
+                    values.extend(star.iter().map(|name| sources[row as usize].get(name).clone()))
+                }
                 Output::Column { expr, .. } => values.push(eval.eval(expr, frame).into_owned()),
             }
         }
@@ -235,9 +268,14 @@ fn finish(plan: &Plan, eval: &Eval<'_>, mut lines: Vec<Line>) -> Result<Vec<Box<
     }
     let offset = usize::try_from(plan.offset).unwrap_or(usize::MAX);
     let limit = plan.limit.map_or(usize::MAX, |limit| usize::try_from(limit).unwrap_or(usize::MAX));
-    let lines: Vec<Box<[Value]>> = lines.into_iter().skip(offset).take(limit).map(|line| line.values.into()).collect();
+    let lines: Vec<Box<[Value]>> =
+        lines.into_iter().skip(offset).take(limit).map(|line| line.values.into()).collect();
     if lines.len() > eval.limits.output_rows {
-        return Err(EvalError::TooLarge { what: "the rows", found: lines.len(), limit: eval.limits.output_rows });
+        return Err(EvalError::TooLarge {
+            what: "the rows",
+            found: lines.len(),
+            limit: eval.limits.output_rows,
+        });
     }
     Ok(lines)
 }

@@ -13,7 +13,12 @@ use crate::sketch::{DistinctSketch, QuantileSketch};
 use crate::value::Value;
 
 /// Calls a function.
-pub(super) fn call<'a>(eval: &Eval<'_>, function: Scalar, args: &'a [Expr], frame: &'a Frame<'a>) -> Computed<'a> {
+pub(super) fn call<'a>(
+    eval: &Eval<'_>,
+    function: Scalar,
+    args: &'a [Expr],
+    frame: &'a Frame<'a>,
+) -> Computed<'a> {
     match function {
         Scalar::Coalesce => coalesce(eval, args, frame),
         Scalar::If => eval.eval(if eval.holds(&args[0], frame) { &args[1] } else { &args[2] }, frame),
@@ -36,7 +41,13 @@ pub(super) fn call<'a>(eval: &Eval<'_>, function: Scalar, args: &'a [Expr], fram
 }
 
 /// Functions of one to three values.
-fn of_values(eval: &Eval<'_>, function: Scalar, first: &Value, second: Option<&Value>, third: Option<&Value>) -> Value {
+fn of_values(
+    eval: &Eval<'_>,
+    function: Scalar,
+    first: &Value,
+    second: Option<&Value>,
+    third: Option<&Value>,
+) -> Value {
     match function {
         Scalar::Abs => abs(eval, first),
         Scalar::Age => arith::binary(Binary::Subtract, &Value::float(eval.context.now_s), first),
@@ -55,7 +66,10 @@ fn of_values(eval: &Eval<'_>, function: Scalar, first: &Value, second: Option<&V
 }
 
 fn coalesce<'a>(eval: &Eval<'_>, args: &'a [Expr], frame: &'a Frame<'a>) -> Computed<'a> {
-    args.iter().map(|arg| eval.eval(arg, frame)).find(|value| !value.is_null()).unwrap_or(Cow::Owned(Value::Null))
+    args.iter()
+        .map(|arg| eval.eval(arg, frame))
+        .find(|value| !value.is_null())
+        .unwrap_or(Cow::Owned(Value::Null))
 }
 
 /// The largest or smallest of several; NULL if one of them is. Of equal ones, such as 1 and 1.0, the last for the smallest and the
@@ -153,7 +167,9 @@ fn element(list: &Value, at: &Value) -> Value {
     let elements = if list.is_list() { list.elements() } else { std::slice::from_ref(list) };
     let at = match coerce::integer(at) {
         Some(at) if at > 0 => usize::try_from(at - 1).ok(),
-        Some(at) if at < 0 => usize::try_from(at.unsigned_abs()).ok().and_then(|back| elements.len().checked_sub(back)),
+        Some(at) if at < 0 => {
+            usize::try_from(at.unsigned_abs()).ok().and_then(|back| elements.len().checked_sub(back))
+        }
         _ => None,
     };
     at.and_then(|at| elements.get(at)).cloned().unwrap_or_default()
@@ -168,7 +184,9 @@ fn quantile(eval: &Eval<'_>, sketch: &Value, share: &Value) -> Value {
     }
     let Some(sketch) = QuantileSketch::decode(bytes) else { return eval.fault(Fault::NotASketch) };
     match coerce::number(share).map(Number::float) {
-        Some(share) if (0.0..=1.0).contains(&share) => sketch.quantile(share).map_or(Value::Null, Value::float),
+        Some(share) if (0.0..=1.0).contains(&share) => {
+            sketch.quantile(share).map_or(Value::Null, Value::float)
+        }
         Some(_) => eval.fault(Fault::BadArgument),
         None => Value::Null,
     }

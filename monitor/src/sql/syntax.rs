@@ -18,7 +18,9 @@ pub(super) fn place(mut ast: &Ast) -> Option<Position> {
                 return grammar::position(function.name.0.first()?.as_ident()?.span.start);
             }
             Ast::Case { case_token, .. } => return grammar::position(case_token.0.span.start),
-            Ast::BinaryOp { left, .. } | Ast::IsDistinctFrom(left, _) | Ast::IsNotDistinctFrom(left, _) => left,
+            Ast::BinaryOp { left, .. } | Ast::IsDistinctFrom(left, _) | Ast::IsNotDistinctFrom(left, _) => {
+                left
+            }
             Ast::UnaryOp { expr, .. }
             | Ast::Nested(expr)
             | Ast::Cast { expr, .. }
@@ -61,7 +63,12 @@ pub(super) fn literal(ast: &Ast, literal: &Literal) -> Result<Value, SqlError> {
             Some(bytes) => Value::bytes(bytes),
             None => return wrong(ast, "x'…' needs two hexadecimal digits for each byte; add or correct one"),
         },
-        _ => return wrong(ast, "this kind of literal is not possible; write 1, 1.5, 'text', x'00ff', TRUE, FALSE or NULL"),
+        _ => {
+            return wrong(
+                ast,
+                "this kind of literal is not possible; write 1, 1.5, 'text', x'00ff', TRUE, FALSE or NULL",
+            );
+        }
     })
 }
 
@@ -85,7 +92,8 @@ pub(super) fn number(ast: &Ast) -> Option<u64> {
 
 /// The number of the smallest integer, which has no positive counterpart that could be negated.
 pub(super) fn is_smallest(op: UnaryOperator, ast: &Ast) -> bool {
-    let is_its_size = |value: &Literal| matches!(value, Literal::Number(digits, _) if digits == "9223372036854775808");
+    let is_its_size =
+        |value: &Literal| matches!(value, Literal::Number(digits, _) if digits == "9223372036854775808");
     op == UnaryOperator::Minus && matches!(ast, Ast::Value(value) if is_its_size(&value.value))
 }
 

@@ -7,7 +7,13 @@ use super::functions::Scalar;
 use crate::value::Value;
 
 /// Calls a function of text.
-pub(super) fn call(eval: &Eval<'_>, function: Scalar, first: &Value, second: Option<&Value>, third: Option<&Value>) -> Value {
+pub(super) fn call(
+    eval: &Eval<'_>,
+    function: Scalar,
+    first: &Value,
+    second: Option<&Value>,
+    third: Option<&Value>,
+) -> Value {
     match (function, first) {
         (Scalar::Length, Value::Bytes(bytes)) => return Value::Int(bytes.len() as i64),
         (Scalar::Length, Value::List(values)) => return Value::Int(values.len() as i64),
@@ -16,7 +22,8 @@ pub(super) fn call(eval: &Eval<'_>, function: Scalar, first: &Value, second: Opt
         // SQLite makes no difference between no bytes and none known here, so neither do we.
         (Scalar::Substr, Value::Bytes(bytes)) if bytes.is_empty() => return Value::Null,
         (Scalar::Substr, Value::Bytes(bytes)) => {
-            return range(bytes.len(), second, third).map_or(Value::Null, |(from, to)| Value::bytes(&bytes[from..to]));
+            return range(bytes.len(), second, third)
+                .map_or(Value::Null, |(from, to)| Value::bytes(&bytes[from..to]));
         }
         (Scalar::Instr, Value::Bytes(hay)) => {
             if let Some(Value::Bytes(needle)) = second {

@@ -28,17 +28,47 @@ pub(crate) fn text(choices: &mut Choices<'_>, depth: usize) -> String {
     match choices.pick(20) {
         0..3 => leaf(choices),
         3 | 4 => format!("({} || {})", text(choices, depth), text(choices, depth)),
-        5 => format!("{}({})", choices.one(&["LOWER", "UPPER", "TRIM", "LTRIM", "RTRIM", "HEX", "TYPEOF"]), text(choices, depth)),
-        6 => format!("{}({}, {})", choices.one(&["TRIM", "LTRIM", "RTRIM"]), text(choices, depth), text(choices, depth)),
+        5 => format!(
+            "{}({})",
+            choices.one(&["LOWER", "UPPER", "TRIM", "LTRIM", "RTRIM", "HEX", "TYPEOF"]),
+            text(choices, depth)
+        ),
+        6 => format!(
+            "{}({}, {})",
+            choices.one(&["TRIM", "LTRIM", "RTRIM"]),
+            text(choices, depth),
+            text(choices, depth)
+        ),
         7 => format!("SUBSTR({}, {})", text(choices, depth), choices.pick(12) as i64 - 6),
-        8 | 9 => format!("SUBSTR({}, {}, {})", text(choices, depth), choices.pick(12) as i64 - 6, choices.pick(10) as i64 - 4),
-        10 => format!("REPLACE({}, {}, {})", text(choices, depth), text(choices, depth), text(choices, depth)),
+        8 | 9 => format!(
+            "SUBSTR({}, {}, {})",
+            text(choices, depth),
+            choices.pick(12) as i64 - 6,
+            choices.pick(10) as i64 - 4
+        ),
+        10 => {
+            format!("REPLACE({}, {}, {})", text(choices, depth), text(choices, depth), text(choices, depth))
+        }
         11 => format!("COALESCE({}, {})", text(choices, depth), text(choices, depth)),
         12 => format!("IFNULL({}, {})", text(choices, depth), text(choices, depth)),
         13 => format!("NULLIF({}, {})", text(choices, depth), text(choices, depth)),
-        14 => format!("IIF({}, {}, {})", condition(choices, depth), text(choices, depth), text(choices, depth)),
-        15 => format!("CASE WHEN {} THEN {} ELSE {} END", condition(choices, depth), text(choices, depth), text(choices, depth)),
-        16 => format!("CASE {} WHEN {} THEN {} WHEN {} THEN {} END", any(choices, depth), any(choices, depth), text(choices, depth), any(choices, depth), text(choices, depth)),
+        14 => {
+            format!("IIF({}, {}, {})", condition(choices, depth), text(choices, depth), text(choices, depth))
+        }
+        15 => format!(
+            "CASE WHEN {} THEN {} ELSE {} END",
+            condition(choices, depth),
+            text(choices, depth),
+            text(choices, depth)
+        ),
+        16 => format!(
+            "CASE {} WHEN {} THEN {} WHEN {} THEN {} END",
+            any(choices, depth),
+            any(choices, depth),
+            text(choices, depth),
+            any(choices, depth),
+            text(choices, depth)
+        ),
         // Its type makes SQLite compare in another way; a plus takes that from it.
         17 => format!("(+CAST({} AS {}))", text(choices, depth), choices.one(&["TEXT", "BLOB"])),
         18 => format!("{}({}, {})", choices.one(&["MIN", "MAX"]), text(choices, depth), text(choices, depth)),
@@ -66,9 +96,20 @@ pub(crate) fn any(choices: &mut Choices<'_>, depth: usize) -> String {
         14 => format!("LENGTH({})", text(choices, inner)),
         15 => format!("INSTR({}, {})", text(choices, inner), text(choices, inner)),
         16 => format!("(+CAST({} AS {}))", any(choices, inner), choices.one(&["INTEGER", "REAL"])),
-        17 => format!("{}({}, {}, {})", choices.one(&["MIN", "MAX"]), any(choices, inner), any(choices, inner), any(choices, inner)),
+        17 => format!(
+            "{}({}, {}, {})",
+            choices.one(&["MIN", "MAX"]),
+            any(choices, inner),
+            any(choices, inner),
+            any(choices, inner)
+        ),
         18 => format!("COALESCE({}, {}, {})", any(choices, inner), any(choices, inner), any(choices, inner)),
-        19 => format!("CASE WHEN {} THEN {} ELSE {} END", condition(choices, inner), any(choices, inner), any(choices, inner)),
+        19 => format!(
+            "CASE WHEN {} THEN {} ELSE {} END",
+            condition(choices, inner),
+            any(choices, inner),
+            any(choices, inner)
+        ),
         20 => format!("NULLIF({}, {})", any(choices, inner), any(choices, inner)),
         _ => format!("({})", condition(choices, inner)),
     }
@@ -85,20 +126,41 @@ pub(crate) fn condition(choices: &mut Choices<'_>, depth: usize) -> String {
         0..4 => format!("{} {} {}", any(choices, inner), choices.one(&COMPARE), any(choices, inner)),
         4 => format!("({} AND {})", condition(choices, inner), condition(choices, inner)),
         5 => format!("({} OR {})", condition(choices, inner), condition(choices, inner)),
-        6 => format!("({} OR {} OR {})", condition(choices, inner), any(choices, inner), condition(choices, inner)),
+        6 => format!(
+            "({} OR {} OR {})",
+            condition(choices, inner),
+            any(choices, inner),
+            condition(choices, inner)
+        ),
         7 => format!("NOT ({})", condition(choices, inner)),
         8 => format!("{} IS {}NULL", any(choices, inner), not(choices)),
-        9 => format!("{} {}BETWEEN {} AND {}", any(choices, inner), not(choices), any(choices, inner), any(choices, inner)),
-        10 => format!("{} {}IN ({}, {})", any(choices, inner), not(choices), any(choices, inner), any(choices, inner)),
+        9 => format!(
+            "{} {}BETWEEN {} AND {}",
+            any(choices, inner),
+            not(choices),
+            any(choices, inner),
+            any(choices, inner)
+        ),
+        10 => format!(
+            "{} {}IN ({}, {})",
+            any(choices, inner),
+            not(choices),
+            any(choices, inner),
+            any(choices, inner)
+        ),
         // SQLite reads it as the literal FALSE, which asks another question after IS.
         11 => format!("(0 + ({} IN ()))", any(choices, inner)),
         12 | 13 => {
-            let pattern = choices.one(&["'a%'", "'%B%'", "'_'", "'%'", "''", "'A_%'", "'%z z%'", "b", "c", "a || '%'", "NULL"]);
+            let pattern = choices.one(&[
+                "'a%'", "'%B%'", "'_'", "'%'", "''", "'A_%'", "'%z z%'", "b", "c", "a || '%'", "NULL",
+            ]);
             let escape = if choices.rarely(4) { " ESCAPE 'z'" } else { "" };
             format!("{} {}LIKE {pattern}{escape}", text(choices, inner), not(choices))
         }
         14 => {
-            let pattern = choices.one(&["'a*'", "'*b*'", "'?'", "'*'", "''", "'[a-c]*'", "'[^a]*'", "'[]b]'", "'[a'", "'*[0-9]'", "b"]);
+            let pattern = choices.one(&[
+                "'a*'", "'*b*'", "'?'", "'*'", "''", "'[a-c]*'", "'[^a]*'", "'[]b]'", "'[a'", "'*[0-9]'", "b",
+            ]);
             format!("{} {}GLOB {pattern}", text(choices, inner), not(choices))
         }
         _ => format!("{} IS {}{}", any(choices, inner), not(choices), choices.one(&["TRUE", "FALSE"])),
@@ -120,7 +182,14 @@ pub(crate) fn chain(choices: &mut Choices<'_>) -> String {
             3 | 4 => format!(" {} ", choices.one(&COMPARE)),
             5 | 6 => format!(" {} ", choices.one(&["AND", "OR"])),
             _ => {
-                text.push_str(choices.one(&[" IS NULL", " IS NOT NULL", " IN (1, 'a')", " NOT IN (2)", " BETWEEN 0 AND 5", " NOTNULL"]));
+                text.push_str(choices.one(&[
+                    " IS NULL",
+                    " IS NOT NULL",
+                    " IN (1, 'a')",
+                    " NOT IN (2)",
+                    " BETWEEN 0 AND 5",
+                    " NOTNULL",
+                ]));
                 continue;
             }
         };

@@ -63,7 +63,12 @@ fn distinct(choices: &mut Choices<'_>) -> Generated {
     let items: Vec<String> = (0..1 + choices.pick(2)).map(|_| any(choices, 1)).collect();
     let order: Vec<String> = (1..=items.len()).map(|n| format!("{n}{}", direction(choices))).collect();
     let filter = filter(choices);
-    let text = format!("SELECT DISTINCT {} FROM t{filter} ORDER BY {}{}", select(&items), order.join(", "), limit(choices));
+    let text = format!(
+        "SELECT DISTINCT {} FROM t{filter} ORDER BY {}{}",
+        select(&items),
+        order.join(", "),
+        limit(choices)
+    );
     Generated { text, strict: false }
 }
 
@@ -76,7 +81,10 @@ fn aggregate(choices: &mut Choices<'_>) -> String {
         // No arithmetic: of 1 and 1.0, SQLite keeps the one that it saw first.
         3 | 4 => format!("{}({})", choices.one(&["MIN", "MAX"]), text(choices, 1)),
         5 => format!("{}(i)", choices.one(&["MIN", "MAX", "SUM", "COUNT"])),
-        6 | 7 => format!("SUM({})", choices.one(&["n", "a", "b", "id", "n * 2", "a + n", "DISTINCT n", "CASE WHEN n > 0 THEN n END"])),
+        6 | 7 => format!(
+            "SUM({})",
+            choices.one(&["n", "a", "b", "id", "n * 2", "a + n", "DISTINCT n", "CASE WHEN n > 0 THEN n END"])
+        ),
         8 => format!("AVG({})", choices.one(&["n", "a", "b", "id", "DISTINCT n", "n / 2"])),
         9 => format!("SUM({})", condition(choices, 2)),
         _ => format!("COUNT({})", leaf(choices)),
@@ -88,9 +96,16 @@ fn aggregate(choices: &mut Choices<'_>) -> String {
 fn aggregates(choices: &mut Choices<'_>) -> String {
     match choices.pick(8) {
         0..4 => aggregate(choices),
-        4 => format!("{} {} COUNT(*)", aggregate(choices), choices.one(&["+", "-", "/", "%", "<", "=", "IS"])),
+        4 => {
+            format!("{} {} COUNT(*)", aggregate(choices), choices.one(&["+", "-", "/", "%", "<", "=", "IS"]))
+        }
         5 => format!("COALESCE({}, {})", aggregate(choices), aggregate(choices)),
-        6 => format!("CASE WHEN {} > 1 THEN {} ELSE {} END", aggregate(choices), aggregate(choices), leaf_constant(choices)),
+        6 => format!(
+            "CASE WHEN {} > 1 THEN {} ELSE {} END",
+            aggregate(choices),
+            aggregate(choices),
+            leaf_constant(choices)
+        ),
         _ => format!("TYPEOF(SUM({}))", choices.one(&["n", "a", "id"])),
     }
 }
@@ -100,25 +115,50 @@ fn leaf_constant(choices: &mut Choices<'_>) -> String {
 }
 
 fn having(choices: &mut Choices<'_>) -> String {
-    if choices.rarely(3) { format!(" HAVING {} {} {}", aggregates(choices), choices.one(&[">", "<", "=", "IS NOT"]), aggregates(choices)) } else { String::new() }
+    if choices.rarely(3) {
+        format!(
+            " HAVING {} {} {}",
+            aggregates(choices),
+            choices.one(&[">", "<", "=", "IS NOT"]),
+            aggregates(choices)
+        )
+    } else {
+        String::new()
+    }
 }
 
 fn grouped(choices: &mut Choices<'_>) -> Generated {
-    let keys: Vec<String> = (0..1 + choices.pick(2)).map(|_| if choices.rarely(3) { text(choices, 2) } else { choices.one(&["a", "b", "c", "n", "id % 3", "n > 0"]).to_owned() }).collect();
+    let keys: Vec<String> = (0..1 + choices.pick(2))
+        .map(|_| {
+            if choices.rarely(3) {
+                text(choices, 2)
+            } else {
+                choices.one(&["a", "b", "c", "n", "id % 3", "n > 0"]).to_owned()
+            }
+        })
+        .collect();
     let mut items = keys.clone();
     items.extend((0..1 + choices.pick(3)).map(|_| aggregates(choices)));
     let filter = filter(choices);
     // A constant is no column number, but would be read as one.
-    let group: Vec<String> = keys.iter().enumerate().map(|(n, key)| match choices.pick(3) {
-        0 => format!("x{n}"),
-        1 => (n + 1).to_string(),
-        _ if key.starts_with(|c: char| c.is_ascii_digit() || c == '-') => format!("x{n}"),
-        _ => key.clone(),
-    }).collect();
+    let group: Vec<String> = keys
+        .iter()
+        .enumerate()
+        .map(|(n, key)| match choices.pick(3) {
+            0 => format!("x{n}"),
+            1 => (n + 1).to_string(),
+            _ if key.starts_with(|c: char| c.is_ascii_digit() || c == '-') => format!("x{n}"),
+            _ => key.clone(),
+        })
+        .collect();
     let order: Vec<String> = (1..=keys.len()).map(|n| format!("{n}{}", direction(choices))).collect();
     let text = format!(
         "SELECT {} FROM t{filter} GROUP BY {}{} ORDER BY {}{}",
-        select(&items), group.join(", "), having(choices), order.join(", "), limit(choices)
+        select(&items),
+        group.join(", "),
+        having(choices),
+        order.join(", "),
+        limit(choices)
     );
     Generated { text, strict: false }
 }
@@ -126,6 +166,7 @@ fn grouped(choices: &mut Choices<'_>) -> Generated {
 fn one_row(choices: &mut Choices<'_>) -> Generated {
     let items: Vec<String> = (0..1 + choices.pick(4)).map(|_| aggregates(choices)).collect();
     // Without an aggregate it would be a row for each row.
-    let text = format!("SELECT COUNT(*) AS rows, {} FROM t{}{}", select(&items), filter(choices), having(choices));
+    let text =
+        format!("SELECT COUNT(*) AS rows, {} FROM t{}{}", select(&items), filter(choices), having(choices));
     Generated { text, strict: false }
 }

@@ -40,7 +40,10 @@ pub(crate) fn generate(choices: &mut Choices<'_>) -> Vec<Row> {
             attributes.push((name, anything(choices)));
         }
         attributes.push(("n", if choices.rarely(5) { Value::Null } else { small(choices) }));
-        attributes.push(("i", if choices.rarely(5) { Value::Null } else { Value::Int(BIG[choices.pick(BIG.len())]) }));
+        attributes.push((
+            "i",
+            if choices.rarely(5) { Value::Null } else { Value::Int(BIG[choices.pick(BIG.len())]) },
+        ));
         if choices.rarely(6) {
             attributes.remove(1 + choices.pick(5));
         }

@@ -17,9 +17,16 @@ pub(super) fn combine(run: &Run<'_, '_>, all: bool) -> Result<Value, EvalError> 
             match &mut bytes {
                 None => bytes = Some(more.to_vec()),
                 Some(bits) => {
-                    bits.resize(bits.len().max(more.len()), 0);
-                    let more = more.iter().copied().chain(std::iter::repeat(0));
-                    bits.iter_mut().zip(more).for_each(|(bits, more)| if all { *bits &= more } else { *bits |= more });
+                    if bits.len() < more.len() {
+                        bits.resize(more.len(), 0);
+                    }
+                    let (common, rest) = bits.split_at_mut(more.len());
+                    if all {
+                        common.iter_mut().zip(more.iter()).for_each(|(bits, more)| *bits &= more);
+                        rest.fill(0);
+                    } else {
+                        common.iter_mut().zip(more.iter()).for_each(|(bits, more)| *bits |= more);
+                    }
                 }
             }
         }

@@ -13,7 +13,7 @@ use std::collections::BTreeSet;
 
 use super::error::EvalError;
 use super::eval::{Eval, Frame};
-use super::expr::AggregateCall;
+use super::expr::{AggregateCall, Expr};
 use super::functions::Aggregate;
 use crate::order::{Key, by_value};
 use crate::value::Value;
@@ -63,25 +63,41 @@ impl<'r> Run<'r, '_> {
     /// Hands over each value of the first argument that is not NULL: each once, if the call says DISTINCT.
     #[inline]
     fn each(&self, mut then: impl FnMut(&Value)) -> Result<(), EvalError> {
-        let Some(arg) = self.call.args.first() else { return Ok(()) };
-        if self.call.distinct {
-            let mut seen = BTreeSet::new();
-            self.each_frame(|frame| {
-                let value = self.eval.eval(arg, frame);
-                // Of equal ones, such as 1 and 1.0, the first in the order of rows stays.
-                if !value.is_null() {
-                    seen.insert(Key([value.into_owned()].into()));
+        match (self.call.args.first(), &self.call.filter) {
+            (None, _) => Ok(()),
+            (Some(arg), _) if self.call.distinct => self.each_distinct(arg, then),
+            // Most aggregates are of a column, and need no evaluation.
+            (Some(Expr::Slot(slot)), None) => {
+                self.eval.charge(2 * self.rows.picked.len() as u64);
+                self.eval.within_work()?;
+                for &row in self.rows.picked {
+                    let value = self.rows.cells[row as usize * self.rows.width + usize::from(*slot)];
+                    if !value.is_null() {
+                        then(value);
+                    }
                 }
-            })?;
-            seen.iter().for_each(|key| then(&key.0[0]));
-            return Ok(());
+                Ok(())
+            }
+            (Some(arg), _) => self.each_frame(|frame| {
+                let value = self.eval.eval(arg, frame);
+                if !value.is_null() {
+                    then(&value);
+                }
+            }),
         }
+    }
+
+    /// Of equal ones, such as 1 and 1.0, the first in the order of rows stays.
+    fn each_distinct(&self, arg: &'r Expr, mut then: impl FnMut(&Value)) -> Result<(), EvalError> {
+        let mut seen = BTreeSet::new();
         self.each_frame(|frame| {
             let value = self.eval.eval(arg, frame);
             if !value.is_null() {
-                then(&value);
+                seen.insert(Key([value.into_owned()].into()));
             }
-        })
+        })?;
+        seen.iter().for_each(|key| then(&key.0[0]));
+        Ok(())
     }
 
     /// Hands over each value that is not NULL; of a list, its elements.

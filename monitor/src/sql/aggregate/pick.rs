@@ -26,7 +26,11 @@ pub(super) fn first(run: &Run<'_, '_>) -> Result<Value, EvalError> {
         if kept.len() == keep {
             return;
         }
-        let new = if keep <= FEW { !kept.iter().any(|other| by_value(other, value).is_eq()) } else { seen.insert(key(value)) };
+        let new = if keep <= FEW {
+            !kept.iter().any(|other| by_value(other, value).is_eq())
+        } else {
+            seen.insert(key(value))
+        };
         if new {
             kept.push(value.clone());
         }

@@ -21,7 +21,11 @@ impl Floats {
     pub(super) fn add(&mut self, addend: f64) {
         let sum = self.sum + addend;
         // Of the two, the smaller one loses its last bits.
-        self.lost += if self.sum.abs() >= addend.abs() { (self.sum - sum) + addend } else { (addend - sum) + self.sum };
+        self.lost += if self.sum.abs() >= addend.abs() {
+            (self.sum - sum) + addend
+        } else {
+            (addend - sum) + self.sum
+        };
         self.sum = sum;
     }
 
@@ -45,8 +49,11 @@ impl Sum {
     fn add(&mut self, value: &Value) {
         let number = match value {
             Value::Int(int) => Number::Int(*int),
+            Value::Float(float) => Number::Float(*float),
             // A text that is not a number counts as the number that it begins with, and as a float.
-            other => match coerce::strict_number(other).or_else(|| coerce::number(other).map(|n| Number::Float(n.float()))) {
+            other => match coerce::strict_number(other)
+                .or_else(|| coerce::number(other).map(|n| Number::Float(n.float())))
+            {
                 Some(number) => number,
                 None => return,
             },

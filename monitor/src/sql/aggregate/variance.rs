@@ -40,8 +40,8 @@ pub(super) fn variance(run: &Run<'_, '_>) -> Result<Value, EvalError> {
     } else {
         let mut bad = false;
         run.each_frame(|frame| {
-            let [mean, variance, count] =
-                [0, 1, 2].map(|n| coerce::number(&run.eval.eval(&run.call.args[n], frame)).map(Number::float));
+            let [mean, variance, count] = [0, 1, 2]
+                .map(|n| coerce::number(&run.eval.eval(&run.call.args[n], frame)).map(Number::float));
             if let (Some(mean), Some(variance), Some(count)) = (mean, variance, count) {
                 bad |= variance < 0.0 || count < 0.0;
                 if count > 0.0 {
