@@ -2,8 +2,10 @@
 
 use gcs_monitor::sql::{Limits, Query};
 
+type Mistake = (&'static str, Option<(u64, u64)>, &'static str);
+
 /// Text, place, and what the sentence has to contain.
-const MISTAKES: [(&str, Option<(u64, u64)>, &str); 32] = [
+const MISTAKES: [Mistake; 32] = [
     ("", None, "empty"),
     ("DELETE FROM t", Some((1, 1)), "only SELECT"),
     ("SELECT 1; DROP TABLE t", Some((1, 11)), "end before"),

@@ -241,9 +241,9 @@ fn screen(tokens: &mut [TokenWithSpan], limits: &Limits) -> Result<(), SqlError>
     let (mut count, mut depth, mut selects) = (0, 0usize, 0);
     // Whether this is between FROM and the next clause, and whether the word before is the DISTINCT of IS DISTINCT FROM.
     let (mut in_from, mut after_distinct) = (false, false);
-    for n in 0..tokens.len() {
-        let at = position(tokens[n].span.start);
-        if matches!(tokens[n].token, Token::Whitespace(_)) {
+    for TokenWithSpan { token, span } in tokens {
+        let at = position(span.start);
+        if matches!(token, Token::Whitespace(_)) {
             continue;
         }
         count += 1;
@@ -251,12 +251,12 @@ fn screen(tokens: &mut [TokenWithSpan], limits: &Limits) -> Result<(), SqlError>
             let message = format!("the query has more than {} words and signs; shorten it", limits.tokens);
             return Err(SqlError::new(message, at));
         }
-        if in_from && matches!(tokens[n].token, Token::LParen | Token::Comma) {
+        if in_from && matches!(token, Token::LParen | Token::Comma) {
             return Err(SqlError::new(ONE_TABLE, at));
         }
         let distinct = after_distinct;
         after_distinct = false;
-        match &mut tokens[n].token {
+        match token {
             Token::LParen | Token::LBracket | Token::LBrace => depth += 1,
             Token::RParen | Token::RBracket | Token::RBrace => depth = depth.saturating_sub(1),
             Token::Word(word) if word.quote_style.is_none() => match word.keyword {
@@ -283,8 +283,8 @@ fn screen(tokens: &mut [TokenWithSpan], limits: &Limits) -> Result<(), SqlError>
                 _ => {}
             },
             Token::EOF => {}
-            token if selects == 0 => {
-                let message = format!("a query begins with SELECT, not with {}", cut(&token.to_string()));
+            other if selects == 0 => {
+                let message = format!("a query begins with SELECT, not with {}", cut(&other.to_string()));
                 return Err(SqlError::new(message, at));
             }
             _ => {}

@@ -29,7 +29,7 @@ struct Line {
 pub(super) type Lines = (Vec<Arc<str>>, Vec<Box<[Value]>>);
 
 /// Runs a plan.
-pub(super) fn run<'r>(plan: &Plan, eval: &Eval<'_>, rows: &[&'r Row]) -> Result<Lines, EvalError> {
+pub(super) fn run(plan: &Plan, eval: &Eval<'_>, rows: &[&Row]) -> Result<Lines, EvalError> {
     if rows.len() > eval.limits.rows {
         return Err(EvalError::TooManyRows { found: rows.len(), limit: eval.limits.rows });
     }
