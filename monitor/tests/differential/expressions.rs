@@ -39,12 +39,12 @@ pub(crate) fn text(choices: &mut Choices<'_>, depth: usize) -> String {
             text(choices, depth),
             text(choices, depth)
         ),
-        7 => format!("SUBSTR({}, {})", text(choices, depth), choices.pick(12) as i64 - 6),
+        7 => format!("SUBSTR({}, {})", text(choices, depth), choices.pick(8) as i64 - 3),
         8 | 9 => format!(
             "SUBSTR({}, {}, {})",
             text(choices, depth),
-            choices.pick(12) as i64 - 6,
-            choices.pick(10) as i64 - 4
+            choices.pick(8) as i64 - 3,
+            choices.pick(6) as i64 - 2
         ),
         10 => {
             format!("REPLACE({}, {}, {})", text(choices, depth), text(choices, depth), text(choices, depth))
@@ -122,8 +122,19 @@ pub(crate) fn condition(choices: &mut Choices<'_>, depth: usize) -> String {
     }
     let inner = depth - 1;
     let not = |choices: &mut Choices<'_>| if choices.rarely(3) { "NOT " } else { "" };
-    match choices.pick(16) {
+    match choices.pick(17) {
         0..4 => format!("{} {} {}", any(choices, inner), choices.one(&COMPARE), any(choices, inner)),
+        // Where a float is no longer next to the integer that it would be rounded to.
+        16 => {
+            let edge = [
+                "9007199254740992.0",
+                "-9007199254740992.0",
+                "9223372036854775808.0",
+                "4611686018427387904.0",
+                "-9223372036854775808.0",
+            ];
+            format!("i {} {}", choices.one(&COMPARE), choices.one(&edge))
+        }
         4 => format!("({} AND {})", condition(choices, inner), condition(choices, inner)),
         5 => format!("({} OR {})", condition(choices, inner), condition(choices, inner)),
         6 => format!(

@@ -44,7 +44,9 @@ pub(crate) fn generate(choices: &mut Choices<'_>) -> Generated {
 
 /// One row for each row.
 fn rows(choices: &mut Choices<'_>) -> Generated {
-    let items: Vec<String> = (0..1 + choices.pick(3)).map(|_| any(choices, DEPTH)).collect();
+    let items: Vec<String> = (0..1 + choices.pick(3))
+        .map(|_| if choices.rarely(3) { text(choices, DEPTH) } else { any(choices, DEPTH) })
+        .collect();
     let (filter, mut order) = (filter(choices), String::new());
     for n in 0..choices.pick(3).min(items.len()) {
         let term = match choices.pick(3) {
