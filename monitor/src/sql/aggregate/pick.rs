@@ -61,6 +61,7 @@ pub(super) fn random(run: &Run<'_, '_>) -> Result<Value, EvalError> {
 /// TOP(n, by, x): the values with the largest `by`, as a list `by, x, by, x …`; where `x` is such a list, its entries count, and `by`
 /// does not. Equal ones in the order of `x`; of a value that comes twice, its largest `by`.
 pub(super) fn top(run: &Run<'_, '_>) -> Result<Value, EvalError> {
+    let keep = run.call.keep;
     let mut largest: BTreeMap<Key, (Value, Value)> = BTreeMap::new();
     let mut offer = |by: &Value, value: &Value| {
         if by.is_null() || value.is_null() {
@@ -69,6 +70,11 @@ pub(super) fn top(run: &Run<'_, '_>) -> Result<Value, EvalError> {
         let known = largest.entry(key(value)).or_insert_with(|| (by.clone(), value.clone()));
         if known.0 < *by {
             known.0 = by.clone();
+        }
+        // What so many are larger than comes back only by becoming larger itself, so that it can be forgotten meanwhile.
+        if largest.len() > 4 * keep + 64 {
+            let kept = top_of(std::mem::take(&mut largest), keep);
+            largest.extend(kept.into_iter().map(|(by, value)| (key(&value), (by, value))));
         }
     };
     run.each_frame(|frame| {
@@ -85,10 +91,16 @@ pub(super) fn top(run: &Run<'_, '_>) -> Result<Value, EvalError> {
             }
         }
     })?;
-    // The map is in the order of the values, which a stable sort keeps among equals.
-    let mut all: Vec<(Value, Value)> = largest.into_values().collect();
-    all.sort_by(|a, b| by_value(&b.0, &a.0));
-    let entries = all.into_iter().take(run.call.keep).flat_map(|(by, value)| [by, value]);
+    let entries = top_of(largest, keep).into_iter().flat_map(|(by, value)| [by, value]);
     let entries: Vec<Value> = entries.collect();
     Ok(if entries.is_empty() { Value::Null } else { Value::List(entries.into()) })
+}
+
+/// The entries with the largest first parts.
+fn top_of(entries: BTreeMap<Key, (Value, Value)>, keep: usize) -> Vec<(Value, Value)> {
+    // The map is in the order of the values, which a stable sort keeps among equals.
+    let mut entries: Vec<(Value, Value)> = entries.into_values().collect();
+    entries.sort_by(|a, b| by_value(&b.0, &a.0));
+    entries.truncate(keep);
+    entries
 }
