@@ -1,0 +1,14 @@
+//! gcs-monitor: zones of attributes, summarised level over level.
+//!
+//! Every zone has a table with one [`row::Row`] for each child. A [`sql::Query`] computes from it the one row of bounded
+//! size that the parent zone shows. The text of a query comes from the network, and so do the rows: everything here is
+//! bounded, and the same set of rows gives the same bits, whatever the order in which they arrived, on every machine.
+
+pub mod codec;
+pub mod display;
+pub mod order;
+pub mod row;
+pub mod schema;
+pub mod sketch;
+pub mod sql;
+pub mod value;
