@@ -3,12 +3,16 @@
 //! Every zone has a table with one [`row::Row`] for each child. A [`sql::Query`] computes from it the one row of bounded
 //! size that the parent zone shows. The text of a query comes from the network, and so do the rows: everything here is
 //! bounded, and the same set of rows gives the same bits, whatever the order in which they arrived, on every machine.
+//!
+//! [`zones`] are how the tables come to be everywhere: agents that gossip. [`sim`] runs many of them on virtual time.
 
 pub mod codec;
 pub mod display;
 pub mod order;
 pub mod row;
 pub mod schema;
+pub mod sim;
 pub mod sketch;
 pub mod sql;
 pub mod value;
+pub mod zones;

@@ -1,0 +1,9 @@
+//! A tree of agents in one thread, on virtual time, from one seed: what would happen to a tree of 100,000?
+//!
+//! [`World`] delivers messages after [`Network::latency_ms`], loses some, and lets agents die or be slow. The same [`Plan`] gives the same
+//! trace.
+
+mod wheel;
+mod world;
+
+pub use world::{Agents, Network, Plan, World};

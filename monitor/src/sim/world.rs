@@ -1,0 +1,279 @@
+//! [`World`].
+
+use std::{
+    collections::BTreeMap,
+    net::{Ipv4Addr, SocketAddr},
+    sync::Arc,
+    time::Duration,
+};
+
+use gcs::{rng::Rng, time::Time};
+
+use super::wheel::Wheel;
+use crate::{
+    value::Value,
+    zones::{
+        agent::{Agent, Config, Sends},
+        message::Message,
+        name::ZoneName,
+    },
+};
+
+/// The shape of a tree: every zone has `branching` children, `levels` levels below the root.
+#[derive(Clone, Copy, Debug)]
+pub struct Agents {
+    /// Children of a zone.
+    pub branching: usize,
+    /// Levels; the last one is of agents.
+    pub levels: u32,
+}
+
+impl Agents {
+    /// How many agents that are.
+    #[must_use]
+    pub fn count(self) -> usize {
+        self.branching.pow(self.levels)
+    }
+
+    /// The name of an agent.
+    fn name(self, of: usize) -> String {
+        let part = |level: u32| of / self.branching.pow(level) % self.branching;
+        (0..self.levels).rev().map(|level| format!("/z{:02}", part(level))).collect()
+    }
+}
+
+/// What is between agents.
+#[derive(Clone, Copy, Debug)]
+pub struct Network {
+    /// The least and the most that a message takes; evenly between.
+    pub latency_ms: (u64, u64),
+    /// How many of a thousand messages get lost.
+    pub loss_per_mille: u64,
+}
+
+/// Everything that a run depends on.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// The tree.
+    pub agents: Agents,
+    /// How agents behave.
+    pub config: Config,
+    /// What is between them.
+    pub network: Network,
+    /// Of everything random.
+    pub seed: u64,
+}
+
+enum Event {
+    Tick(u32),
+    Deliver { to: u32, from: u32, message: Message },
+}
+
+/// What an agent has sent.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Traffic {
+    /// Messages.
+    pub messages: u64,
+    /// Their bytes, with those of the headers of datagrams.
+    pub bytes: u64,
+}
+
+/// Many agents, and what is under way between them.
+pub struct World {
+    plan: Plan,
+    agents: Vec<Agent>,
+    /// When an agent is woken next, in milliseconds.
+    wakes: Vec<u64>,
+    dead: Vec<bool>,
+    /// Agents hear only those of their part.
+    parts: Vec<u8>,
+    /// How long a message lies with an agent before it is looked at, in milliseconds.
+    slow: Vec<u64>,
+    traffic: Vec<Traffic>,
+    kinds: BTreeMap<&'static str, Traffic>,
+    wheel: Wheel<Event>,
+    rng: Rng,
+    /// Of everything that was delivered.
+    trace: u64,
+}
+
+fn address(of: usize) -> SocketAddr {
+    let of = u32::try_from(of).unwrap_or(u32::MAX);
+    (Ipv4Addr::from(0x0a00_0000 + of), 4803).into()
+}
+
+/// An agent that knows a few others.
+fn born(agents: Agents, config: &Arc<Config>, of: usize, seed: u64) -> Agent {
+    let name: ZoneName = agents.name(of).parse().unwrap_or_else(|_| ZoneName::root());
+    let first = of / agents.branching * agents.branching;
+    let seeds = vec![address(first), address((of + agents.branching) % agents.count())];
+    Agent::new(config.clone(), name, address(of), seeds, seed)
+}
+
+fn index(address: SocketAddr) -> Option<u32> {
+    match address {
+        SocketAddr::V4(at) => u32::from(*at.ip()).checked_sub(0x0a00_0000),
+        SocketAddr::V6(_) => None,
+    }
+}
+
+impl World {
+    /// Agents that know nobody but a few: the first of their zone, and the one after them in the tree.
+    #[must_use]
+    pub fn new(plan: Plan) -> Self {
+        let count = plan.agents.count();
+        let config = Arc::new(plan.config.clone());
+        let mut rng = Rng::new(plan.seed);
+        let agents = (0..count).map(|of| born(plan.agents, &config, of, rng.next_u64())).collect();
+        let mut wheel = Wheel::new();
+        (0..count).for_each(|of| wheel.put(1 + rng.below(1000), Event::Tick(of as u32)));
+        Self {
+            plan,
+            agents,
+            wakes: vec![u64::MAX; count],
+            dead: vec![false; count],
+            parts: vec![0; count],
+            slow: vec![0; count],
+            traffic: vec![Traffic::default(); count],
+            kinds: BTreeMap::new(),
+            wheel,
+            rng,
+            trace: 0,
+        }
+    }
+
+    /// Milliseconds since the beginning.
+    #[must_use]
+    pub fn now_ms(&self) -> u64 {
+        self.wheel.now()
+    }
+
+    /// An agent.
+    #[must_use]
+    pub fn agent(&self, of: usize) -> &Agent {
+        &self.agents[of]
+    }
+
+    /// Of all agents that live.
+    pub fn living(&self) -> impl Iterator<Item = (usize, &Agent)> {
+        self.agents.iter().enumerate().filter(|(of, _)| !self.dead[*of])
+    }
+
+    /// What each agent has sent.
+    #[must_use]
+    pub fn traffic(&self) -> &[Traffic] {
+        &self.traffic
+    }
+
+    /// What all agents have sent, by kind of message.
+    #[must_use]
+    pub fn kinds(&self) -> &BTreeMap<&'static str, Traffic> {
+        &self.kinds
+    }
+
+    /// The same for runs that are the same.
+    #[must_use]
+    pub fn trace(&self) -> u64 {
+        self.trace
+    }
+
+    /// An agent dies, and nothing tells of it.
+    pub fn kill(&mut self, of: usize) {
+        self.dead[of] = true;
+    }
+
+    /// A dead agent is started again: another life.
+    pub fn restart(&mut self, of: usize) {
+        let config = Arc::new(self.plan.config.clone());
+        self.agents[of] = born(self.plan.agents, &config, of, self.rng.next_u64());
+        self.dead[of] = false;
+        self.wakes[of] = self.now_ms() + 1;
+        self.wheel.put(self.now_ms() + 1, Event::Tick(of as u32));
+    }
+
+    /// An agent begins anew under the name of another one, by mistake.
+    pub fn impostor(&mut self, of: usize, instead: usize) {
+        let name = self.agents[of].name().clone();
+        let config = Arc::new(self.plan.config.clone());
+        let seeds = vec![address(of)];
+        self.agents[instead] = Agent::new(config, name, address(instead), seeds, self.rng.next_u64());
+    }
+
+    /// From now on an agent hears only the agents of the same part, and they it; all begin in part 0.
+    pub fn part(&mut self, of: usize, part: u8) {
+        self.parts[of] = part;
+    }
+
+    /// From now on messages lie with an agent for so long before it looks at them.
+    pub fn slow(&mut self, of: usize, time: Duration) {
+        self.slow[of] = u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+    }
+
+    /// Sets an attribute of an agent.
+    pub fn set(&mut self, of: usize, name: &str, value: Value) {
+        let now = Time::from_ms(self.now_ms());
+        self.agents[of].set(now, name, value);
+        self.send(of, Sends::new());
+    }
+
+    /// Lets so much time pass.
+    pub fn run(&mut self, time: Duration) {
+        let end = self.now_ms() + u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+        while self.now_ms() < end {
+            let (now, events) = self.wheel.next();
+            let now = Time::from_ms(now);
+            for event in events {
+                self.happens(now, event);
+            }
+        }
+    }
+
+    fn happens(&mut self, now: Time, event: Event) {
+        let mut sends = Vec::new();
+        let of = match event {
+            Event::Tick(of) => {
+                let of = of as usize;
+                if self.dead[of] || (self.wakes[of] != self.now_ms() && self.wakes[of] != u64::MAX) {
+                    return;
+                }
+                self.wakes[of] = u64::MAX;
+                self.agents[of].tick(now, &mut sends);
+                of
+            }
+            Event::Deliver { to, from, message } => {
+                let to = to as usize;
+                if self.dead[to] || self.parts[to] != self.parts[from as usize] {
+                    return;
+                }
+                self.trace =
+                    self.trace.rotate_left(5) ^ (u64::from(from) << 32 | to as u64) ^ message.bytes() as u64;
+                self.agents[to].receive(now, address(from as usize), message, &mut sends);
+                to
+            }
+        };
+        self.send(of, sends);
+    }
+
+    /// What an agent sends is under way, and it is woken when it wants to be.
+    fn send(&mut self, from: usize, sends: Sends) {
+        let now = self.now_ms();
+        let (least, most) = self.plan.network.latency_ms;
+        for (to, message) in sends {
+            for traffic in [&mut self.traffic[from], self.kinds.entry(message.body.kind()).or_default()] {
+                traffic.messages += 1;
+                traffic.bytes += message.bytes() as u64;
+            }
+            let Some(to) = index(to).filter(|to| (*to as usize) < self.agents.len()) else { continue };
+            if self.rng.chance(self.plan.network.loss_per_mille) {
+                continue;
+            }
+            let at = now + least + self.rng.below(most - least + 1) + self.slow[to as usize];
+            self.wheel.put(at, Event::Deliver { to, from: from as u32, message });
+        }
+        let at = self.agents[from].next_timer().0.div_ceil(1_000_000).max(now + 1);
+        if at < self.wakes[from] {
+            self.wakes[from] = at;
+            self.wheel.put(at, Event::Tick(from as u32));
+        }
+    }
+}

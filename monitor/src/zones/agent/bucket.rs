@@ -1,0 +1,60 @@
+//! [`Bucket`]: how much an agent may send.
+
+use std::time::Duration;
+
+use gcs::time::Time;
+
+/// A bucket of tokens, one for a byte (Turner, "New directions in communications", IEEE Communications 24(10), 1986).
+#[derive(Debug)]
+pub(super) struct Bucket {
+    tokens: u64,
+    burst: u64,
+    at: Time,
+}
+
+impl Bucket {
+    /// A full one.
+    pub(super) fn new(burst: u64) -> Self {
+        Self { tokens: burst, burst, at: Time::ZERO }
+    }
+
+    /// Takes tokens for so many bytes, if there are as many. It fills at `rate` a second.
+    pub(super) fn take(&mut self, now: Time, rate: u64, bytes: usize) -> bool {
+        let ms = u64::try_from(now.since(self.at).as_millis()).unwrap_or(u64::MAX);
+        let fresh = ms.saturating_mul(rate) / 1000;
+        if fresh > 0 {
+            self.at = now;
+            self.tokens = self.tokens.saturating_add(fresh).min(self.burst);
+        }
+        let enough = self.tokens >= bytes as u64;
+        if enough {
+            self.tokens -= bytes as u64;
+        }
+        enough
+    }
+
+    /// How long until there are so many.
+    pub(super) fn wait(&self, rate: u64, bytes: usize) -> Duration {
+        let lacking = (bytes as u64).saturating_sub(self.tokens);
+        Duration::from_millis((lacking * 1000).div_ceil(rate.max(1)).max(1))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_rate_is_kept_after_a_burst() {
+        let mut bucket = Bucket::new(1000);
+        let (mut sent, mut now) = (0, Time::ZERO);
+        while now < Time::from_ms(10_000) {
+            if bucket.take(now, 500, 100) {
+                sent += 100;
+            } else {
+                now = now + bucket.wait(500, 100);
+            }
+        }
+        assert!((5_900..=6_100).contains(&sent), "{sent}");
+    }
+}

@@ -1,0 +1,181 @@
+//! The periodic exchange: two agents find out which rows only one of them has, table by table, and exchange those. It repairs whatever news
+//! has missed, brings joiners up to date, and heals partitions.
+
+use std::net::SocketAddr;
+
+use gcs::time::Time;
+
+use super::{Agent, Sends};
+use crate::zones::{
+    message::{Body, Item, Message, ROWS_MAX},
+    table::{Table, mark},
+};
+
+/// One time in so many exchanges also go to seeds, and to an agent that is gone, in case it is not.
+const ABROAD: u64 = 10;
+/// So many of the first exchanges all do.
+const YOUNG: u32 = 8;
+/// Datagrams with rows that one message is answered with: who lacks more asks others, too, and nobody is asked for everything by all.
+const ANSWER: usize = 2;
+
+impl Agent {
+    /// Begins an exchange with somebody, for each zone in which it takes part.
+    pub(super) fn begin_exchange(&mut self, now: Time, sends: &mut Sends) {
+        self.exchange_at = now + self.config.exchange;
+        let mut alone = false;
+        for level in 0..self.tables.len() {
+            if !self.takes_part(level) {
+                continue;
+            }
+            let others: Vec<_> = self.ring(level).into_iter().filter(|c| *c != self.contact).collect();
+            match self.pick(&others) {
+                Some(to) => self.compare(now, to, level, sends),
+                None => alone = true,
+            }
+        }
+        self.exchanges = self.exchanges.saturating_add(1);
+        let mut strangers: Vec<SocketAddr> = self.strangers.take().unwrap_or_default().into_vec();
+        if alone || self.exchanges <= YOUNG || self.rng.below(ABROAD) == 0 {
+            strangers.extend(&self.seeds);
+            let gone = self.tables.iter().flat_map(Table::slots).filter(|slot| slot.issue().is_none());
+            let gone: Vec<_> = gone.flat_map(|slot| slot.contacts().iter().copied()).collect();
+            strangers.extend(self.pick(&gone));
+            // Those who speak for the zones that it is in: somebody who is nearer.
+            for level in 0..self.leaf() {
+                let own = self.tables[level].slot(&self.parts[level]).map(|own| own.contacts().to_vec());
+                strangers.extend(self.pick(&own.unwrap_or_default()));
+            }
+        }
+        strangers.retain(|stranger| *stranger != self.contact);
+        for to in strangers {
+            self.compare(now, to, self.leaf(), sends);
+        }
+    }
+
+    fn may_exchange(&mut self, now: Time, bytes: usize) -> bool {
+        let rate = self.config.exchange_rate;
+        self.for_exchanges.take(now, rate, bytes)
+    }
+
+    fn pick(&mut self, among: &[SocketAddr]) -> Option<SocketAddr> {
+        let at = usize::try_from(self.rng.below(among.len().max(1) as u64)).ok()?;
+        among.get(at).copied()
+    }
+
+    fn compare(&mut self, now: Time, to: SocketAddr, level: usize, sends: &mut Sends) {
+        let digests: Vec<u64> = self.tables[..=level].iter().map(Table::digest).collect();
+        if self.may_exchange(now, 60 + 10 * digests.len()) {
+            self.say(to, level, Body::Compare(digests), sends);
+        }
+    }
+
+    fn marks(&self, level: usize) -> impl Iterator<Item = u32> {
+        self.tables[level].issues().map(|(child, issue)| short(mark(child, issue.stamp)))
+    }
+
+    /// Says what it has in tables that differ.
+    pub(super) fn on_compare(
+        &mut self,
+        now: Time,
+        level: usize,
+        digests: &[u64],
+        from: SocketAddr,
+        sends: &mut Sends,
+    ) {
+        for (level, digest) in digests.iter().take(level + 1).enumerate().rev() {
+            if self.tables[level].digest() != *digest {
+                let marks: Vec<u32> = self.marks(level).collect();
+                if self.may_exchange(now, 60 + 5 * marks.len()) {
+                    self.say(from, level, Body::Marks(marks), sends);
+                }
+            }
+        }
+    }
+
+    /// Sends the rows that the other lacks, and asks for those that it has.
+    pub(super) fn on_marks(
+        &mut self,
+        now: Time,
+        level: usize,
+        marks: &[u32],
+        from: SocketAddr,
+        sends: &mut Sends,
+    ) {
+        let theirs: std::collections::BTreeSet<u32> = marks.iter().copied().collect();
+        let own: std::collections::BTreeSet<u32> = self.marks(level).collect();
+        let wanted = theirs.difference(&own).copied().collect();
+        let items = self.items(level, |mark| !theirs.contains(&mark));
+        self.send_rows(now, from, level, &items, wanted, sends);
+    }
+
+    /// Takes rows, and sends those that are wanted.
+    pub(super) fn on_rows(
+        &mut self,
+        now: Time,
+        level: usize,
+        items: Vec<Item>,
+        wanted: &[u32],
+        from: SocketAddr,
+        sends: &mut Sends,
+    ) {
+        let mut answer = Vec::new();
+        let before = self.tables[level].slots().len();
+        for item in items {
+            if !self.take(now, level, &item)
+                && let Some(slot) = self.tables[level].slot(item.child())
+                && slot.issue().is_none()
+            {
+                answer.push(Item::Gone(slot.child().clone(), slot.stamp()));
+            }
+        }
+        if level == self.leaf() && self.tables[level].slots().len() > before {
+            // Others that it has not known may not know of it.
+            let own = self.parts[level].clone();
+            self.pass_on(now, level, &own);
+        }
+        answer.extend(self.items(level, |mark| wanted.contains(&mark)));
+        self.send_rows(now, from, level, &answer, Vec::new(), sends);
+    }
+
+    /// Sends items in as many messages as they need, as far as the bucket allows.
+    fn send_rows(
+        &mut self,
+        now: Time,
+        to: SocketAddr,
+        level: usize,
+        items: &[Item],
+        mut wanted: Vec<u32>,
+        sends: &mut Sends,
+    ) {
+        let first = usize::try_from(self.rng.below(items.len().max(1) as u64)).unwrap_or(0);
+        let (before, after) = items.split_at(first);
+        let mut items = after.iter().chain(before).cloned().peekable();
+        for _ in 0..ANSWER {
+            if items.peek().is_none() && wanted.is_empty() {
+                return;
+            }
+            let (mut part, mut bytes) = (Vec::new(), 0);
+            while let Some(item) = items.next_if(|item| part.is_empty() || bytes + item.bytes() <= ROWS_MAX) {
+                bytes += item.bytes();
+                part.push(item);
+            }
+            let body = Body::Rows(part, std::mem::take(&mut wanted));
+            let message = Message { zone: self.zones[level].clone(), body };
+            if !self.may_exchange(now, message.bytes()) {
+                return;
+            }
+            sends.push((to, message));
+        }
+    }
+
+    fn items(&self, level: usize, which: impl Fn(u32) -> bool) -> Vec<Item> {
+        let issues = self.tables[level].issues();
+        let of = issues.filter(|(child, issue)| which(short(mark(child, issue.stamp))));
+        of.map(|(child, issue)| Item::Issue(child.clone(), issue.clone())).collect()
+    }
+}
+
+/// Enough to tell the rows of two tables apart: with 64 rows, one exchange in a million misses one.
+fn short(mark: u64) -> u32 {
+    (mark >> 32) as u32
+}

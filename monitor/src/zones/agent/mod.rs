@@ -1,0 +1,436 @@
+//! [`Agent`]: one leaf of the tree of zones. A value: messages, attributes and time in; messages out.
+//!
+//! ```text
+//!   attributes ──► own row ─┐                                    ┌─► summary, if this agent speaks for the zone ─► row of the zone ─┐
+//!   messages ───────────────┴─► table of a zone that it is in ───┤                                                                │
+//!                                       ▲                        └─► news, passed on in the zone and below                         │
+//!                                       └──────────────────────────── table of the zone around it ◄───────────────────────────────┘
+//! ```
+//! From van Renesse, Birman and Vogels, "Astrolabe" (ACM TOCS 21(2), 2003), with these differences: news is passed on at once
+//! ([`super::overlay`]) and the periodic exchange ([`exchange`]) repairs; agents of one zone watch each other ([`watch`]) instead of waiting
+//! for a row to age; of the agents that speak for a zone only the first computes its row.
+//!
+//! * **Bounds**: tables, see [`super::table`]; what is sent, by a bucket of tokens ([`Config::rate`]): news that does not fit into it waits, and
+//!   then it is the newest that is sent. Watching is outside of the bucket, and bounded by its period.
+
+mod bucket;
+mod exchange;
+mod news;
+mod summary;
+mod watch;
+
+use std::{collections::BTreeMap, net::SocketAddr, sync::Arc, time::Duration};
+
+use gcs::{rng::Rng, time::Time};
+use smallvec::SmallVec;
+
+use self::{bucket::Bucket, news::News, watch::Watch};
+use super::{
+    message::{Body, Item, Message},
+    name::ZoneName,
+    table::{CONTACTS, Generator, Issue, Outcome, Stamp, Table},
+};
+use crate::{row::Row, sql::Query, value::Value};
+
+/// How an agent behaves; the same everywhere in the tree.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// What zones say of themselves besides the standard attributes: one row out of those of their children, level over level.
+    pub functions: Vec<Query>,
+    /// Of what functions draw at random.
+    pub seed: u64,
+    /// To how many others news is passed on, in each zone.
+    pub fanout: usize,
+    /// Between two periodic exchanges.
+    pub exchange: Duration,
+    /// How often an agent looks whether another one of its zone answers.
+    pub watch: Duration,
+    /// How long an answer may take.
+    pub answer: Duration,
+    /// How long it is remembered who was there and is gone: so long others are asked whether that is so, and old rows do not come back.
+    pub remember: Duration,
+    /// How long a zone's agent waits for more news before it computes the zone's row again.
+    pub settle: Duration,
+    /// How long it waits at least between two rows of the zone.
+    pub pace: Duration,
+    /// How many bytes of news a second an agent sends, for each table in whose spreading it takes part.
+    pub rate: u64,
+    /// And how many in one go after it was silent.
+    pub burst: u64,
+    /// How many bytes a second it sends in exchanges. When all is known, hardly anything is.
+    pub exchange_rate: u64,
+    /// And how many in one go: what all its neighbours may ask for that have just been started.
+    pub exchange_burst: u64,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            functions: Vec::new(),
+            seed: 0,
+            fanout: 4,
+            exchange: Duration::from_secs(1),
+            watch: Duration::from_millis(400),
+            answer: Duration::from_millis(300),
+            remember: Duration::from_secs(3600),
+            settle: Duration::from_millis(20),
+            pace: Duration::from_millis(300),
+            rate: 1500,
+            burst: 32 << 10,
+            exchange_rate: 4000,
+            exchange_burst: 256 << 10,
+        }
+    }
+}
+
+/// What has happened, counted.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Counters {
+    /// Messages sent at once because of news.
+    pub news_sent: u64,
+    /// Messages from agents that are not of the zone that they speak of.
+    pub strange: u64,
+    /// Rows for which a zone has no place.
+    pub refused: u64,
+    /// Functions that failed on the rows that there were, or whose values did not fit into a row.
+    pub failed: u64,
+    /// How often this agent had to object to being gone.
+    pub objections: u64,
+    /// How often somebody else has issued this agent's row: an earlier life, or another agent with its name.
+    pub contradicted: u64,
+    /// Agents that this one has found to be gone.
+    pub found_gone: u64,
+}
+
+/// What an agent sends.
+pub type Sends = Vec<(SocketAddr, Message)>;
+
+/// One agent. Times are those of its own clock, which does not go back; if functions ask for the time, it shows the time of day.
+#[derive(Debug)]
+pub struct Agent {
+    config: Arc<Config>,
+    name: ZoneName,
+    /// Its zones, from the root to the one that it is a leaf of.
+    zones: Vec<ZoneName>,
+    parts: Vec<Arc<str>>,
+    contact: SocketAddr,
+    /// Agents that were there before, anywhere.
+    seeds: Vec<SocketAddr>,
+    generator: Generator,
+    version: u64,
+    attributes: BTreeMap<Arc<str>, Value>,
+    /// By level: that of the root first.
+    tables: Vec<Table>,
+    /// By level: when the row of the own zone in it is to be computed.
+    summaries: Vec<Time>,
+    /// By level: when that was done last.
+    summarised: Vec<Time>,
+    /// By level: what is to be passed on in the zone.
+    news: Vec<News>,
+    /// Before, it does not know enough to speak for a zone.
+    speaks_at: Time,
+    watch: Watch,
+    exchange_at: Time,
+    /// So many have begun.
+    exchanges: u32,
+    /// Others who speak for a zone that this agent is in: an exchange with one of them is due.
+    strangers: Option<SmallVec<[SocketAddr; CONTACTS]>>,
+    forget_at: Time,
+    /// Its own row is to be issued again.
+    reissue_at: Time,
+    for_news: Bucket,
+    for_exchanges: Bucket,
+    rng: Rng,
+    counters: Counters,
+}
+
+impl Agent {
+    /// An agent at `name` that others reach at `contact`. Its life begins when it is asked for the first time what is due.
+    ///
+    /// # Panics
+    /// The root is no agent.
+    pub fn new(
+        config: Arc<Config>,
+        name: ZoneName,
+        contact: SocketAddr,
+        seeds: Vec<SocketAddr>,
+        seed: u64,
+    ) -> Self {
+        let parts: Vec<Arc<str>> = name.parts().map(Into::into).collect();
+        assert!(!parts.is_empty(), "an agent is below the root");
+        let (mut rng, watch) = (Rng::new(seed), Watch::new(parts.len()));
+        Self {
+            zones: (0..parts.len()).map(|depth| name.ancestor(depth)).collect(),
+            tables: vec![Table::default(); parts.len()],
+            summaries: vec![Time::NEVER; parts.len()],
+            summarised: vec![Time::ZERO; parts.len()],
+            news: vec![News::default(); parts.len()],
+            name,
+            parts,
+            contact,
+            seeds,
+            generator: Generator(rng.next_u64()),
+            version: 0,
+            attributes: BTreeMap::new(),
+            speaks_at: Time::ZERO,
+            watch,
+            exchange_at: Time::ZERO,
+            exchanges: 0,
+            strangers: None,
+            forget_at: Time::ZERO,
+            reissue_at: Time::NEVER,
+            for_news: Bucket::new(config.burst),
+            for_exchanges: Bucket::new(config.exchange_burst),
+            config,
+            rng,
+            counters: Counters::default(),
+        }
+    }
+
+    /// Where it is in the tree.
+    pub fn name(&self) -> &ZoneName {
+        &self.name
+    }
+
+    /// The table of the zone that is `level` levels below the root; [`Self::levels`] of them.
+    pub fn table(&self, level: usize) -> Option<&Table> {
+        self.tables.get(level)
+    }
+
+    /// How many tables it has.
+    pub fn levels(&self) -> usize {
+        self.tables.len()
+    }
+
+    /// What has happened.
+    pub fn counters(&self) -> Counters {
+        self.counters
+    }
+
+    /// Sets an attribute of its own; others hear of it at once. `Null` removes it.
+    pub fn set(&mut self, now: Time, name: &str, value: Value) {
+        let old = if value.is_null() {
+            self.attributes.remove(name)
+        } else {
+            self.attributes.insert(name.into(), value.clone())
+        };
+        if old.unwrap_or_default() != value && self.version > 0 {
+            self.issue_own(now);
+        }
+    }
+
+    /// When [`Self::tick`] is to be called next.
+    pub fn next_timer(&self) -> Time {
+        let summaries = self.summaries.iter().copied().min().unwrap_or(Time::NEVER);
+        let news = self.news.iter().map(News::next_timer).min().unwrap_or(Time::NEVER);
+        summaries
+            .min(news)
+            .min(self.exchange_at)
+            .min(self.forget_at)
+            .min(self.reissue_at)
+            .min(self.watch.next_timer())
+    }
+
+    /// Does what is due.
+    pub fn tick(&mut self, now: Time, sends: &mut Sends) {
+        if self.version == 0 {
+            self.begin(now);
+            self.issue_own(now);
+        }
+        if self.reissue_at <= now {
+            self.reissue_at = Time::NEVER;
+            self.issue_own(now);
+        }
+        for level in (0..self.summaries.len()).rev() {
+            if self.summaries[level] <= now {
+                self.summaries[level] = Time::NEVER;
+                self.summarise(now, level);
+            }
+        }
+        for ring in 0..self.news.len() {
+            if self.news[ring].next_timer() <= now {
+                self.send_news(now, ring, sends);
+            }
+        }
+        if self.watch.next_timer() <= now {
+            self.watch_others(now, sends);
+        }
+        if self.exchange_at <= now {
+            self.begin_exchange(now, sends);
+        }
+        if self.forget_at <= now {
+            self.forget_at = now + self.config.remember / 4;
+            let remember = self.config.remember;
+            self.tables.iter_mut().for_each(|table| table.forget(now, remember));
+        }
+    }
+
+    /// Everybody begins at another moment.
+    fn begin(&mut self, now: Time) {
+        let phase = |rng: &mut Rng, period: Duration| {
+            now + Duration::from_nanos(rng.below(u64::try_from(period.as_nanos()).unwrap_or(u64::MAX)))
+        };
+        self.speaks_at = now + 3 * self.config.exchange;
+        self.exchange_at = phase(&mut self.rng, self.config.exchange);
+        self.forget_at = phase(&mut self.rng, self.config.remember / 4);
+        let watch = phase(&mut self.rng, self.config.watch);
+        self.watch.begin(watch);
+    }
+
+    /// A message from the agent at `from`.
+    pub fn receive(&mut self, now: Time, from: SocketAddr, message: Message, sends: &mut Sends) {
+        let depth = message.zone.depth();
+        let level = match message.body {
+            // Anybody may be asked whether it is there.
+            Body::Ping(_) | Body::Pong(_) | Body::PingFor(..) | Body::Silent(_) => 0,
+            _ if self.zones.get(depth) == Some(&message.zone) => depth,
+            // Who knows nobody nearer may ask an agent of another zone: they have the tables of the zones around both.
+            Body::Compare(_) => self.common(&message.zone),
+            _ => {
+                self.counters.strange += 1;
+                return;
+            }
+        };
+        match message.body {
+            Body::News(items) => self.on_news(now, level, items),
+            Body::Compare(digests) => self.on_compare(now, level, &digests, from, sends),
+            Body::Marks(marks) => self.on_marks(now, level, &marks, from, sends),
+            Body::Rows(items, wanted) => self.on_rows(now, level, items, &wanted, from, sends),
+            Body::Ping(number) => self.say(from, level, Body::Pong(number), sends),
+            Body::Pong(number) => self.on_pong(number, sends),
+            Body::PingFor(number, whom) => self.ping_for(now, from, number, whom, sends),
+            Body::Silent(number) => self.watch.on_silent(number),
+        }
+    }
+
+    /// The level of the zone nearest to the leaves that is around both.
+    fn common(&self, zone: &ZoneName) -> usize {
+        self.zones.iter().rposition(|own| own.contains(zone)).unwrap_or(0)
+    }
+
+    fn say(&self, to: SocketAddr, level: usize, body: Body, sends: &mut Sends) {
+        sends.push((to, Message { zone: self.zones[level].clone(), body }));
+    }
+
+    /// The level of the zone that it is a leaf of.
+    fn leaf(&self) -> usize {
+        self.tables.len() - 1
+    }
+
+    /// A stamp for the next issue of its own child's row: higher than all that it knows of.
+    fn stamp(&mut self, level: usize) -> Stamp {
+        let known = self.tables[level].slot(&self.parts[level]).map_or(0, |slot| slot.stamp().version);
+        self.version = self.version.max(known).saturating_add(1);
+        Stamp { version: self.version, generator: self.generator }
+    }
+
+    /// Issues its own row.
+    fn issue_own(&mut self, now: Time) {
+        let (level, child) = (self.leaf(), self.parts[self.leaf()].clone());
+        let own: [(Arc<str>, Value); 3] = [
+            ("id".into(), Value::text(child.clone())),
+            ("nmembers".into(), Value::Int(1)),
+            ("contacts".into(), Value::list([Value::text(self.contact.to_string())])),
+        ];
+        let others = self.attributes.iter().map(|(name, value)| (name.clone(), value.clone()));
+        self.issue(now, level, Row::new(others.chain(own)));
+    }
+
+    /// Issues a row for its own child in a table, and says so.
+    fn issue(&mut self, now: Time, level: usize, row: Row) {
+        let child = self.parts[level].clone();
+        let issue = Arc::new(Issue::new(self.stamp(level), row));
+        self.tables[level].offer(&child, &issue);
+        self.changed(now, level);
+        self.pass_on(now, level, &child);
+    }
+
+    /// A table has changed: the row of its zone in the table around it may have, too.
+    fn changed(&mut self, now: Time, level: usize) {
+        if level > 0 {
+            let at =
+                (now + self.config.settle).max(self.summarised[level] + self.config.pace).max(self.speaks_at);
+            self.summaries[level] = self.summaries[level].min(at);
+        }
+    }
+
+    /// Takes an item of a table. Whether it is news.
+    fn take(&mut self, now: Time, level: usize, item: &Item) -> bool {
+        let own = item.child() == &self.parts[level];
+        match item {
+            Item::Issue(child, issue) => match self.tables[level].offer(child, issue) {
+                Outcome::Adopted => {
+                    self.changed(now, level);
+                    if own && issue.stamp.generator != self.generator {
+                        self.contradicted(now, level);
+                    }
+                    true
+                }
+                Outcome::Known => false,
+                Outcome::Full => {
+                    self.counters.refused += 1;
+                    false
+                }
+            },
+            Item::Gone(_, stamp) if own => {
+                self.object(now, level, *stamp);
+                false
+            }
+            Item::Gone(child, stamp) => {
+                let news = self.tables[level].gone(now, child, *stamp);
+                if news {
+                    self.changed(now, level);
+                }
+                news
+            }
+        }
+    }
+
+    /// Somebody else has issued the row of its own child.
+    fn contradicted(&mut self, now: Time, level: usize) {
+        if level < self.leaf() {
+            // Who is it to speak for the zone? If each thinks that it is, they do not know each other.
+            self.changed(now, level + 1);
+            self.strangers = self.tables[level].slot(&self.parts[level]).map(|slot| slot.contacts().into());
+        } else {
+            // An earlier life of this agent; or another one with its name, and then each takes its time.
+            self.counters.contradicted += 1;
+            self.reissue_at = self.reissue_at.min(now + self.config.pace);
+        }
+    }
+
+    /// Others think that it is gone, or a zone that it may have to speak for: not so. If that is about something newer than it has issued
+    /// itself, it is about an earlier life.
+    fn object(&mut self, now: Time, level: usize, stamp: Stamp) {
+        let shown = self.tables[level].issue(&self.parts[level]);
+        if shown.is_some_and(|issue| issue.stamp > stamp) {
+            return;
+        }
+        if level == self.leaf() {
+            self.counters.objections += 1;
+            self.version = self.version.max(stamp.version);
+            self.issue_own(now);
+        } else if self.tables[level + 1].speakers().first() == Some(&self.contact) {
+            self.counters.objections += 1;
+            self.version = self.version.max(stamp.version);
+            let row = self.summary(now, level + 1);
+            self.issue(now, level, row);
+        }
+    }
+
+    /// Whether it spreads news in the zone of this level.
+    fn takes_part(&self, level: usize) -> bool {
+        level == self.leaf()
+            || self.tables[level]
+                .slot(&self.parts[level])
+                .is_some_and(|own| own.contacts().contains(&self.contact))
+    }
+
+    /// Its invariants.
+    pub fn check(&self) {
+        self.tables.iter().for_each(Table::check);
+        let known =
+            |ring: &News| ring.children().all(|(level, child)| self.tables[level].slot(child).is_some());
+        assert!(self.news.iter().all(known), "news of nobody");
+    }
+}

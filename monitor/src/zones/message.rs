@@ -1,0 +1,291 @@
+//! [`Message`]: what agents say to each other.
+//!
+//! ```text
+//! News      an issue, or that a generator is gone, passed on at once                              ──► some
+//! Compare   digests of the tables that both have ──►   ◄── Marks of a table that differs
+//!           Rows that the other lacks, marks of those lacked ──►   ◄── Rows
+//! Ping ──► ◄── Pong;  PingFor ──► (asks another one to ping)  ◄── Pong, or Silent: it does not hear it, either
+//! ```
+
+use std::{net::SocketAddr, sync::Arc};
+
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+use super::{
+    name::ZoneName,
+    table::{Generator, Issue, Stamp},
+};
+use crate::{codec::RowLimits, row::Row};
+
+/// Bytes of a message; one datagram on Ethernet.
+pub const MESSAGE_MAX: usize = 1400;
+/// Of these for rows; one row may be longer.
+pub(super) const ROWS_MAX: usize = 1200;
+/// What a datagram costs besides, over IPv4.
+pub const DATAGRAM: usize = 28;
+
+/// One datagram.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Message {
+    /// The zone that both agents are in whose table this is about, and all above.
+    pub zone: ZoneName,
+    /// What is said.
+    pub body: Body,
+}
+
+/// What is said.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Body {
+    /// Of children of the zone, and of those around it: how many levels below the root these are.
+    News(Vec<(u8, Item)>),
+    /// Digests of the tables from the root's to the zone's. Answered with [`Body::Marks`] of one that differs.
+    Compare(Vec<u64>),
+    /// The marks of the rows of the zone's table. Answered with [`Body::Rows`].
+    Marks(Vec<u32>),
+    /// Rows of the zone's children, and marks of those that are wanted.
+    Rows(Vec<Item>, Vec<u32>),
+    /// Answered with the same number.
+    Ping(u32),
+    /// The answer.
+    Pong(u32),
+    /// Ping the agent there and pass its answer on.
+    PingFor(u32, SocketAddr),
+    /// There was none.
+    Silent(u32),
+}
+
+/// Something about a child of a zone.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Item {
+    /// Its row.
+    Issue(Arc<str>, Arc<Issue>),
+    /// After this issue it was gone.
+    Gone(Arc<str>, Stamp),
+}
+
+/// Why bytes are no message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[error("these bytes are not a message of gcs-monitor, or of another version")]
+pub struct MessageError;
+
+const VERSION: u8 = 1;
+
+#[derive(Serialize, Deserialize)]
+struct Frame<'a> {
+    version: u8,
+    zone: &'a str,
+    #[serde(borrow)]
+    body: Wire<'a>,
+}
+
+#[derive(Serialize, Deserialize)]
+enum Wire<'a> {
+    #[serde(borrow)]
+    News(Vec<(u8, WireItem<'a>)>),
+    Compare(Vec<u64>),
+    Marks(Vec<u32>),
+    Rows(#[serde(borrow)] Vec<WireItem<'a>>, Vec<u32>),
+    Ping(u32),
+    Pong(u32),
+    PingFor(u32, SocketAddr),
+    Silent(u32),
+}
+
+#[derive(Serialize, Deserialize)]
+enum WireItem<'a> {
+    Issue(&'a str, u64, u64, Row),
+    Gone(&'a str, u64, u64),
+}
+
+impl<'a> WireItem<'a> {
+    fn of(item: &'a Item) -> Self {
+        match item {
+            Item::Issue(child, issue) => {
+                Self::Issue(child, issue.stamp.generator.0, issue.stamp.version, issue.row.clone())
+            }
+            Item::Gone(child, stamp) => Self::Gone(child, stamp.generator.0, stamp.version),
+        }
+    }
+
+    fn read(self) -> Result<Item, MessageError> {
+        let stamp = |generator, version| Stamp { generator: Generator(generator), version };
+        Ok(match self {
+            Self::Issue(child, generator, version, row) => {
+                row.check(&RowLimits::default()).map_err(|_| MessageError)?;
+                Item::Issue(child.into(), Arc::new(Issue::new(stamp(generator, version), row)))
+            }
+            Self::Gone(child, generator, version) => Item::Gone(child.into(), stamp(generator, version)),
+        })
+    }
+}
+
+fn written(items: &[Item]) -> Vec<WireItem<'_>> {
+    items.iter().map(WireItem::of).collect()
+}
+
+fn read(items: Vec<WireItem<'_>>) -> Result<Vec<Item>, MessageError> {
+    items.into_iter().map(WireItem::read).collect()
+}
+
+impl Item {
+    /// The child that it is about.
+    pub fn child(&self) -> &Arc<str> {
+        match self {
+            Self::Issue(child, _) | Self::Gone(child, _) => child,
+        }
+    }
+
+    /// Which issue it is about.
+    pub fn stamp(&self) -> Stamp {
+        match self {
+            Self::Issue(_, issue) => issue.stamp,
+            Self::Gone(_, stamp) => *stamp,
+        }
+    }
+
+    /// About its bytes in a message.
+    pub fn bytes(&self) -> usize {
+        let row = if let Self::Issue(_, issue) = self { issue.bytes } else { 0 };
+        16 + self.child().len() + row
+    }
+}
+
+impl Body {
+    /// What kind of message it is, for people.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::News(_) => "news",
+            Self::Compare(_) => "compare",
+            Self::Marks(_) => "marks",
+            Self::Rows(..) => "rows",
+            Self::Ping(_) => "ping",
+            Self::Pong(_) => "pong",
+            Self::PingFor(..) => "ping-for",
+            Self::Silent(_) => "silent",
+        }
+    }
+}
+
+impl Message {
+    /// About its bytes on the wire.
+    pub fn bytes(&self) -> usize {
+        let body = match &self.body {
+            Body::News(items) => items.iter().map(|(_, item)| 1 + item.bytes()).sum(),
+            Body::Compare(digests) => 10 * digests.len(),
+            Body::Marks(marks) => 5 * marks.len(),
+            Body::Rows(items, marks) => items.iter().map(Item::bytes).sum::<usize>() + 5 * marks.len(),
+            Body::Ping(_) | Body::Pong(_) | Body::Silent(_) => 5,
+            Body::PingFor(..) => 12,
+        };
+        DATAGRAM + 4 + self.zone.as_str().len() + body
+    }
+
+    /// As a datagram.
+    pub fn encode(&self) -> Vec<u8> {
+        let body = match &self.body {
+            Body::News(news) => {
+                Wire::News(news.iter().map(|(level, item)| (*level, WireItem::of(item))).collect())
+            }
+            Body::Compare(digests) => Wire::Compare(digests.clone()),
+            Body::Marks(marks) => Wire::Marks(marks.clone()),
+            Body::Rows(rows, marks) => Wire::Rows(written(rows), marks.clone()),
+            Body::Ping(n) => Wire::Ping(*n),
+            Body::Pong(n) => Wire::Pong(*n),
+            Body::PingFor(n, whom) => Wire::PingFor(*n, *whom),
+            Body::Silent(n) => Wire::Silent(*n),
+        };
+        // Nothing in a message can fail to be written.
+        postcard::to_allocvec(&Frame { version: VERSION, zone: self.zone.as_str(), body }).unwrap_or_default()
+    }
+
+    /// The message that these bytes are. Bounded by their number: no length in them is believed.
+    ///
+    /// # Errors
+    /// They are none.
+    pub fn decode(bytes: &[u8]) -> Result<Self, MessageError> {
+        let (frame, rest): (Frame<'_>, _) = postcard::take_from_bytes(bytes).map_err(|_| MessageError)?;
+        if frame.version != VERSION || !rest.is_empty() {
+            return Err(MessageError);
+        }
+        let body = match frame.body {
+            Wire::News(news) => {
+                let read = news.into_iter().map(|(level, item)| Ok((level, item.read()?)));
+                Body::News(read.collect::<Result<_, MessageError>>()?)
+            }
+            Wire::Compare(digests) => Body::Compare(digests),
+            Wire::Marks(marks) => Body::Marks(marks),
+            Wire::Rows(rows, marks) => Body::Rows(read(rows)?, marks),
+            Wire::Ping(n) => Body::Ping(n),
+            Wire::Pong(n) => Body::Pong(n),
+            Wire::PingFor(n, whom) => Body::PingFor(n, whom),
+            Wire::Silent(n) => Body::Silent(n),
+        };
+        Ok(Self { zone: frame.zone.parse().map_err(|_| MessageError)?, body })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::value::Value;
+
+    fn all() -> Vec<Message> {
+        let stamp = Stamp { generator: Generator(u64::MAX), version: 3 };
+        let row = Row::new([("x", Value::Int(1)), ("contacts", Value::list(["10.0.0.1:9".into()]))]);
+        let issue = Item::Issue("a".into(), Arc::new(Issue::new(stamp, row)));
+        let items = vec![issue, Item::Gone("c".into(), stamp)];
+        let whom = "10.0.0.1:4803".parse().unwrap();
+        [
+            Body::News(items.iter().map(|item| (1, item.clone())).collect()),
+            Body::Compare(vec![1, u64::MAX]),
+            Body::Marks(vec![7]),
+            Body::Rows(items, vec![u32::MAX]),
+            Body::Ping(1),
+            Body::Pong(2),
+            Body::PingFor(3, whom),
+            Body::Silent(4),
+        ]
+        .into_iter()
+        .map(|body| Message { zone: "/eu/ams".parse().unwrap(), body })
+        .collect()
+    }
+
+    #[test]
+    fn messages_come_back_and_their_size_is_about_right() {
+        for message in all() {
+            let bytes = message.encode();
+            assert_eq!(Message::decode(&bytes), Ok(message.clone()));
+            let about = message.bytes() - DATAGRAM;
+            assert!(
+                about + 12 >= bytes.len() && bytes.len() + 40 >= about,
+                "{about} {} {message:?}",
+                bytes.len()
+            );
+        }
+    }
+
+    #[test]
+    fn a_length_that_is_claimed_is_not_believed() {
+        let mut bytes = all()[1].encode();
+        let at = bytes.len() - 12;
+        bytes[at] = 0xff;
+        assert_eq!(Message::decode(&bytes), Err(MessageError));
+    }
+
+    proptest! {
+        #[test]
+        fn other_bytes_are_no_message_and_no_panic(which in 0_usize..8, at: prop::sample::Index, byte: u8, cut: prop::sample::Index) {
+            let mut bytes = all()[which].encode();
+            let at = at.index(bytes.len());
+            bytes[at] = byte;
+            if let Ok(message) = Message::decode(&bytes) {
+                let _ = message.bytes();
+            }
+            let cut = cut.index(bytes.len());
+            let _ = Message::decode(&bytes[..cut]);
+        }
+    }
+}
