@@ -70,6 +70,34 @@ fn agents_that_know_one_or_two_others_find_all() {
     }
 }
 
+/// The simulator's short cut leads to where a tree grows by itself.
+#[test]
+fn a_tree_that_is_made_grown_is_one_that_has_grown() {
+    let plan = || Plan {
+        agents: Agents { branching: 4, levels: 3 },
+        config: Config::default(),
+        network: LAN,
+        seed: 18,
+    };
+    let shown = |world: &World| -> Vec<String> {
+        let tables =
+            world.living().flat_map(|(_, agent)| (0..agent.levels()).filter_map(|level| agent.table(level)));
+        tables
+            .map(|table| {
+                format!("{:?}", table.issues().map(|(child, issue)| (child, &issue.row)).collect::<Vec<_>>())
+            })
+            .collect()
+    };
+    let mut made = World::grown(plan());
+    let before = shown(&made);
+    made.run(seconds(10));
+    assert_eq!(shown(&made), before, "nothing changes");
+    let mut own = World::new(plan());
+    until_all_count(&mut own, 64, seconds(60));
+    own.run(seconds(5));
+    assert_eq!(shown(&own), before);
+}
+
 #[test]
 fn the_same_seed_is_the_same_run() {
     let trace = |seed| {

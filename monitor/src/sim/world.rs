@@ -13,9 +13,10 @@ use super::wheel::Wheel;
 use crate::{
     value::Value,
     zones::{
-        agent::{Agent, Config, Sends},
+        agent::{Agent, Config, Sends, summary::summary},
         message::Message,
         name::ZoneName,
+        table::{Issue, Stamp, Table},
     },
 };
 
@@ -140,6 +141,41 @@ impl World {
             rng,
             trace: 0,
         }
+    }
+
+    /// Agents that have been there for long: everybody knows everybody.
+    #[must_use]
+    pub fn grown(plan: Plan) -> Self {
+        let mut world = Self::new(plan);
+        let (branching, levels) = (world.plan.agents.branching, world.plan.agents.levels);
+        let part = |nth: usize| -> Arc<str> { format!("z{nth:02}").into() };
+        // The issues of all zones of one level, from the agents up, and the tables made of them.
+        let mut issues: Vec<Arc<Issue>> = world.agents.iter().map(Agent::first_issue).collect();
+        let mut tables: Vec<Vec<Table>> = Vec::new();
+        for _ in 0..levels {
+            let of_zones = issues.chunks(branching).map(|children| {
+                let mut table = Table::default();
+                for (nth, issue) in children.iter().enumerate() {
+                    table.offer(&part(nth), issue);
+                }
+                table
+            });
+            let of_zones: Vec<Table> = of_zones.collect();
+            let row = |(nth, table): (usize, &Table)| {
+                let first = table.speakers().first().and_then(|contact| index(*contact)).unwrap_or(0);
+                let generator = world.agents[first as usize].first_issue().stamp.generator;
+                let (row, _) = summary(&world.plan.config, Time::ZERO, &part(nth % branching), table);
+                Arc::new(Issue::new(Stamp { version: 1, generator }, row))
+            };
+            issues = of_zones.iter().enumerate().map(row).collect();
+            tables.insert(0, of_zones);
+        }
+        for (of, agent) in world.agents.iter_mut().enumerate() {
+            let around = |level: usize| of / branching.pow(levels - level as u32);
+            let tables = tables.iter().enumerate().map(|(level, of)| of[around(level)].clone());
+            agent.settle(Time::ZERO, tables.collect());
+        }
+        world
     }
 
     /// Milliseconds since the beginning.

@@ -16,7 +16,7 @@
 mod bucket;
 mod exchange;
 mod news;
-mod summary;
+pub(crate) mod summary;
 mod watch;
 
 use std::{collections::BTreeMap, net::SocketAddr, sync::Arc, time::Duration};
@@ -326,14 +326,36 @@ impl Agent {
 
     /// Issues its own row.
     fn issue_own(&mut self, now: Time) {
-        let (level, child) = (self.leaf(), self.parts[self.leaf()].clone());
+        self.issue(now, self.leaf(), self.own_row());
+    }
+
+    fn own_row(&self) -> Row {
         let own: [(Arc<str>, Value); 3] = [
-            ("id".into(), Value::text(child.clone())),
+            ("id".into(), Value::text(self.parts[self.leaf()].clone())),
             ("nmembers".into(), Value::Int(1)),
             ("contacts".into(), Value::list([Value::text(self.contact.to_string())])),
         ];
         let others = self.attributes.iter().map(|(name, value)| (name.clone(), value.clone()));
-        self.issue(now, level, Row::new(others.chain(own)));
+        Row::new(others.chain(own))
+    }
+
+    /// What it issues first.
+    pub(crate) fn first_issue(&self) -> Arc<Issue> {
+        Arc::new(Issue::new(Stamp { version: 1, generator: self.generator }, self.own_row()))
+    }
+
+    /// It has been there for long, and these are the tables of the zones that it is in, from the root's on.
+    pub(crate) fn settle(&mut self, now: Time, tables: Vec<Table>) {
+        self.begin(now);
+        self.version = tables
+            .iter()
+            .zip(&self.parts)
+            .filter_map(|(t, own)| t.slot(own))
+            .map(|slot| slot.stamp().version)
+            .max()
+            .unwrap_or(1);
+        self.exchanges = u32::MAX;
+        self.tables = tables;
     }
 
     /// Issues a row for its own child in a table, and says so.

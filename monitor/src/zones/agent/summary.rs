@@ -4,8 +4,8 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use gcs::time::Time;
 
-use super::Agent;
-use crate::{codec::RowLimits, row::Row, sql::Context, value::Value};
+use super::{Agent, Config};
+use crate::{codec::RowLimits, row::Row, sql::Context, value::Value, zones::table::Table};
 
 impl Agent {
     /// Issues the row of the zone at this level, if that is this agent's to do and the row is another one.
@@ -21,37 +21,39 @@ impl Agent {
         }
     }
 
-    /// The row of the zone at this level: what functions say, and the standard attributes, which no function can change.
+    /// The row of the zone at this level.
     pub(super) fn summary(&mut self, now: Time, level: usize) -> Row {
-        let rows: Vec<Row> = self.tables[level].issues().map(|(_, issue)| issue.row.clone()).collect();
-        let context = Context { now_s: now.0 as f64 / 1e9, seed: self.config.seed };
-        let config = self.config.clone();
-        let mut attributes: BTreeMap<Arc<str>, Value> = BTreeMap::new();
-        for function in &config.functions {
-            match function.summarise(&rows, &context) {
-                Ok(summary) => {
-                    attributes.extend(summary.row.iter().map(|(name, value)| (name.into(), value.clone())))
-                }
-                Err(_) => self.counters.failed += 1,
-            }
-        }
-        let standard = self.standard(&rows, level);
-        let row = Row::new(attributes.into_iter().chain(standard.clone()));
-        if row.check(&RowLimits::default()).is_err() {
-            self.counters.failed += 1;
-            return Row::new(standard);
-        }
+        let (row, failed) = summary(&self.config, now, &self.parts[level - 1], &self.tables[level]);
+        self.counters.failed += failed;
         row
     }
+}
 
-    fn standard(&self, rows: &[Row], level: usize) -> [(Arc<str>, Value); 4] {
-        let ints = |name: &'static str| rows.iter().filter_map(move |row| row.get(name).as_int());
-        let speakers = self.tables[level].speakers();
-        [
-            ("id".into(), Value::text(self.parts[level - 1].clone())),
-            ("nmembers".into(), Value::Int(ints("nmembers").fold(0, i64::saturating_add))),
-            ("depth".into(), Value::Int(ints("depth").max().unwrap_or(0).saturating_add(1))),
-            ("contacts".into(), Value::list(speakers.iter().map(|contact| Value::text(contact.to_string())))),
-        ]
+/// The row of a zone with this table: what functions say, and the standard attributes, which no function can change. And how many functions
+/// had nothing to say, or too much.
+pub(crate) fn summary(config: &Config, now: Time, id: &Arc<str>, table: &Table) -> (Row, u64) {
+    let rows: Vec<&Row> = table.issues().map(|(_, issue)| &issue.row).collect();
+    let context = Context { now_s: now.0 as f64 / 1e9, seed: config.seed };
+    let (mut attributes, mut failed): (BTreeMap<Arc<str>, Value>, u64) = (BTreeMap::new(), 0);
+    for function in &config.functions {
+        match function.summarise(rows.iter().copied(), &context) {
+            Ok(summary) => {
+                attributes.extend(summary.row.iter().map(|(name, value)| (name.into(), value.clone())))
+            }
+            Err(_) => failed += 1,
+        }
     }
+    let ints = |name: &'static str| rows.iter().filter_map(move |row| row.get(name).as_int());
+    let speakers = table.speakers();
+    let standard: [(Arc<str>, Value); 4] = [
+        ("id".into(), Value::text(id.clone())),
+        ("nmembers".into(), Value::Int(ints("nmembers").fold(0, i64::saturating_add))),
+        ("depth".into(), Value::Int(ints("depth").max().unwrap_or(0).saturating_add(1))),
+        ("contacts".into(), Value::list(speakers.iter().map(|contact| Value::text(contact.to_string())))),
+    ];
+    let row = Row::new(attributes.into_iter().chain(standard.clone()));
+    if row.check(&RowLimits::default()).is_err() {
+        return (Row::new(standard), failed + 1);
+    }
+    (row, failed)
 }

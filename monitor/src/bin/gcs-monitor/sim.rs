@@ -1,0 +1,190 @@
+//! `gcs-monitor sim`.
+
+use std::{
+    io::{IsTerminal as _, Write as _},
+    time::Duration,
+};
+
+use clap::Args;
+use gcs_monitor::{
+    sim::{Agents, Network, Plan, World},
+    sql::{Limits, Query},
+    value::Value,
+    zones::agent::{Agent, Config},
+};
+
+/// Agents that a tree may have here.
+const AGENTS_MAX: usize = 1_000_000;
+/// Between two looks.
+const STEP: Duration = Duration::from_millis(20);
+
+#[derive(Args)]
+pub(crate) struct Sim {
+    /// Children of each zone.
+    #[arg(long, default_value_t = 47, value_parser = clap::value_parser!(u32).range(1..=256))]
+    branching: u32,
+    /// Levels; the last one is of agents.
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=16))]
+    levels: u32,
+    /// How many of a thousand messages get lost.
+    #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u64).range(0..=900))]
+    loss_per_mille: u64,
+    /// The least and the most that a message takes, in milliseconds.
+    #[arg(long, value_delimiter = ',', num_args = 1, default_values_t = [20, 120])]
+    latency_ms: Vec<u64>,
+    /// How many times something changes, and how many agents die, one after the other.
+    #[arg(long, default_value_t = 5)]
+    times: u64,
+    /// An aggregation function to be evaluated in every zone besides.
+    #[arg(long, value_name = "SQL")]
+    function: Vec<String>,
+    /// The same arguments show the same.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+}
+
+/// Says on a terminal how far it is.
+fn progress(what: &str) {
+    let mut err = std::io::stderr();
+    if err.is_terminal() {
+        let _ = write!(err, "\r\x1b[K{what}");
+    }
+}
+
+pub(crate) fn run(sim: &Sim) -> Result<(), Box<dyn std::error::Error>> {
+    let agents = Agents { branching: sim.branching as usize, levels: sim.levels };
+    let count = u128::from(sim.branching).pow(sim.levels);
+    if count > AGENTS_MAX as u128 {
+        return Err(format!(
+            "{count} agents are more than {AGENTS_MAX}: choose less with --branching or --levels"
+        )
+        .into());
+    }
+    let [least, most] = sim.latency_ms[..] else {
+        return Err("--latency-ms needs the least and the most, such as 20,120".into());
+    };
+    if least > most {
+        return Err(format!("--latency-ms {least},{most}: the least comes first").into());
+    }
+    let mut functions = vec![Query::parse("SELECT MAX(newest) AS newest", &Limits::default())?];
+    for function in &sim.function {
+        functions.push(Query::parse(function, &Limits::default()).map_err(|e| format!("--function: {e}"))?);
+    }
+    let network = Network { latency_ms: (least, most), loss_per_mille: sim.loss_per_mille };
+    let config = Config { functions, ..Config::default() };
+    progress("everybody meets everybody");
+    let mut world = World::grown(Plan { agents, config, network, seed: sim.seed });
+    world.run(Duration::from_secs(5));
+    println!(
+        "{count} agents, {} in a zone, {} levels; messages take {least} to {most} ms, {} of 1000 get lost",
+        agents.branching, agents.levels, sim.loss_per_mille
+    );
+    idle(&mut world);
+    news(&mut world, sim);
+    deaths(&mut world, sim);
+    let objections: u64 = world.living().map(|(_, agent)| agent.counters().objections).sum();
+    progress("");
+    println!("agents that had to say that they are there: {objections}");
+    println!("trace {:016x}", world.trace());
+    Ok(())
+}
+
+fn sorted(of: impl Iterator<Item = u64>) -> Vec<u64> {
+    let mut all: Vec<u64> = of.collect();
+    all.sort_unstable();
+    all
+}
+
+/// The value below which so many of a thousand are.
+fn share(sorted: &[u64], per_mille: usize) -> u64 {
+    sorted[(sorted.len() * per_mille / 1000).min(sorted.len() - 1)]
+}
+
+fn idle(world: &mut World) {
+    const SECONDS: u64 = 10;
+    progress("nothing happens");
+    let before: Vec<u64> = world.traffic().iter().map(|t| t.bytes).collect();
+    world.run(Duration::from_secs(SECONDS));
+    let rates =
+        sorted(world.traffic().iter().zip(before).map(|(now, before)| (now.bytes - before) / SECONDS));
+    println!(
+        "when nothing happens an agent sends {} B/s (median), {} (99 %), {} (most)",
+        share(&rates, 500),
+        share(&rates, 990),
+        share(&rates, 1000)
+    );
+}
+
+/// An agent changes an attribute: when do others see it at the top?
+fn news(world: &mut World, sim: &Sim) {
+    let (mut all, mut messages, mut missed) = (Vec::new(), Vec::new(), 0);
+    for nth in 0..sim.times {
+        progress(&format!("news, {} of {}", nth + 1, sim.times));
+        let count = world.traffic().len();
+        let of = usize::try_from((nth + 1) * 7919 % count as u64).unwrap_or(0);
+        let newest = i64::try_from(nth + 1).unwrap_or(0);
+        let sent = |world: &World| world.living().map(|(_, agent)| agent.counters().news_sent).sum::<u64>();
+        let (began, before) = (world.now_ms(), sent(world));
+        world.set(of, "newest", Value::Int(newest));
+        let mut waiting: Vec<usize> = (0..count).collect();
+        while !waiting.is_empty() && world.now_ms() < began + 10_000 {
+            world.run(STEP);
+            let now = world.now_ms() - began;
+            let heard = waiting.extract_if(.., |of| knows(world.agent(*of), newest)).count();
+            all.extend(std::iter::repeat_n(now, heard));
+        }
+        missed += waiting.len();
+        messages.push((sent(world) - before) as f64 / count as f64);
+        world.run(Duration::from_secs(2));
+    }
+    let all = sorted(all.into_iter());
+    let most = messages.iter().copied().fold(0.0, f64::max);
+    println!(
+        "news of one agent is seen at the top by half of all after {} ms, by 99 % after {} ms, by the last after {} ms ({missed} not within 10 s); {most:.1} messages an agent",
+        share(&all, 500),
+        share(&all, 990),
+        share(&all, 1000)
+    );
+}
+
+fn knows(agent: &Agent, newest: i64) -> bool {
+    let root = agent.table(0);
+    root.is_some_and(|root| root.issues().any(|(_, issue)| issue.row.get("newest").as_int() == Some(newest)))
+}
+
+fn counts(agent: &Agent) -> i64 {
+    let root = agent.table(0);
+    root.map_or(0, |root| root.issues().filter_map(|(_, issue)| issue.row.get("nmembers").as_int()).sum())
+}
+
+/// An agent dies: when do others count one less?
+fn deaths(world: &mut World, sim: &Sim) {
+    let (mut half, mut last) = (Vec::new(), Vec::new());
+    for nth in 0..sim.times {
+        progress(&format!("deaths, {} of {}", nth + 1, sim.times));
+        let living: Vec<usize> = world.living().map(|(of, _)| of).collect();
+        let victim = living[usize::try_from((nth + 3) * 104_729 % living.len() as u64).unwrap_or(0)];
+        let right = i64::try_from(living.len()).unwrap_or(i64::MAX) - 1;
+        let began = world.now_ms();
+        world.kill(victim);
+        let mut waiting: Vec<usize> = living.into_iter().filter(|of| *of != victim).collect();
+        let most = waiting.len();
+        while !waiting.is_empty() && world.now_ms() < began + 20_000 {
+            world.run(STEP);
+            waiting.retain(|of| counts(world.agent(*of)) > right);
+            if waiting.len() * 2 <= most && half.len() as u64 == nth {
+                half.push(world.now_ms() - began);
+            }
+        }
+        last.push(world.now_ms() - began);
+    }
+    let (half, last) = (sorted(half.into_iter()), sorted(last.into_iter()));
+    println!(
+        "who dies is missing from the count at half of all after {} ms (median of {}), {} (longest); at all after {} ms, {} (longest)",
+        share(&half, 500),
+        half.len(),
+        share(&half, 1000),
+        share(&last, 500),
+        share(&last, 1000)
+    );
+}
