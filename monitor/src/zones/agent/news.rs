@@ -29,11 +29,6 @@ impl News {
         self.at.unwrap_or(Time::NEVER)
     }
 
-    /// Whom it is about, with their levels.
-    pub(super) fn children(&self) -> impl Iterator<Item = (usize, &Arc<str>)> {
-        self.children.iter().map(|(level, child)| (usize::from(*level), child))
-    }
-
     fn push(&mut self, now: Time, level: u8, child: &Arc<str>) {
         if !self.children.iter().any(|(l, c)| *l == level && c == child) {
             // What is nearer first: who speaks for whom depends on it.
