@@ -18,9 +18,7 @@ use super::{
 };
 use crate::{codec::RowLimits, row::Row};
 
-/// Bytes of a message; one datagram on Ethernet.
-pub const MESSAGE_MAX: usize = 1400;
-/// Of these for rows; one row may be longer.
+/// Bytes of rows in a message, so that it is one datagram on Ethernet; one row may be longer.
 pub(super) const ROWS_MAX: usize = 1200;
 /// What a datagram costs besides, over IPv4.
 pub const DATAGRAM: usize = 28;

@@ -18,7 +18,8 @@ impl Bucket {
         Self { tokens: burst, burst, at: Time::ZERO }
     }
 
-    /// Takes tokens for so many bytes, if there are as many. It fills at `rate` a second.
+    /// Takes tokens for so many bytes, if there are as many, or if it is full: what is larger than all of it passes then. It fills at `rate` a
+    /// second.
     pub(super) fn take(&mut self, now: Time, rate: u64, bytes: usize) -> bool {
         let ms = u64::try_from(now.since(self.at).as_millis()).unwrap_or(u64::MAX);
         let fresh = ms.saturating_mul(rate) / 1000;
@@ -26,17 +27,21 @@ impl Bucket {
             self.at = now;
             self.tokens = self.tokens.saturating_add(fresh).min(self.burst);
         }
-        let enough = self.tokens >= bytes as u64;
+        let enough = self.tokens >= self.needed(bytes);
         if enough {
-            self.tokens -= bytes as u64;
+            self.tokens = self.tokens.saturating_sub(bytes as u64);
         }
         enough
     }
 
     /// How long until there are so many.
     pub(super) fn wait(&self, rate: u64, bytes: usize) -> Duration {
-        let lacking = (bytes as u64).saturating_sub(self.tokens);
+        let lacking = self.needed(bytes).saturating_sub(self.tokens);
         Duration::from_millis((lacking * 1000).div_ceil(rate.max(1)).max(1))
+    }
+
+    fn needed(&self, bytes: usize) -> u64 {
+        self.burst.min(bytes as u64)
     }
 }
 
@@ -56,5 +61,13 @@ mod tests {
             }
         }
         assert!((5_900..=6_100).contains(&sent), "{sent}");
+    }
+
+    #[test]
+    fn what_is_larger_than_the_bucket_waits_until_it_is_full() {
+        let mut bucket = Bucket::new(1000);
+        assert!(bucket.take(Time::ZERO, 500, 5000));
+        assert!(!bucket.take(Time::from_ms(1999), 500, 5000));
+        assert!(bucket.take(Time::from_ms(1999) + bucket.wait(500, 5000), 500, 5000));
     }
 }

@@ -1,7 +1,7 @@
 //! The periodic exchange: two agents find out which rows only one of them has, table by table, and exchange those. It repairs whatever news
 //! has missed, brings joiners up to date, and heals partitions.
 
-use std::net::SocketAddr;
+use std::{collections::BTreeSet, net::SocketAddr};
 
 use gcs::time::Time;
 
@@ -101,8 +101,8 @@ impl Agent {
         from: SocketAddr,
         sends: &mut Sends,
     ) {
-        let theirs: std::collections::BTreeSet<u32> = marks.iter().copied().collect();
-        let own: std::collections::BTreeSet<u32> = self.marks(level).collect();
+        let theirs: BTreeSet<u32> = marks.iter().copied().collect();
+        let own: BTreeSet<u32> = self.marks(level).collect();
         let wanted = theirs.difference(&own).copied().collect();
         let items = self.items(level, |mark| !theirs.contains(&mark));
         self.send_rows(now, from, level, &items, wanted, sends);

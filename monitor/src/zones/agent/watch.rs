@@ -134,8 +134,9 @@ impl Agent {
     }
 
     fn ask(&mut self, now: Time, mut asked: Asked, sends: &mut Sends) {
-        let bound = if asked.for_other.is_some() { HELPING } else { ASKED };
-        if self.watch.asked.len() < bound {
+        let helps = asked.for_other.is_some();
+        let under_way = self.watch.asked.iter().filter(|other| other.for_other.is_some() == helps).count();
+        if under_way < if helps { HELPING } else { ASKED } {
             self.watch.number = self.watch.number.wrapping_add(1);
             (asked.number, asked.until) = (self.watch.number, now + self.config.answer);
             asked.again = now + self.config.answer / 2;
