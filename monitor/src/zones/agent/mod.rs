@@ -7,7 +7,7 @@
 //!                                       └──────────────────────────── table of the zone around it ◄───────────────────────────────┘
 //! ```
 //! From van Renesse, Birman and Vogels, "Astrolabe" (ACM TOCS 21(2), 2003), with these differences: news is passed on at once
-//! ([`super::overlay`]) and the periodic exchange ([`exchange`]) repairs; agents of one zone watch each other ([`watch`]) instead of waiting
+//! ([`super::overlay`]) and a periodic exchange (`exchange.rs`) repairs; agents of one zone watch each other (`watch.rs`) instead of waiting
 //! for a row to age; of the agents that speak for a zone only the first computes its row.
 //!
 //! * **Bounds**: tables, see [`super::table`]; what is sent, by a bucket of tokens ([`Config::rate`]): news that does not fit into it waits, and
