@@ -1,7 +1,6 @@
 //! [`World`].
 
 use std::{
-    collections::BTreeMap,
     net::{Ipv4Addr, SocketAddr},
     sync::Arc,
     time::Duration,
@@ -38,9 +37,14 @@ impl Agents {
 
     /// The name of an agent.
     fn name(self, of: usize) -> String {
-        let part = |level: u32| of / self.branching.pow(level) % self.branching;
-        (0..self.levels).rev().map(|level| format!("/z{:02}", part(level))).collect()
+        let nth = |level: u32| of / self.branching.pow(level) % self.branching;
+        (0..self.levels).rev().map(|level| format!("/{}", part(nth(level)))).collect()
     }
+}
+
+/// The name of a zone's child.
+fn part(nth: usize) -> Arc<str> {
+    format!("z{nth:02}").into()
 }
 
 /// What is between agents.
@@ -91,7 +95,6 @@ pub struct World {
     /// How long a message lies with an agent before it is looked at, in milliseconds.
     slow: Vec<u64>,
     traffic: Vec<Traffic>,
-    kinds: BTreeMap<&'static str, Traffic>,
     wheel: Wheel<Event>,
     rng: Rng,
     /// Of everything that was delivered.
@@ -136,7 +139,6 @@ impl World {
             parts: vec![0; count],
             slow: vec![0; count],
             traffic: vec![Traffic::default(); count],
-            kinds: BTreeMap::new(),
             wheel,
             rng,
             trace: 0,
@@ -148,7 +150,6 @@ impl World {
     pub fn grown(plan: Plan) -> Self {
         let mut world = Self::new(plan);
         let (branching, levels) = (world.plan.agents.branching, world.plan.agents.levels);
-        let part = |nth: usize| -> Arc<str> { format!("z{nth:02}").into() };
         // The issues of all zones of one level, from the agents up, and the tables made of them.
         let mut issues: Vec<Arc<Issue>> = world.agents.iter().map(Agent::first_issue).collect();
         let mut tables: Vec<Vec<Table>> = Vec::new();
@@ -199,12 +200,6 @@ impl World {
     #[must_use]
     pub fn traffic(&self) -> &[Traffic] {
         &self.traffic
-    }
-
-    /// What all agents have sent, by kind of message.
-    #[must_use]
-    pub fn kinds(&self) -> &BTreeMap<&'static str, Traffic> {
-        &self.kinds
     }
 
     /// The same for runs that are the same.
@@ -295,10 +290,8 @@ impl World {
         let now = self.now_ms();
         let (least, most) = self.plan.network.latency_ms;
         for (to, message) in sends {
-            for traffic in [&mut self.traffic[from], self.kinds.entry(message.body.kind()).or_default()] {
-                traffic.messages += 1;
-                traffic.bytes += message.bytes() as u64;
-            }
+            self.traffic[from].messages += 1;
+            self.traffic[from].bytes += message.bytes() as u64;
             let Some(to) = index(to).filter(|to| (*to as usize) < self.agents.len()) else { continue };
             if self.rng.chance(self.plan.network.loss_per_mille) {
                 continue;

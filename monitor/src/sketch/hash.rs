@@ -13,14 +13,17 @@ pub fn mix(mut bits: u64) -> u64 {
     bits ^ (bits >> 32)
 }
 
+/// Where FNV-1a begins.
+pub(crate) const FNV: u64 = 0xcbf2_9ce4_8422_2325;
+
 /// FNV-1a, continued from `state`.
-fn fnv(state: u64, bytes: &[u8]) -> u64 {
+pub(crate) fn fnv(state: u64, bytes: &[u8]) -> u64 {
     bytes.iter().fold(state, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3))
 }
 
 /// Hashes a value; values that SQL takes as equal, such as 1 and 1.0, have the same hash.
 pub fn hash(value: &Value, seed: u64) -> u64 {
-    let start = 0xcbf2_9ce4_8422_2325 ^ mix(seed);
+    let start = FNV ^ mix(seed);
     let state = match value {
         Value::Null => fnv(start, &[0]),
         Value::Int(int) => fnv(fnv(start, &[1]), &int.to_le_bytes()),

@@ -149,22 +149,6 @@ impl Item {
     }
 }
 
-impl Body {
-    /// What kind of message it is, for people.
-    pub fn kind(&self) -> &'static str {
-        match self {
-            Self::News(_) => "news",
-            Self::Compare(_) => "compare",
-            Self::Marks(_) => "marks",
-            Self::Rows(..) => "rows",
-            Self::Ping(_) => "ping",
-            Self::Pong(_) => "pong",
-            Self::PingFor(..) => "ping-for",
-            Self::Silent(_) => "silent",
-        }
-    }
-}
-
 impl Message {
     /// About its bytes on the wire.
     pub fn bytes(&self) -> usize {

@@ -17,7 +17,11 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 use gcs::time::Time;
 use smallvec::SmallVec;
 
-use crate::{row::Row, value::Value};
+use crate::{
+    row::Row,
+    sketch::hash::{FNV, fnv, mix},
+    value::Value,
+};
 
 /// Children of a zone. Who has more makes a level more.
 pub const CHILDREN_MAX: usize = 256;
@@ -120,16 +124,7 @@ pub struct Table {
 /// What a row adds to the digest of a table; the same on all machines. It tells apart what differs by accident, not by malice: who lies
 /// here keeps itself from repairs.
 pub(super) fn mark(child: &str, stamp: Stamp) -> u64 {
-    let name =
-        child.bytes().fold(0xcbf2_9ce4_8422_2325, |h, b| (h ^ u64::from(b)).wrapping_mul(0x0100_0000_01b3));
-    mix(mix(name ^ stamp.generator.0).wrapping_add(stamp.version))
-}
-
-/// Every bit depends on every bit (the finaliser of Steele, Lea and Flood's `SplitMix`, OOPSLA 2014).
-fn mix(mut z: u64) -> u64 {
-    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    z ^ (z >> 31)
+    mix(mix(fnv(FNV, child.as_bytes()) ^ stamp.generator.0).wrapping_add(stamp.version))
 }
 
 impl Table {

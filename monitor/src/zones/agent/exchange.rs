@@ -58,7 +58,7 @@ impl Agent {
     }
 
     fn pick(&mut self, among: &[SocketAddr]) -> Option<SocketAddr> {
-        let at = usize::try_from(self.rng.below(among.len().max(1) as u64)).ok()?;
+        let at = self.draw(among.len());
         among.get(at).copied()
     }
 
@@ -147,7 +147,7 @@ impl Agent {
         mut wanted: Vec<u32>,
         sends: &mut Sends,
     ) {
-        let first = usize::try_from(self.rng.below(items.len().max(1) as u64)).unwrap_or(0);
+        let first = self.draw(items.len());
         let (before, after) = items.split_at(first);
         let mut items = after.iter().chain(before).cloned().peekable();
         for _ in 0..ANSWER {

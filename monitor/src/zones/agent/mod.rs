@@ -263,6 +263,11 @@ impl Agent {
         sends.push((to, Message { zone: self.zones[level].clone(), body }));
     }
 
+    /// A random place among so many.
+    fn draw(&mut self, among: usize) -> usize {
+        usize::try_from(self.rng.below(among as u64)).unwrap_or(0)
+    }
+
     /// The level of the zone that it is a leaf of.
     fn leaf(&self) -> usize {
         self.tables.len() - 1
@@ -298,13 +303,7 @@ impl Agent {
     /// It has been there for long, and these are the tables of the zones that it is in, from the root's on.
     pub(crate) fn settle(&mut self, now: Time, tables: Vec<Table>) {
         self.begin(now);
-        self.version = tables
-            .iter()
-            .zip(&self.parts)
-            .filter_map(|(t, own)| t.slot(own))
-            .map(|slot| slot.stamp().version)
-            .max()
-            .unwrap_or(1);
+        self.version = 1;
         self.exchanges = u32::MAX;
         self.tables = tables;
     }

@@ -129,10 +129,6 @@ impl Agent {
         self.ask(now, Asked::new(level, child, stamp, whom), sends);
     }
 
-    fn draw(&mut self, below: usize) -> usize {
-        usize::try_from(self.rng.below(below as u64)).unwrap_or(0)
-    }
-
     fn ask(&mut self, now: Time, mut asked: Asked, sends: &mut Sends) {
         let helps = asked.for_other.is_some();
         let under_way = self.watch.asked.iter().filter(|other| other.for_other.is_some() == helps).count();
