@@ -1,21 +1,33 @@
 //! Trees of agents in the simulator, on virtual time: what everybody counts, how soon, and after which faults.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use gcs_monitor::{
     row::Row,
     sim::{Agents, Network, Plan, World},
     sql::{Context, Limits, Query},
     value::Value,
-    zones::agent::{Agent, Config},
+    zones::{
+        agent::{Agent, Config, Found, LookupError},
+        function::Function,
+    },
 };
 
 const LAN: Network = Network { latency_ms: (20, 120), loss_per_mille: 0 };
 
 fn world(branching: usize, levels: u32, network: Network, seed: u64) -> World {
-    let newest = Query::parse("SELECT MAX(newest) AS newest", &Limits::default()).expect("it is right");
-    let config = Config { functions: vec![newest], ..Config::default() };
-    World::new(Plan { agents: Agents { branching, levels }, config, network, seed })
+    let functions = vec![function("newest", "SELECT MAX(newest) AS newest", 0)];
+    World::new(Plan {
+        agents: Agents { branching, levels },
+        config: Config::default(),
+        functions,
+        network,
+        seed,
+    })
+}
+
+fn function(name: &str, text: &str, issued_s: u64) -> Arc<Function> {
+    Arc::new(Function::open(name, text, issued_s, 100_000).expect("it is right"))
 }
 
 fn seconds(seconds: u64) -> Duration {
@@ -76,6 +88,7 @@ fn a_tree_that_is_made_grown_is_one_that_has_grown() {
     let plan = || Plan {
         agents: Agents { branching: 4, levels: 3 },
         config: Config::default(),
+        functions: vec![function("newest", "SELECT MAX(newest) AS newest", 0)],
         network: LAN,
         seed: 18,
     };
@@ -84,7 +97,8 @@ fn a_tree_that_is_made_grown_is_one_that_has_grown() {
             world.living().flat_map(|(_, agent)| (0..agent.levels()).filter_map(|level| agent.table(level)));
         tables
             .map(|table| {
-                format!("{:?}", table.issues().map(|(child, issue)| (child, &issue.row)).collect::<Vec<_>>())
+                let rows = table.issues().map(|(child, issue)| (child, issue.row.set("oldest", Value::Null)));
+                format!("{:?}", rows.collect::<Vec<_>>())
             })
             .collect()
     };
@@ -213,10 +227,9 @@ fn when_nothing_happens_hardly_anything_is_sent() {
 #[test]
 fn functions_say_at_the_top_what_they_say_of_all_agents() {
     let text = "SELECT SUM(load) AS load, MIN(free) AS free, SKETCH(took) AS took, FIRST(3, name) AS name, AVG(mean, nmembers) AS mean";
-    let function = Query::parse(text, &Limits::default()).expect("it is right");
-    let config = Config { functions: vec![function.clone()], ..Config::default() };
-    let mut world =
-        World::new(Plan { agents: Agents { branching: 6, levels: 2 }, config, network: LAN, seed: 16 });
+    let query = Query::parse(text, &Limits::default()).expect("it is right");
+    let (agents, functions) = (Agents { branching: 6, levels: 2 }, vec![function("all", text, 0)]);
+    let mut world = World::new(Plan { agents, config: Config::default(), functions, network: LAN, seed: 16 });
     let mut all = Vec::new();
     for of in 0..36_usize {
         let number = i64::try_from(of * of % 101).expect("small");
@@ -236,11 +249,11 @@ fn functions_say_at_the_top_what_they_say_of_all_agents() {
     until_all_count(&mut world, 36, seconds(60));
     world.run(seconds(10));
     let context = Context::default();
-    let right = function.summarise(&all, &context).expect("it works").row;
+    let right = query.summarise(&all, &context).expect("it works").row;
     for (of, agent) in world.living() {
         let rows: Vec<Row> =
             agent.table(0).expect("the root's").issues().map(|(_, issue)| issue.row.clone()).collect();
-        let top = function.summarise(&rows, &context).expect("it works").row;
+        let top = query.summarise(&rows, &context).expect("it works").row;
         for name in ["load", "free", "took", "name"] {
             assert_eq!(top.get(name), right.get(name), "{name} at agent {of}");
         }
@@ -259,4 +272,120 @@ fn of_two_agents_with_one_name_both_are_told() {
     }
     let contested = world.agent(4).counters().contradicted;
     assert!(contested < 100, "{contested} times: they take their time");
+}
+
+/// In how many agents' values the function has, as this agent knows.
+fn answered(world: &World, agent: &Agent, name: &str) -> Option<i64> {
+    agent.top(world.now()).get(&format!("&{name}")).as_int()
+}
+
+#[test]
+fn a_new_function_is_answered_everywhere_soon_and_says_of_how_many() {
+    let mut world = grown(6, 3, LAN, 19);
+    for of in (0..216).filter(|of| of % 3 > 0) {
+        world.set(of, "load", Value::Int(1));
+    }
+    world.run(seconds(3));
+    let now_s = world.now_ms() / 1000;
+    world.install(100, &function("load", "SELECT SUM(load) AS load", now_s)).expect("it is taken");
+    world.run(seconds(5));
+    for (of, agent) in world.living() {
+        let top = agent.top(world.now());
+        assert_eq!((top.get("load"), top.get("&load")), (&Value::Int(144), &Value::Int(144)), "agent {of}");
+        assert_eq!((top.get("nmembers"), top.get("expected")), (&Value::Int(216), &Value::Int(216)));
+    }
+    // Who dies takes its share with it, and is missed.
+    world.kill(100);
+    until_all_count(&mut world, 215, seconds(15));
+    world.run(seconds(3));
+    for (of, agent) in world.living() {
+        let top = agent.top(world.now());
+        assert_eq!((top.get("load"), top.get("&load")), (&Value::Int(143), &Value::Int(143)), "agent {of}");
+        assert_eq!((top.get("nmembers"), top.get("expected")), (&Value::Int(215), &Value::Int(216)));
+    }
+}
+
+#[test]
+fn a_function_is_replaced_removed_and_over() {
+    let mut world = grown(4, 2, LAN, 20);
+    let sums = |n: usize| format!("SELECT COUNT(*) * {n} AS n{n}");
+    let shown = |world: &World, name: &str| -> Vec<Value> {
+        let mut all: Vec<Value> =
+            world.living().map(|(_, agent)| agent.top(world.now()).get(name).clone()).collect();
+        all.dedup();
+        all
+    };
+    let issued_s = world.now_ms() / 1000;
+    world.install(5, &function("n", &sums(1), issued_s)).expect("it is taken");
+    world.run(seconds(4));
+    assert_eq!(shown(&world, "n1"), [Value::Int(4)]);
+    world.install(9, &function("n", &sums(2), issued_s + 1)).expect("it is taken");
+    world.run(seconds(4));
+    assert_eq!((shown(&world, "n1"), shown(&world, "n2")), (vec![Value::Null], vec![Value::Int(8)]));
+    assert!(world.install(9, &function("n", &sums(3), issued_s)).is_err(), "an older one");
+    world.install(2, &function("n", "", issued_s + 2)).expect("it is taken");
+    world.run(seconds(4));
+    assert_eq!((shown(&world, "n2"), shown(&world, "&n")), (vec![Value::Null], vec![Value::Null]));
+    let now_s = world.now_ms() / 1000;
+    let short = Function::open("n", &sums(4), now_s, 8).expect("it is right");
+    world.install(3, &Arc::new(short)).expect("it is taken");
+    world.run(seconds(5));
+    assert_eq!(shown(&world, "n4"), [Value::Int(16)]);
+    world.run(seconds(8));
+    assert_eq!(shown(&world, "n4"), [Value::Null], "it is over");
+    assert!(world.living().all(|(_, agent)| agent.table(0).is_some_and(|t| t.function("n").is_none())));
+}
+
+#[test]
+fn functions_come_to_those_who_were_not_there() {
+    let mut world = grown(5, 2, LAN, 21);
+    (0..5).for_each(|of| world.part(of, 1));
+    world.kill(7);
+    world.run(seconds(20));
+    let now_s = world.now_ms() / 1000;
+    world.install(20, &function("n", "SELECT COUNT(*) AS n", now_s)).expect("it is taken");
+    world.run(seconds(5));
+    (0..5).for_each(|of| world.part(of, 0));
+    world.restart(7);
+    until_all_count(&mut world, 25, seconds(60));
+    world.run(seconds(5));
+    for (of, agent) in world.living() {
+        assert_eq!(answered(&world, agent, "n"), Some(25), "agent {of}");
+    }
+}
+
+fn found(world: &mut World, of: usize, zone: &str) -> Result<Found, LookupError> {
+    let lookup = world.look_up(of, &zone.parse().expect("a zone"))?;
+    for _ in 0..200 {
+        if let Some((_, found)) = world.found(of).into_iter().find(|(other, _)| *other == lookup) {
+            return found;
+        }
+        world.run(Duration::from_millis(50));
+    }
+    panic!("the lookup of {zone} does not end")
+}
+
+#[test]
+fn any_table_is_found_from_anywhere() {
+    for (loss_per_mille, seed) in [(0, 22), (100, 23)] {
+        let mut world = grown(4, 4, Network { loss_per_mille, ..LAN }, seed);
+        for zone in ["/", "/z01", "/z03/z02", "/z03/z02/z01", "/z00/z00/z00"] {
+            let found = found(&mut world, 7, zone).expect("it is there");
+            let members: i64 =
+                found.rows.iter().filter_map(|(_, issue)| issue.row.get("nmembers").as_int()).sum();
+            let depth = u32::try_from(zone.matches('/').count() - usize::from(zone == "/")).expect("few");
+            assert_eq!(members, 4_i64.pow(4 - depth), "{zone}");
+            assert!(found.functions.iter().any(|function| function.said().name == "newest"), "{zone}");
+        }
+        assert!(matches!(found(&mut world, 7, "/z03/nowhere/x"), Err(LookupError::NoSuchZone(_))));
+        assert!(matches!(found(&mut world, 7, "/z09"), Err(LookupError::NoSuchZone(_))));
+    }
+}
+
+#[test]
+fn a_lookup_ends_where_nobody_answers() {
+    let mut world = grown(3, 2, LAN, 24);
+    (3..6).for_each(|of| world.part(of, 1));
+    let ended = found(&mut world, 0, "/z01");
+    assert!(matches!(ended, Err(LookupError::Silent(_) | LookupError::NoSuchZone(_))), "{ended:?}");
 }

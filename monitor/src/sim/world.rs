@@ -12,7 +12,8 @@ use super::wheel::Wheel;
 use crate::{
     value::Value,
     zones::{
-        agent::{Agent, Config, Sends, summary::summary},
+        agent::{Agent, Config, Found, InstallError, Lookup, LookupError, Sends, summary},
+        function::Function,
         message::Message,
         name::ZoneName,
         table::{Issue, Stamp, Table},
@@ -63,6 +64,8 @@ pub struct Plan {
     pub agents: Agents,
     /// How agents behave.
     pub config: Config,
+    /// For the root. In a world that grows, the first agent is told of them; in one that has grown, everybody knows them.
+    pub functions: Vec<Arc<Function>>,
     /// What is between them.
     pub network: Network,
     /// Of everything random.
@@ -128,7 +131,12 @@ impl World {
         let count = plan.agents.count();
         let config = Arc::new(plan.config.clone());
         let mut rng = Rng::new(plan.seed);
-        let agents = (0..count).map(|of| born(plan.agents, &config, of, rng.next_u64())).collect();
+        let mut agents: Vec<Agent> =
+            (0..count).map(|of| born(plan.agents, &config, of, rng.next_u64())).collect();
+        for function in &plan.functions {
+            let installed = agents[0].install(Time::ZERO, &ZoneName::root(), function);
+            installed.expect("the functions of a plan are right");
+        }
         let mut wheel = Wheel::new();
         (0..count).for_each(|of| wheel.put(1 + rng.below(1000), Event::Tick(of as u32)));
         Self {
@@ -151,7 +159,8 @@ impl World {
         let mut world = Self::new(plan);
         let (branching, levels) = (world.plan.agents.branching, world.plan.agents.levels);
         // The issues of all zones of one level, from the agents up, and the tables made of them.
-        let mut issues: Vec<Arc<Issue>> = world.agents.iter().map(Agent::first_issue).collect();
+        let mut issues: Vec<Arc<Issue>> =
+            world.agents.iter().map(|agent| agent.first_issue(Time::ZERO)).collect();
         let mut tables: Vec<Vec<Table>> = Vec::new();
         for _ in 0..levels {
             let of_zones = issues.chunks(branching).map(|children| {
@@ -164,12 +173,19 @@ impl World {
             let of_zones: Vec<Table> = of_zones.collect();
             let row = |(nth, table): (usize, &Table)| {
                 let first = table.speakers().first().and_then(|contact| index(*contact)).unwrap_or(0);
-                let generator = world.agents[first as usize].first_issue().stamp.generator;
-                let (row, _) = summary(&world.plan.config, Time::ZERO, &part(nth % branching), table);
+                let generator = world.agents[first as usize].first_issue(Time::ZERO).stamp.generator;
+                let rep = world.agents[first as usize].name();
+                let zone = summary::Zone { id: &part(nth % branching), rep };
+                let context = world.agents[0].context(Time::ZERO);
+                let functions: Vec<&Arc<Function>> = world.plan.functions.iter().collect();
+                let (row, _) = summary::summary(&functions, &context, zone, table);
                 Arc::new(Issue::new(Stamp { version: 1, generator }, row))
             };
             issues = of_zones.iter().enumerate().map(row).collect();
             tables.insert(0, of_zones);
+        }
+        for function in &world.plan.functions {
+            tables[0][0].offer_function(function);
         }
         for (of, agent) in world.agents.iter_mut().enumerate() {
             let around = |level: usize| of / branching.pow(levels - level as u32);
@@ -177,6 +193,12 @@ impl World {
             agent.settle(Time::ZERO, tables.collect());
         }
         world
+    }
+
+    /// The time of all agents.
+    #[must_use]
+    pub fn now(&self) -> Time {
+        Time::from_ms(self.now_ms())
     }
 
     /// Milliseconds since the beginning.
@@ -242,9 +264,36 @@ impl World {
 
     /// Sets an attribute of an agent.
     pub fn set(&mut self, of: usize, name: &str, value: Value) {
-        let now = Time::from_ms(self.now_ms());
+        let now = self.now();
         self.agents[of].set(now, name, value);
         self.send(of, Sends::new());
+    }
+
+    /// Installs a function for the root at an agent.
+    ///
+    /// # Errors
+    /// The agent does not take it.
+    pub fn install(&mut self, of: usize, function: &Arc<Function>) -> Result<(), InstallError> {
+        let now = self.now();
+        self.agents[of].install(now, &ZoneName::root(), function)?;
+        self.send(of, Sends::new());
+        Ok(())
+    }
+
+    /// Asks for the table of a zone at an agent; what has come of it is at [`Self::found`] later.
+    ///
+    /// # Errors
+    /// The agent does not know where to ask.
+    pub fn look_up(&mut self, of: usize, zone: &ZoneName) -> Result<Lookup, LookupError> {
+        let now = self.now();
+        let lookup = self.agents[of].look_up(now, zone)?;
+        self.send(of, Sends::new());
+        Ok(lookup)
+    }
+
+    /// What has come of the lookups of an agent.
+    pub fn found(&mut self, of: usize) -> Vec<(Lookup, Result<Found, LookupError>)> {
+        self.agents[of].found()
     }
 
     /// Lets so much time pass.

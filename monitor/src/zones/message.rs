@@ -4,6 +4,7 @@
 //! News      an issue, or that a generator is gone, passed on at once                              ──► some
 //! Compare   digests of the tables that both have ──►   ◄── Marks of a table that differs
 //!           Rows that the other lacks, marks of those lacked ──►   ◄── Rows
+//! Ask for a table of any zone ──►   ◄── Part of it, or Nearer: who may know
 //! Ping ──► ◄── Pong;  PingFor ──► (asks another one to ping)  ◄── Pong, or Silent: it does not hear it, either
 //! ```
 
@@ -13,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use super::{
+    function::{Function, Said},
     name::ZoneName,
     table::{Generator, Issue, Stamp},
 };
@@ -43,6 +45,12 @@ pub enum Body {
     Marks(Vec<u32>),
     /// Rows of the zone's children, and marks of those that are wanted.
     Rows(Vec<Item>, Vec<u32>),
+    /// For the table of the message's zone. Answered with [`Body::Part`] or [`Body::Nearer`] of the same number.
+    Ask(u32),
+    /// Some of the items of the table: of so many, with so many agents that were there.
+    Part(u32, (u32, i64), Vec<Item>),
+    /// Agents that are nearer to the zone; none if there is no such zone.
+    Nearer(u32, Vec<SocketAddr>),
     /// Answered with the same number.
     Ping(u32),
     /// The answer.
@@ -53,13 +61,24 @@ pub enum Body {
     Silent(u32),
 }
 
-/// Something about a child of a zone.
+/// What an item is about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Subject {
+    /// A child of the zone.
+    Child(Arc<str>),
+    /// A function for the zone, by its name.
+    Function(Arc<str>),
+}
+
+/// Something about a child of a zone, or a function for the zone.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Item {
     /// Its row.
     Issue(Arc<str>, Arc<Issue>),
     /// After this issue it was gone.
     Gone(Arc<str>, Stamp),
+    /// A function for the zone.
+    Function(Arc<Function>),
 }
 
 /// Why bytes are no message.
@@ -88,12 +107,16 @@ enum Wire<'a> {
     Pong(u32),
     PingFor(u32, SocketAddr),
     Silent(u32),
+    Ask(u32),
+    Part(u32, (u32, i64), #[serde(borrow)] Vec<WireItem<'a>>),
+    Nearer(u32, Vec<SocketAddr>),
 }
 
 #[derive(Serialize, Deserialize)]
 enum WireItem<'a> {
     Issue(&'a str, u64, u64, Row),
     Gone(&'a str, u64, u64),
+    Function(Said),
 }
 
 impl<'a> WireItem<'a> {
@@ -103,6 +126,7 @@ impl<'a> WireItem<'a> {
                 Self::Issue(child, issue.stamp.generator.0, issue.stamp.version, issue.row.clone())
             }
             Item::Gone(child, stamp) => Self::Gone(child, stamp.generator.0, stamp.version),
+            Item::Function(function) => Self::Function(function.said().clone()),
         }
     }
 
@@ -114,6 +138,9 @@ impl<'a> WireItem<'a> {
                 Item::Issue(child.into(), Arc::new(Issue::new(stamp(generator, version), row)))
             }
             Self::Gone(child, generator, version) => Item::Gone(child.into(), stamp(generator, version)),
+            Self::Function(said) => {
+                Item::Function(Arc::new(Function::heard(said).map_err(|_| MessageError)?))
+            }
         })
     }
 }
@@ -127,25 +154,22 @@ fn read(items: Vec<WireItem<'_>>) -> Result<Vec<Item>, MessageError> {
 }
 
 impl Item {
-    /// The child that it is about.
-    pub fn child(&self) -> &Arc<str> {
+    /// What it is about.
+    #[must_use]
+    pub fn subject(&self) -> Subject {
         match self {
-            Self::Issue(child, _) | Self::Gone(child, _) => child,
-        }
-    }
-
-    /// Which issue it is about.
-    pub fn stamp(&self) -> Stamp {
-        match self {
-            Self::Issue(_, issue) => issue.stamp,
-            Self::Gone(_, stamp) => *stamp,
+            Self::Issue(child, _) | Self::Gone(child, _) => Subject::Child(child.clone()),
+            Self::Function(function) => Subject::Function(function.said().name.as_str().into()),
         }
     }
 
     /// About its bytes in a message.
     pub fn bytes(&self) -> usize {
-        let row = if let Self::Issue(_, issue) = self { issue.bytes } else { 0 };
-        16 + self.child().len() + row
+        match self {
+            Self::Issue(child, issue) => 16 + child.len() + issue.bytes,
+            Self::Gone(child, _) => 16 + child.len(),
+            Self::Function(function) => function.bytes(),
+        }
     }
 }
 
@@ -157,7 +181,9 @@ impl Message {
             Body::Compare(digests) => 10 * digests.len(),
             Body::Marks(marks) => 5 * marks.len(),
             Body::Rows(items, marks) => items.iter().map(Item::bytes).sum::<usize>() + 5 * marks.len(),
-            Body::Ping(_) | Body::Pong(_) | Body::Silent(_) => 5,
+            Body::Ping(_) | Body::Pong(_) | Body::Silent(_) | Body::Ask(_) => 5,
+            Body::Part(_, _, items) => 10 + items.iter().map(Item::bytes).sum::<usize>(),
+            Body::Nearer(_, whom) => 6 + 8 * whom.len(),
             Body::PingFor(..) => 12,
         };
         DATAGRAM + 4 + self.zone.as_str().len() + body
@@ -176,6 +202,9 @@ impl Message {
             Body::Pong(n) => Wire::Pong(*n),
             Body::PingFor(n, whom) => Wire::PingFor(*n, *whom),
             Body::Silent(n) => Wire::Silent(*n),
+            Body::Ask(n) => Wire::Ask(*n),
+            Body::Part(n, of, items) => Wire::Part(*n, *of, written(items)),
+            Body::Nearer(n, whom) => Wire::Nearer(*n, whom.clone()),
         };
         // Nothing in a message can fail to be written.
         postcard::to_allocvec(&Frame { version: VERSION, zone: self.zone.as_str(), body }).unwrap_or_default()
@@ -202,6 +231,9 @@ impl Message {
             Wire::Pong(n) => Body::Pong(n),
             Wire::PingFor(n, whom) => Body::PingFor(n, whom),
             Wire::Silent(n) => Body::Silent(n),
+            Wire::Ask(n) => Body::Ask(n),
+            Wire::Part(n, of, items) => Body::Part(n, of, read(items)?),
+            Wire::Nearer(n, whom) => Body::Nearer(n, whom),
         };
         Ok(Self { zone: frame.zone.parse().map_err(|_| MessageError)?, body })
     }
@@ -218,17 +250,29 @@ mod tests {
         let stamp = Stamp { generator: Generator(u64::MAX), version: 3 };
         let row = Row::new([("x", Value::Int(1)), ("contacts", Value::list(["10.0.0.1:9".into()]))]);
         let issue = Item::Issue("a".into(), Arc::new(Issue::new(stamp, row)));
-        let items = vec![issue, Item::Gone("c".into(), stamp)];
+        let said = Said {
+            name: "load".into(),
+            text: "SELECT SUM(load) AS load".into(),
+            strong: true,
+            issued_s: 1_790_000_000,
+            expires_s: 1_800_000_000,
+            seal: vec![1, 2, 3],
+        };
+        let function = Item::Function(Arc::new(Function::new(said).unwrap()));
+        let items = vec![issue, Item::Gone("c".into(), stamp), function];
         let whom = "10.0.0.1:4803".parse().unwrap();
         [
             Body::News(items.iter().map(|item| (1, item.clone())).collect()),
             Body::Compare(vec![1, u64::MAX]),
             Body::Marks(vec![7]),
-            Body::Rows(items, vec![u32::MAX]),
+            Body::Rows(items.clone(), vec![u32::MAX]),
             Body::Ping(1),
             Body::Pong(2),
             Body::PingFor(3, whom),
             Body::Silent(4),
+            Body::Ask(5),
+            Body::Part(6, (300, 7000), items),
+            Body::Nearer(7, vec![whom]),
         ]
         .into_iter()
         .map(|body| Message { zone: "/eu/ams".parse().unwrap(), body })
@@ -259,7 +303,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn other_bytes_are_no_message_and_no_panic(which in 0_usize..8, at: prop::sample::Index, byte: u8, cut: prop::sample::Index) {
+        fn other_bytes_are_no_message_and_no_panic(which in 0_usize..11, at: prop::sample::Index, byte: u8, cut: prop::sample::Index) {
             let mut bytes = all()[which].encode();
             let at = at.index(bytes.len());
             bytes[at] = byte;

@@ -1,4 +1,4 @@
-//! [`Table`]: what an agent knows of the children of one of the zones it is in.
+//! [`Table`]: what an agent knows of the children of one of the zones it is in, and the functions for that zone.
 //!
 //! Of two issues of a row the one with the higher stamp counts, everywhere: a version, which whoever issues a row makes higher than all that it
 //! knows of (Lamport, "Time, clocks, and the ordering of events", CACM 21(7), 1978), then the generator. Astrolabe (van Renesse, Birman and
@@ -8,15 +8,16 @@
 //! A row that is gone leaves its stamp behind for a while, so that an old one that is still about cannot come back. A newer one can: it was not
 //! gone.
 //!
-//! * **Invariants**, in [`Table::check`]: (T1) children are in order, each once; (T2) the digest is that of the rows; (T3) the row of a slot has
+//! * **Invariants**, in [`Table::check`]: (T1) children are in order, each once; (T2) the digest is that of the rows and functions; (T3) the row of a slot has
 //!   the slot's stamp.
-//! * **Bounds**: [`CHILDREN_MAX`] children.
+//! * **Bounds**: [`CHILDREN_MAX`] children, [`FUNCTIONS_MAX`] functions.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, net::SocketAddr, sync::Arc, time::Duration};
 
 use gcs::time::Time;
 use smallvec::SmallVec;
 
+use super::function::{FUNCTIONS_MAX, Function};
 use crate::{
     row::Row,
     sketch::hash::{FNV, fnv, mix},
@@ -75,6 +76,8 @@ pub struct Slot {
     contacts: SmallVec<[SocketAddr; CONTACTS]>,
     /// What it says of its load: who has less is asked to speak for others first.
     burden: i64,
+    /// How many agents it is, or was, with those of them that were missing.
+    expected: i64,
     /// Of its last row.
     stamp: Stamp,
     /// Since when it is gone, if it is.
@@ -97,6 +100,11 @@ impl Slot {
         &self.contacts
     }
 
+    /// How many agents it is, or was, with those of them that were missing already.
+    pub fn expected(&self) -> i64 {
+        self.expected
+    }
+
     /// Of its row, or of the last one before it was gone.
     pub fn stamp(&self) -> Stamp {
         self.stamp
@@ -114,10 +122,11 @@ pub enum Outcome {
     Full,
 }
 
-/// The rows of a zone's children.
+/// The rows of a zone's children, and the functions for the zone.
 #[derive(Clone, Debug, Default)]
 pub struct Table {
     slots: Vec<Slot>,
+    functions: BTreeMap<Arc<str>, Arc<Function>>,
     digest: u64,
 }
 
@@ -136,6 +145,24 @@ impl Table {
     /// The rows that there are, by child.
     pub fn issues(&self) -> impl Iterator<Item = (&Arc<str>, &Arc<Issue>)> {
         self.slots.iter().filter_map(|slot| slot.issue.as_ref().map(|issue| (&slot.child, issue)))
+    }
+
+    /// The functions for the zone, by name; also those that are removed, and those that are about to be forgotten.
+    pub fn functions(&self) -> impl Iterator<Item = &Arc<Function>> {
+        self.functions.values()
+    }
+
+    /// The function of this name.
+    pub fn function(&self, name: &str) -> Option<&Arc<Function>> {
+        self.functions.get(name)
+    }
+
+    /// How many agents there are, and how many were in the zone at a time that is not forgotten yet.
+    pub fn members(&self) -> (i64, i64) {
+        let count = |row: &Row| row.get("nmembers").as_int().unwrap_or(0).max(0);
+        let present = self.issues().map(|(_, issue)| count(&issue.row)).fold(0, i64::saturating_add);
+        let expected = self.slots.iter().map(|slot| slot.expected.max(0)).fold(0, i64::saturating_add);
+        (present, expected.max(present))
     }
 
     /// The slot of a child.
@@ -180,8 +207,10 @@ impl Table {
             Err(_) if self.slots.len() >= CHILDREN_MAX => return Outcome::Full,
             Err(at) => {
                 let (child, contacts, stamp) = (child.clone(), SmallVec::new(), issue.stamp);
-                self.slots
-                    .insert(at, Slot { child, issue: None, contacts, burden: 0, stamp, gone_at: Time::ZERO });
+                self.slots.insert(
+                    at,
+                    Slot { child, issue: None, contacts, burden: 0, expected: 0, stamp, gone_at: Time::ZERO },
+                );
                 at
             }
         };
@@ -201,9 +230,24 @@ impl Table {
         true
     }
 
-    /// Children that are gone are forgotten after so long.
+    /// Takes a function if there is none of its name, or an older one.
+    pub fn offer_function(&mut self, function: &Arc<Function>) -> Outcome {
+        match self.functions.get(function.said().name.as_str()) {
+            Some(held) if held.order() >= function.order() => return Outcome::Known,
+            Some(held) => self.digest ^= held.mark(),
+            None if self.functions.len() >= FUNCTIONS_MAX => return Outcome::Full,
+            None => {}
+        }
+        self.digest ^= function.mark();
+        self.functions.insert(function.said().name.as_str().into(), function.clone());
+        Outcome::Adopted
+    }
+
+    /// Children that are gone are forgotten after so long, and functions that are over.
     pub fn forget(&mut self, now: Time, remember: Duration) {
         self.slots.retain(|slot| slot.issue.is_some() || now.since(slot.gone_at) < remember);
+        let over = self.functions.extract_if(.., |_, function| !function.is_valid(now.0 / 1_000_000_000));
+        self.digest = over.fold(self.digest, |digest, (_, function)| digest ^ function.mark());
     }
 
     fn show(&mut self, at: usize, stamp: Stamp, issue: Option<Arc<Issue>>) {
@@ -216,6 +260,8 @@ impl Table {
             self.digest ^= mark(&slot.child, new.stamp);
             slot.contacts = new.contacts();
             slot.burden = new.row.get("burden").as_int().unwrap_or(0);
+            let expected = new.row.get("expected").as_int().or(new.row.get("nmembers").as_int());
+            slot.expected = expected.unwrap_or(0);
         }
         slot.issue = issue;
     }
@@ -223,7 +269,8 @@ impl Table {
     /// Its invariants.
     pub fn check(&self) {
         assert!(self.slots.is_sorted_by(|a, b| a.child < b.child), "T1: children out of order");
-        let digest = self.issues().fold(0, |sum, (child, issue)| sum ^ mark(child, issue.stamp));
+        let rows = self.issues().map(|(child, issue)| mark(child, issue.stamp));
+        let digest = rows.chain(self.functions().map(|function| function.mark())).fold(0, |a, b| a ^ b);
         assert_eq!(digest, self.digest, "T2: the digest is wrong");
         for slot in &self.slots {
             let shown = slot.issue.as_ref().is_none_or(|issue| issue.stamp == slot.stamp);

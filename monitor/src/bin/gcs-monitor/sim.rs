@@ -2,20 +2,24 @@
 
 use std::{
     io::{IsTerminal as _, Write as _},
+    sync::Arc,
     time::Duration,
 };
 
 use clap::Args;
 use gcs_monitor::{
     sim::{Agents, Network, Plan, World},
-    sql::{Limits, Query},
     value::Value,
-    zones::agent::{Agent, Config},
+    zones::{
+        agent::{Agent, Config, count_name},
+        function::Function,
+    },
 };
 
 /// Agents that a tree may have here.
 const AGENTS_MAX: usize = 1_000_000;
 /// Between two looks.
+const YEARS_S: u64 = 1 << 30;
 const STEP: Duration = Duration::from_millis(20);
 
 #[derive(Args)]
@@ -66,14 +70,15 @@ pub(crate) fn run(sim: &Sim) -> Result<(), Box<dyn std::error::Error>> {
     if least > most {
         return Err(format!("--latency-ms {least},{most}: the least comes first").into());
     }
-    let mut functions = vec![Query::parse("SELECT MAX(newest) AS newest", &Limits::default())?];
-    for function in &sim.function {
-        functions.push(Query::parse(function, &Limits::default()).map_err(|e| format!("--function: {e}"))?);
+    let open = |name: &str, text: &str| Function::open(name, text, 0, YEARS_S).map(Arc::new);
+    let mut functions = vec![open("newest", "SELECT MAX(newest) AS newest")?];
+    for (nth, function) in sim.function.iter().enumerate() {
+        functions.push(open(&format!("function{nth}"), function).map_err(|e| format!("--function: {e}"))?);
     }
     let network = Network { latency_ms: (least, most), loss_per_mille: sim.loss_per_mille };
-    let config = Config { functions, ..Config::default() };
+    let config = Config::default();
     progress("everybody meets everybody");
-    let mut world = World::grown(Plan { agents, config, network, seed: sim.seed });
+    let mut world = World::grown(Plan { agents, config, functions, network, seed: sim.seed });
     world.run(Duration::from_secs(5));
     println!(
         "{count} agents, {} in a zone, {} levels; messages take {least} to {most} ms, {} of 1000 get lost",
@@ -81,6 +86,7 @@ pub(crate) fn run(sim: &Sim) -> Result<(), Box<dyn std::error::Error>> {
     );
     idle(&mut world);
     news(&mut world, sim);
+    questions(&mut world, sim)?;
     deaths(&mut world, sim);
     let objections: u64 = world.living().map(|(_, agent)| agent.counters().objections).sum();
     progress("");
@@ -145,6 +151,40 @@ fn news(world: &mut World, sim: &Sim) {
         share(&all, 990),
         share(&all, 1000)
     );
+}
+
+/// A function is installed at an agent: when does everybody have its answer, from all?
+fn questions(world: &mut World, sim: &Sim) -> Result<(), Box<dyn std::error::Error>> {
+    let mut all = Vec::new();
+    for nth in 0..sim.times.min(3) {
+        progress(&format!("functions, {} of {}", nth + 1, sim.times.min(3)));
+        let count = world.traffic().len();
+        let of = usize::try_from((nth + 5) * 7919 % count as u64).unwrap_or(0);
+        let (name, began) = (format!("question{nth}"), world.now_ms());
+        let function = Function::open(&name, &format!("SELECT COUNT(*) AS n{nth}"), began / 1000, YEARS_S)?;
+        world.install(of, &Arc::new(function))?;
+        let mut waiting: Vec<usize> = (0..count).collect();
+        while !waiting.is_empty() && world.now_ms() < began + 10_000 {
+            world.run(2 * STEP);
+            let now = world.now();
+            let right = i64::try_from(count).unwrap_or(i64::MAX);
+            let answered = |of: &mut usize| {
+                let answers = world.agent(*of).top(now).get(&count_name(&name)).as_int();
+                answers == Some(right)
+            };
+            let done = waiting.extract_if(.., answered).count();
+            all.extend(std::iter::repeat_n(world.now_ms() - began, done));
+        }
+        world.run(Duration::from_secs(2));
+    }
+    let all = sorted(all.into_iter());
+    println!(
+        "a new function is answered for all agents at half of them after {} ms, at the last after {} ms ({} not within 10 s)",
+        share(&all, 500),
+        share(&all, 1000),
+        sim.times.min(3) * world.traffic().len() as u64 - all.len() as u64
+    );
+    Ok(())
 }
 
 fn knows(agent: &Agent, newest: i64) -> bool {

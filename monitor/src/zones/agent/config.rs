@@ -2,14 +2,10 @@
 
 use std::time::Duration;
 
-use crate::sql::Query;
-
 /// How an agent behaves; the same everywhere in the tree.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// What zones say of themselves besides the standard attributes: one row out of those of their children, level over level.
-    pub functions: Vec<Query>,
-    /// Of what functions draw at random.
+    /// By what functions draw at random.
     pub seed: u64,
     /// To how many others news is passed on, in each zone.
     pub fanout: usize,
@@ -25,6 +21,8 @@ pub struct Config {
     pub settle: Duration,
     /// How long it waits at least between two rows of the zone.
     pub pace: Duration,
+    /// After so long an agent says anew what has not changed, so that the age of a number means something.
+    pub refresh: Duration,
     /// How many bytes of news a second an agent sends, for each table in whose spreading it takes part.
     pub rate: u64,
     /// And how many in one go after it was silent.
@@ -38,7 +36,6 @@ pub struct Config {
 impl Default for Config {
     fn default() -> Self {
         Self {
-            functions: Vec::new(),
             seed: 0,
             fanout: 4,
             exchange: Duration::from_secs(1),
@@ -47,6 +44,7 @@ impl Default for Config {
             remember: Duration::from_secs(3600),
             settle: Duration::from_millis(20),
             pace: Duration::from_millis(300),
+            refresh: Duration::from_secs(600),
             rate: 1500,
             burst: 32 << 10,
             exchange_rate: 4000,

@@ -7,7 +7,7 @@ use gcs::time::Time;
 
 use super::{Agent, Sends};
 use crate::zones::{
-    message::{Body, Item, Message, ROWS_MAX},
+    message::{Body, Item, Message, ROWS_MAX, Subject},
     table::{Table, mark},
 };
 
@@ -69,8 +69,17 @@ impl Agent {
         }
     }
 
+    /// What is in a table, by marks.
+    fn marked(&self, level: usize) -> impl Iterator<Item = (u32, Item)> {
+        let (rows, functions) = (self.tables[level].issues(), self.tables[level].functions());
+        let rows = rows.map(|(child, issue)| {
+            (short(mark(child, issue.stamp)), Item::Issue(child.clone(), issue.clone()))
+        });
+        rows.chain(functions.map(|function| (short(function.mark()), Item::Function(function.clone()))))
+    }
+
     fn marks(&self, level: usize) -> impl Iterator<Item = u32> {
-        self.tables[level].issues().map(|(child, issue)| short(mark(child, issue.stamp)))
+        self.marked(level).map(|(mark, _)| mark)
     }
 
     /// Says what it has in tables that differ.
@@ -122,16 +131,17 @@ impl Agent {
         let before = self.tables[level].slots().len();
         for item in items {
             if !self.take(now, level, &item)
-                && let Some(slot) = self.tables[level].slot(item.child())
+                && let Subject::Child(child) = item.subject()
+                && let Some(slot) = self.tables[level].slot(&child)
                 && slot.issue().is_none()
             {
-                answer.push(Item::Gone(slot.child().clone(), slot.stamp()));
+                answer.push(Item::Gone(child, slot.stamp()));
             }
         }
         if level == self.leaf() && self.tables[level].slots().len() > before {
             // Others that it has not known may not know of it.
             let own = self.parts[level].clone();
-            self.pass_on(now, level, &own);
+            self.pass_on(now, level, &Subject::Child(own));
         }
         answer.extend(self.items(level, |mark| wanted.contains(&mark)));
         self.send_rows(now, from, level, &answer, Vec::new(), sends);
@@ -169,9 +179,7 @@ impl Agent {
     }
 
     fn items(&self, level: usize, which: impl Fn(u32) -> bool) -> Vec<Item> {
-        let issues = self.tables[level].issues();
-        let of = issues.filter(|(child, issue)| which(short(mark(child, issue.stamp))));
-        of.map(|(child, issue)| Item::Issue(child.clone(), issue.clone())).collect()
+        self.marked(level).filter(|(mark, _)| which(*mark)).map(|(_, item)| item).collect()
     }
 }
 

@@ -16,6 +16,8 @@
 mod bucket;
 mod config;
 mod exchange;
+mod functions;
+mod lookup;
 mod news;
 pub(crate) mod summary;
 mod watch;
@@ -25,10 +27,15 @@ use std::{collections::BTreeMap, net::SocketAddr, sync::Arc, time::Duration};
 use gcs::{rng::Rng, time::Time};
 use smallvec::SmallVec;
 
-pub use self::config::Config;
-use self::{bucket::Bucket, news::News, watch::Watch};
+use self::{bucket::Bucket, lookup::Lookups, news::News, watch::Watch};
+pub use self::{
+    config::Config,
+    functions::InstallError,
+    lookup::{Found, Lookup, LookupError},
+    summary::{STANDARD, count_name, reported},
+};
 use super::{
-    message::{Body, Item, Message},
+    message::{Body, Item, Message, Subject},
     name::ZoneName,
     table::{CONTACTS, Generator, Issue, Outcome, Stamp, Table},
 };
@@ -41,7 +48,7 @@ pub struct Counters {
     pub news_sent: u64,
     /// Messages from agents that are not of the zone that they speak of.
     pub strange: u64,
-    /// Rows for which a zone has no place.
+    /// Rows and functions for which a zone has no place, and functions that are over.
     pub refused: u64,
     /// Functions that failed on the rows that there were, or whose values did not fit into a row.
     pub failed: u64,
@@ -56,7 +63,12 @@ pub struct Counters {
 /// What an agent sends.
 pub type Sends = Vec<(SocketAddr, Message)>;
 
-/// One agent. Times are those of its own clock, which does not go back; if functions ask for the time, it shows the time of day.
+/// Seconds since 1970, as functions and their certificates have them.
+fn seconds(now: Time) -> i64 {
+    i64::try_from(now.0 / 1_000_000_000).unwrap_or(i64::MAX)
+}
+
+/// One agent. Times are those of its own clock, which does not go back, in nanoseconds since 1970: functions ask for the time of day.
 #[derive(Debug)]
 pub struct Agent {
     config: Arc<Config>,
@@ -81,6 +93,7 @@ pub struct Agent {
     /// Before, it does not know enough to speak for a zone.
     speaks_at: Time,
     watch: Watch,
+    lookups: Lookups,
     exchange_at: Time,
     /// So many have begun.
     exchanges: u32,
@@ -91,6 +104,7 @@ pub struct Agent {
     reissue_at: Time,
     for_news: Bucket,
     for_exchanges: Bucket,
+    for_answers: Bucket,
     rng: Rng,
     counters: Counters,
 }
@@ -125,6 +139,7 @@ impl Agent {
             attributes: BTreeMap::new(),
             speaks_at: Time::ZERO,
             watch,
+            lookups: Lookups::default(),
             exchange_at: Time::ZERO,
             exchanges: 0,
             strangers: None,
@@ -132,6 +147,7 @@ impl Agent {
             reissue_at: Time::NEVER,
             for_news: Bucket::new(config.burst),
             for_exchanges: Bucket::new(config.exchange_burst),
+            for_answers: Bucket::new(config.exchange_burst),
             config,
             rng,
             counters: Counters::default(),
@@ -178,8 +194,10 @@ impl Agent {
             .min(news)
             .min(self.exchange_at)
             .min(self.forget_at)
+            .min(self.next_expiry())
             .min(self.reissue_at)
             .min(self.watch.next_timer())
+            .min(self.lookups.next_timer())
     }
 
     /// Does what is due.
@@ -206,13 +224,14 @@ impl Agent {
         if self.watch.next_timer() <= now {
             self.watch_others(now, sends);
         }
+        if self.lookups.next_timer() <= now {
+            self.continue_lookups(now, sends);
+        }
         if self.exchange_at <= now {
             self.begin_exchange(now, sends);
         }
-        if self.forget_at <= now {
-            self.forget_at = now + self.config.remember / 4;
-            let remember = self.config.remember;
-            self.tables.iter_mut().for_each(|table| table.forget(now, remember));
+        if self.forget_at.min(self.next_expiry()) <= now {
+            self.forget(now);
         }
     }
 
@@ -234,6 +253,10 @@ impl Agent {
         let level = match message.body {
             // Anybody may be asked whether it is there.
             Body::Ping(_) | Body::Pong(_) | Body::PingFor(..) | Body::Silent(_) => 0,
+            // And for any table.
+            Body::Ask(number) => return self.on_ask(now, from, number, &message.zone, sends),
+            Body::Part(number, of, items) => return self.lookups.on_part(from, number, of, items),
+            Body::Nearer(number, whom) => return self.on_nearer(now, from, number, whom, sends),
             _ if self.zones.get(depth) == Some(&message.zone) => depth,
             // Who knows nobody nearer may ask an agent of another zone: they have the tables of the zones around both.
             Body::Compare(_) => self.common(&message.zone),
@@ -251,6 +274,7 @@ impl Agent {
             Body::Pong(number) => self.on_pong(number, sends),
             Body::PingFor(number, whom) => self.ping_for(now, from, number, whom, sends),
             Body::Silent(number) => self.watch.on_silent(number),
+            Body::Ask(_) | Body::Part(..) | Body::Nearer(..) => {}
         }
     }
 
@@ -282,13 +306,15 @@ impl Agent {
 
     /// Issues its own row.
     fn issue_own(&mut self, now: Time) {
-        self.issue(now, self.leaf(), self.own_row());
+        self.reissue_at = now + self.config.refresh;
+        self.issue(now, self.leaf(), self.own_row(now));
     }
 
-    fn own_row(&self) -> Row {
-        let own: [(Arc<str>, Value); 3] = [
+    fn own_row(&self, now: Time) -> Row {
+        let own: [(Arc<str>, Value); 4] = [
             ("id".into(), Value::text(self.parts[self.leaf()].clone())),
             ("nmembers".into(), Value::Int(1)),
+            ("oldest".into(), Value::Int(seconds(now))),
             ("contacts".into(), Value::list([Value::text(self.contact.to_string())])),
         ];
         let others = self.attributes.iter().map(|(name, value)| (name.clone(), value.clone()));
@@ -296,14 +322,16 @@ impl Agent {
     }
 
     /// What it issues first.
-    pub(crate) fn first_issue(&self) -> Arc<Issue> {
-        Arc::new(Issue::new(Stamp { version: 1, generator: self.generator }, self.own_row()))
+    pub(crate) fn first_issue(&self, now: Time) -> Arc<Issue> {
+        Arc::new(Issue::new(Stamp { version: 1, generator: self.generator }, self.own_row(now)))
     }
 
     /// It has been there for long, and these are the tables of the zones that it is in, from the root's on.
     pub(crate) fn settle(&mut self, now: Time, tables: Vec<Table>) {
         self.begin(now);
         self.version = 1;
+        let refresh = u64::try_from(self.config.refresh.as_nanos()).unwrap_or(u64::MAX);
+        self.reissue_at = now + Duration::from_nanos(self.rng.below(refresh));
         self.exchanges = u32::MAX;
         self.tables = tables;
     }
@@ -314,7 +342,7 @@ impl Agent {
         let issue = Arc::new(Issue::new(self.stamp(level), row));
         self.tables[level].offer(&child, &issue);
         self.changed(now, level);
-        self.pass_on(now, level, &child);
+        self.pass_on(now, level, &Subject::Child(child));
     }
 
     /// A table has changed: the row of its zone in the table around it may have, too.
@@ -328,12 +356,12 @@ impl Agent {
 
     /// Takes an item of a table. Whether it is news.
     fn take(&mut self, now: Time, level: usize, item: &Item) -> bool {
-        let own = item.child() == &self.parts[level];
         match item {
+            Item::Function(function) => self.take_function(now, level, function),
             Item::Issue(child, issue) => match self.tables[level].offer(child, issue) {
                 Outcome::Adopted => {
                     self.changed(now, level);
-                    if own && issue.stamp.generator != self.generator {
+                    if *child == self.parts[level] && issue.stamp.generator != self.generator {
                         self.contradicted(now, level);
                     }
                     true
@@ -344,7 +372,7 @@ impl Agent {
                     false
                 }
             },
-            Item::Gone(_, stamp) if own => {
+            Item::Gone(child, stamp) if *child == self.parts[level] => {
                 self.object(now, level, *stamp);
                 false
             }

@@ -1,17 +1,17 @@
-//! News: rows that have changed are passed on at once, to the same few neighbours in the ring of each zone ([`overlay`]). What cannot be sent
-//! yet waits, as names of children; what is sent then is their newest row.
+//! News: rows that have changed are passed on at once, to the same few neighbours in the ring of each zone ([`overlay`]). Functions are, too. What cannot be
+//! sent yet waits, as names; what is sent then is the newest of it.
 //!
 //! [`overlay`]: crate::zones::overlay
 
-use std::{collections::VecDeque, net::SocketAddr, sync::Arc, time::Duration};
+use std::{collections::VecDeque, net::SocketAddr, time::Duration};
 
 use gcs::time::Time;
 
 use super::{Agent, Sends};
 use crate::zones::{
-    message::{Body, Item, Message, ROWS_MAX},
+    message::{Body, Item, Message, ROWS_MAX, Subject},
     overlay::targets,
-    table::Slot,
+    table::Table,
 };
 
 /// How long news waits for more.
@@ -20,7 +20,7 @@ const GATHER: Duration = Duration::from_millis(2);
 /// What is to be passed on in a zone: of tables nearer to the leaves first, then the oldest.
 #[derive(Clone, Debug, Default)]
 pub(super) struct News {
-    children: VecDeque<(u8, Arc<str>)>,
+    subjects: VecDeque<(u8, Subject)>,
     at: Option<Time>,
 }
 
@@ -29,11 +29,11 @@ impl News {
         self.at.unwrap_or(Time::NEVER)
     }
 
-    fn push(&mut self, now: Time, level: u8, child: &Arc<str>) {
-        if !self.children.iter().any(|(l, c)| *l == level && c == child) {
+    fn push(&mut self, now: Time, level: u8, subject: &Subject) {
+        if !self.subjects.iter().any(|(l, s)| *l == level && s == subject) {
             // What is nearer first: who speaks for whom depends on it.
-            let before = self.children.partition_point(|(l, _)| *l >= level);
-            self.children.insert(before, (level, child.clone()));
+            let before = self.subjects.partition_point(|(l, _)| *l >= level);
+            self.subjects.insert(before, (level, subject.clone()));
         }
         self.at.get_or_insert(now + GATHER);
     }
@@ -45,16 +45,16 @@ impl Agent {
         for (level, item) in items {
             let at = usize::from(level);
             if at <= ring && self.take(now, at, &item) {
-                self.pass_on(now, at, item.child());
+                self.pass_on(now, at, &item.subject());
             }
         }
     }
 
     /// A row is to be told to others: to those who spread it in its zone, and in each zone below that this agent is in.
-    pub(super) fn pass_on(&mut self, now: Time, level: usize, child: &Arc<str>) {
+    pub(super) fn pass_on(&mut self, now: Time, level: usize, subject: &Subject) {
         for ring in level..self.tables.len() {
             if self.takes_part(ring) {
-                self.news[ring].push(now, u8::try_from(level).unwrap_or(u8::MAX), child);
+                self.news[ring].push(now, u8::try_from(level).unwrap_or(u8::MAX), subject);
             }
         }
     }
@@ -76,12 +76,12 @@ impl Agent {
 
     /// Tells neighbours what has changed, as much as may be sent now.
     pub(super) fn send_news(&mut self, now: Time, ring: usize, sends: &mut Sends) {
-        let mut children = std::mem::take(&mut self.news[ring]).children;
+        let mut subjects = std::mem::take(&mut self.news[ring]).subjects;
         let neighbours = self.neighbours(ring);
         let leaf = self.leaf();
         // Those who speak for the zone are to hear first of its agents.
-        let own = |level: usize, child: &Arc<str>| level == leaf && *child == self.parts[leaf];
-        let introduces = children.iter().any(|(level, child)| own(usize::from(*level), child));
+        let own = (u8::try_from(leaf).unwrap_or(u8::MAX), Subject::Child(self.parts[leaf].clone()));
+        let introduces = subjects.contains(&own);
         let extra: Vec<SocketAddr> = match introduces {
             true => self.tables[leaf]
                 .speakers()
@@ -91,10 +91,10 @@ impl Agent {
             false => Vec::new(),
         };
         let to: Vec<SocketAddr> = neighbours.into_iter().chain(extra).collect();
-        while !children.is_empty() && !to.is_empty() {
+        while !subjects.is_empty() && !to.is_empty() {
             let (mut items, mut bytes, mut taken) = (Vec::new(), 0, 0);
-            for (level, child) in &children {
-                let item = self.tables[usize::from(*level)].slot(child).map(item);
+            for (level, subject) in &subjects {
+                let item = item(&self.tables[usize::from(*level)], subject);
                 let more = item.as_ref().map_or(0, Item::bytes);
                 if bytes + more > ROWS_MAX && !items.is_empty() {
                     break;
@@ -107,10 +107,10 @@ impl Agent {
             let rate = self.rate();
             if !self.for_news.take(now, rate, cost) {
                 let wait = self.for_news.wait(rate, cost);
-                self.news[ring] = News { children, at: Some(now + wait) };
+                self.news[ring] = News { subjects, at: Some(now + wait) };
                 return;
             }
-            children.drain(..taken);
+            subjects.drain(..taken);
             self.counters.news_sent += to.len() as u64;
             sends.extend(to.iter().map(|to| (*to, message.clone())));
         }
@@ -122,10 +122,13 @@ impl Agent {
     }
 }
 
-/// What there is to tell of a child.
-fn item(slot: &Slot) -> Item {
-    match slot.issue() {
-        Some(issue) => Item::Issue(slot.child().clone(), issue.clone()),
-        None => Item::Gone(slot.child().clone(), slot.stamp()),
+/// What there is to tell of something.
+fn item(table: &Table, subject: &Subject) -> Option<Item> {
+    match subject {
+        Subject::Function(name) => table.function(name).cloned().map(Item::Function),
+        Subject::Child(child) => table.slot(child).map(|slot| match slot.issue() {
+            Some(issue) => Item::Issue(child.clone(), issue.clone()),
+            None => Item::Gone(child.clone(), slot.stamp()),
+        }),
     }
 }

@@ -4,8 +4,19 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use gcs::time::Time;
 
-use super::{Agent, Config};
-use crate::{codec::RowLimits, row::Row, sql::Context, value::Value, zones::table::Table};
+use super::Agent;
+use crate::{
+    row::Row,
+    sql::{Context, Query},
+    value::Value,
+    zones::{function::Function, name::ZoneName, table::Table},
+};
+
+/// Bytes and attributes of a zone's row that functions may fill; a row may have some more.
+const BYTES_MAX: usize = 7168;
+const ATTRIBUTES_MAX: usize = 112;
+/// What every row says of itself: no function can change it.
+pub const STANDARD: [&str; 7] = ["id", "nmembers", "expected", "depth", "contacts", "oldest", "rep"];
 
 impl Agent {
     /// Issues the row of the zone at this level, if that is this agent's to do and the row is another one.
@@ -16,44 +27,112 @@ impl Agent {
         }
         let row = self.summary(now, level);
         let shown = self.tables[level - 1].issue(&self.parts[level - 1]);
-        if shown.is_none_or(|shown| shown.stamp.generator != self.generator || shown.row != row) {
+        let old = i64::try_from(self.config.refresh.as_secs() / 2).unwrap_or(i64::MAX);
+        if shown.is_none_or(|shown| shown.stamp.generator != self.generator || differs(&shown.row, &row, old))
+        {
             self.issue(now, level - 1, row);
         }
     }
 
-    /// The row of the zone at this level.
+    /// The row of the zone at this level, as this agent would compute it.
     pub(super) fn summary(&mut self, now: Time, level: usize) -> Row {
-        let (row, failed) = summary(&self.config, now, &self.parts[level - 1], &self.tables[level]);
+        let functions = self.functions(now, level);
+        let zone = Zone { id: &self.parts[level - 1], rep: &self.name };
+        let (row, failed) = summary(&functions, &self.context(now), zone, &self.tables[level]);
         self.counters.failed += failed;
         row
     }
+
+    /// What functions say of all agents at this moment, as far as this agent knows: the row that the root would have.
+    #[must_use]
+    pub fn top(&self, now: Time) -> Row {
+        let zone = Zone { id: &"/".into(), rep: &self.name };
+        summary(&self.functions(now, 0), &self.context(now), zone, &self.tables[0]).0
+    }
+
+    /// What functions and queries take from outside.
+    #[must_use]
+    pub fn context(&self, now: Time) -> Context {
+        Context { now_s: now.0 as f64 / 1e9, seed: self.config.seed }
+    }
 }
 
-/// The row of a zone with this table: what functions say, and the standard attributes, which no function can change. And how many functions
-/// had nothing to say, or too much.
-pub(crate) fn summary(config: &Config, now: Time, id: &Arc<str>, table: &Table) -> (Row, u64) {
+/// Whether a row says something else, or the same of a time so much later.
+fn differs(shown: &Row, row: &Row, old: i64) -> bool {
+    let oldest = |row: &Row| row.get("oldest").as_int().unwrap_or(0);
+    let others = |row: &Row| {
+        row.iter()
+            .filter(|(name, _)| *name != "oldest")
+            .map(|(n, v)| (n.to_owned(), v.clone()))
+            .collect::<Vec<_>>()
+    };
+    oldest(row).saturating_sub(oldest(shown)) >= old || others(shown) != others(row)
+}
+
+/// What a zone's row is to say of itself.
+#[derive(Clone, Copy)]
+pub(crate) struct Zone<'a> {
+    pub(crate) id: &'a Arc<str>,
+    /// Who says it.
+    pub(crate) rep: &'a ZoneName,
+}
+
+/// The row of a zone with this table: what functions say, of how many agents, and the standard attributes. And how many functions had nothing
+/// to say, or too much.
+pub(crate) fn summary(
+    functions: &[&Arc<Function>],
+    context: &Context,
+    zone: Zone<'_>,
+    table: &Table,
+) -> (Row, u64) {
     let rows: Vec<&Row> = table.issues().map(|(_, issue)| &issue.row).collect();
-    let context = Context { now_s: now.0 as f64 / 1e9, seed: config.seed };
-    let (mut attributes, mut failed): (BTreeMap<Arc<str>, Value>, u64) = (BTreeMap::new(), 0);
-    for function in &config.functions {
-        match function.summarise(rows.iter().copied(), &context) {
-            Ok(summary) => {
-                attributes.extend(summary.row.iter().map(|(name, value)| (name.into(), value.clone())))
-            }
-            Err(_) => failed += 1,
+    let (mut attributes, mut bytes, mut failed): (BTreeMap<Arc<str>, Value>, usize, u64) =
+        (BTreeMap::new(), 0, 0);
+    for function in functions {
+        let Some(query) = function.query() else { continue };
+        let Ok(summary) = query.summarise(rows.iter().copied(), context) else {
+            failed += 1;
+            continue;
+        };
+        bytes += summary.row.encoded_len() + function.said().name.len() + 8;
+        if bytes > BYTES_MAX || attributes.len() + query.outputs().len() >= ATTRIBUTES_MAX {
+            failed += 1;
+            continue;
         }
+        attributes.extend(summary.row.iter().map(|(name, value)| (name.into(), value.clone())));
+        let name: Arc<str> = count_name(&function.said().name).into();
+        attributes.insert(name, Value::Int(reported(&function.said().name, query, rows.iter().copied())));
     }
     let ints = |name: &'static str| rows.iter().filter_map(move |row| row.get(name).as_int());
-    let speakers = table.speakers();
-    let standard: [(Arc<str>, Value); 4] = [
-        ("id".into(), Value::text(id.clone())),
-        ("nmembers".into(), Value::Int(ints("nmembers").fold(0, i64::saturating_add))),
+    let (present, expected) = table.members();
+    let contacts = table.speakers();
+    let oldest = ints("oldest").min().map_or(Value::Null, Value::Int);
+    let standard: [(Arc<str>, Value); STANDARD.len()] = [
+        ("id".into(), Value::text(zone.id.clone())),
+        ("nmembers".into(), Value::Int(present)),
+        ("expected".into(), Value::Int(expected)),
         ("depth".into(), Value::Int(ints("depth").max().unwrap_or(0).saturating_add(1))),
-        ("contacts".into(), Value::list(speakers.iter().map(|contact| Value::text(contact.to_string())))),
+        ("contacts".into(), Value::list(contacts.iter().map(|contact| Value::text(contact.to_string())))),
+        ("oldest".into(), oldest),
+        ("rep".into(), Value::text(zone.rep.as_str())),
     ];
-    let row = Row::new(attributes.into_iter().chain(standard.clone()));
-    if row.check(&RowLimits::default()).is_err() {
-        return (Row::new(standard), failed + 1);
-    }
-    (row, failed)
+    (Row::new(attributes.into_iter().chain(standard)), failed)
+}
+
+/// The attribute of a zone that tells in how many agents' values the function has.
+#[must_use]
+pub fn count_name(function: &str) -> String {
+    format!("&{function}")
+}
+
+/// How many agents have something to say to a function: those of zones as the zone tells, and agents that have one of the attributes that
+/// it reads. What a zone does not tell is not counted.
+pub fn reported<'r>(name: &str, query: &Query, rows: impl Iterator<Item = &'r Row>) -> i64 {
+    let counts = count_name(name);
+    let inputs = || query.inputs().iter().filter(|input| !STANDARD.contains(&input.as_ref()));
+    let of = |row: &Row| match row.get("depth").is_null() {
+        true => i64::from(inputs().next().is_none() || inputs().any(|input| !row.get(input).is_null())),
+        false => row.get(&counts).as_int().unwrap_or(0),
+    };
+    rows.map(of).fold(0, i64::saturating_add)
 }

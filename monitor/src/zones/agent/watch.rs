@@ -16,7 +16,10 @@ use std::{net::SocketAddr, sync::Arc};
 use gcs::time::Time;
 
 use super::{Agent, Sends};
-use crate::zones::{message::Body, table::Stamp};
+use crate::zones::{
+    message::{Body, Subject},
+    table::Stamp,
+};
 
 const ASKED: usize = 32;
 const HELPING: usize = 64;
@@ -190,7 +193,7 @@ impl Agent {
             None if asked.silent && self.tables[level].gone(now, &asked.child, asked.stamp) => {
                 self.counters.found_gone += 1;
                 self.changed(now, level);
-                self.pass_on(now, level, &asked.child);
+                self.pass_on(now, level, &Subject::Child(asked.child));
             }
             None => {}
         }

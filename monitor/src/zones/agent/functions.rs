@@ -1,0 +1,126 @@
+//! Functions: installed at one agent, told to all of the zone that they are for.
+
+use std::{collections::BTreeSet, sync::Arc};
+
+use gcs::time::Time;
+use thiserror::Error;
+
+use super::{Agent, seconds};
+use crate::zones::{
+    function::{FUNCTIONS_MAX, Function, in_force},
+    message::Subject,
+    name::ZoneName,
+    table::Outcome,
+};
+
+/// How far a clock of somebody else may be ahead: a function from further in the future could not be replaced.
+const AHEAD_S: u64 = 300;
+
+/// Why a function is not installed.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum InstallError {
+    /// Only the agents of a zone can take functions for it.
+    #[error("{zone} is no zone that {agent} is in: install it at an agent of that zone")]
+    Elsewhere {
+        /// Whom it was given to.
+        agent: ZoneName,
+        /// For which zone.
+        zone: ZoneName,
+    },
+    /// It is not newer than what there is.
+    #[error("there is a newer function `{0}` already: is a clock wrong?")]
+    Older(String),
+    /// There are too many.
+    #[error("the zone has {FUNCTIONS_MAX} functions already: remove one")]
+    Full,
+    /// Its time is not now.
+    #[error("the function is over already, or was issued in the future: is a clock wrong?")]
+    Time,
+}
+
+impl Agent {
+    /// Installs a function for a zone that this agent is in, and so for all zones in it. Others hear of it at once.
+    ///
+    /// # Errors
+    /// Nothing has changed then.
+    pub fn install(
+        &mut self,
+        now: Time,
+        zone: &ZoneName,
+        function: &Arc<Function>,
+    ) -> Result<(), InstallError> {
+        let Some(level) = self.zones.iter().position(|own| own == zone) else {
+            return Err(InstallError::Elsewhere { agent: self.name.clone(), zone: zone.clone() });
+        };
+        if !timely(now, function) {
+            return Err(InstallError::Time);
+        }
+        match self.tables[level].offer_function(function) {
+            Outcome::Adopted => {}
+            Outcome::Known => return Err(InstallError::Older(function.said().name.clone())),
+            Outcome::Full => return Err(InstallError::Full),
+        }
+        self.functions_changed(now, level);
+        self.pass_on(now, level, &Subject::Function(function.said().name.as_str().into()));
+        Ok(())
+    }
+
+    /// The functions that count in the zone of this level, by name.
+    #[must_use]
+    pub fn functions(&self, now: Time, level: usize) -> Vec<&Arc<Function>> {
+        let now_s = u64::try_from(seconds(now)).unwrap_or(0);
+        in_force(self.tables.iter().take(level + 1).map(|table| table.functions()), now_s)
+    }
+
+    /// Takes a function that it has heard of. Whether it is news.
+    pub(super) fn take_function(&mut self, now: Time, level: usize, function: &Arc<Function>) -> bool {
+        if !timely(now, function) {
+            self.counters.refused += 1;
+            return false;
+        }
+        match self.tables[level].offer_function(function) {
+            Outcome::Adopted => {
+                self.functions_changed(now, level);
+                true
+            }
+            Outcome::Known => false,
+            Outcome::Full => {
+                self.counters.refused += 1;
+                false
+            }
+        }
+    }
+
+    /// Rows of all own zones from this level on may be others now.
+    fn functions_changed(&mut self, now: Time, level: usize) {
+        (level..self.tables.len()).for_each(|level| self.changed(now, level));
+    }
+
+    /// Forgets what is over.
+    pub(super) fn forget(&mut self, now: Time) {
+        self.forget_at = now + self.config.remember / 4;
+        let remember = self.config.remember;
+        for level in 0..self.tables.len() {
+            let names = |agent: &Self| -> BTreeSet<String> {
+                agent.tables[level].functions().map(|f| f.said().name.clone()).collect()
+            };
+            let before = names(self);
+            self.tables[level].forget(now, remember);
+            if names(self) != before {
+                self.functions_changed(now, level);
+            }
+        }
+    }
+
+    /// When the next of the functions is over.
+    pub(super) fn next_expiry(&self) -> Time {
+        let functions = self.tables.iter().flat_map(|table| table.functions());
+        let s = functions.map(|function| function.said().expires_s).min();
+        s.map_or(Time::NEVER, |s| Time(s.saturating_mul(1_000_000_000)))
+    }
+}
+
+fn timely(now: Time, function: &Function) -> bool {
+    let now_s = u64::try_from(seconds(now)).unwrap_or(0);
+    function.is_valid(now_s) && function.said().issued_s <= now_s + AHEAD_S
+}
