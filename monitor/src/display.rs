@@ -55,6 +55,29 @@ pub fn json(value: &Value) -> serde_json::Value {
     }
 }
 
+/// The value that JSON of [`json`] is of: text that looks like a number is text all the same.
+pub fn from_json(value: &serde_json::Value) -> Value {
+    use serde_json::Value as Json;
+    match value {
+        Json::Null => Value::Null,
+        Json::Bool(holds) => Value::truth(*holds),
+        Json::Number(number) => {
+            number.as_i64().map_or_else(|| Value::float(number.as_f64().unwrap_or(f64::NAN)), Value::Int)
+        }
+        Json::String(text) => Value::text(text.as_str()),
+        Json::Array(values) => Value::list(values.iter().map(from_json)),
+        Json::Object(of) => match of.get("hex").and_then(Json::as_str).and_then(unhex) {
+            Some(bytes) => Value::bytes(bytes),
+            None => Value::text(value.to_string()),
+        },
+    }
+}
+
+fn unhex(text: &str) -> Option<Vec<u8>> {
+    let digits: Vec<u32> = text.chars().map(|c| c.to_digit(16)).collect::<Option<_>>()?;
+    digits.chunks(2).map(|pair| u8::try_from(pair.iter().fold(0, |n, d| 16 * n + d)).ok()).collect()
+}
+
 /// A row as a JSON object.
 pub fn row_json(row: &Row) -> serde_json::Value {
     row.iter().map(|(name, value)| (name.to_owned(), json(value))).collect::<serde_json::Map<_, _>>().into()
@@ -155,6 +178,17 @@ mod tests {
             Row::new([("i", Value::float(f64::INFINITY)), ("l", Value::list([Value::Null, Value::Int(1)]))]);
         assert_eq!(row_json(&row).to_string(), r#"{"i":"inf","l":[null,1]}"#);
         assert_eq!(json(&Value::bytes([1u8])).to_string(), r#"{"hex":"01"}"#);
+    }
+
+    #[test]
+    fn what_json_says_is_read_again() {
+        let values =
+            [Value::Null, Value::Int(-1), Value::float(0.5), Value::text("1"), Value::bytes([0u8, 171])];
+        let list = Value::list(values.iter().filter(|v| !v.is_null()).cloned());
+        for value in values.into_iter().chain([list]) {
+            assert_eq!(from_json(&json(&value)), value);
+        }
+        assert_eq!(from_json(&serde_json::json!({ "a": 1 })), Value::text(r#"{"a":1}"#));
     }
 
     #[test]

@@ -4,9 +4,11 @@
 //! size that the parent zone shows. The text of a query comes from the network, and so do the rows: everything here is
 //! bounded, and the same set of rows gives the same bits, whatever the order in which they arrived, on every machine.
 //!
-//! [`zones`] are how the tables come to be everywhere: agents that gossip. [`sim`] runs many of them on virtual time.
+//! [`zones`] are how the tables come to be everywhere: agents that gossip. [`sim`] runs many of them on virtual time, [`daemon`] one of them on a
+//! machine.
 
 pub mod codec;
+pub mod daemon;
 pub mod display;
 pub mod order;
 pub mod row;

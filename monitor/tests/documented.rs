@@ -23,6 +23,7 @@ fn every_function_is_in_the_documentation_with_an_example_that_works() {
         let query = format!("SELECT {} AS x", function.example);
         let query = Query::parse(&query, &Limits::default()).expect(function.example);
         assert_eq!(query.is_aggregation(), function.aggregate, "{}", function.example);
+        assert!(query.cost().nodes > 0, "{}", function.example);
     }
     assert!(functions().is_sorted_by_key(|f| (!f.aggregate, f.name)), "in alphabetical order");
 }

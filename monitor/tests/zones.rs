@@ -318,10 +318,10 @@ fn a_function_is_replaced_removed_and_over() {
     let issued_s = world.now_ms() / 1000;
     world.install(5, &function("n", &sums(1), issued_s)).expect("it is taken");
     world.run(seconds(4));
-    assert_eq!(shown(&world, "n1"), [Value::Int(4)]);
+    assert_eq!(shown(&world, "n1"), [Value::Int(16)]);
     world.install(9, &function("n", &sums(2), issued_s + 1)).expect("it is taken");
     world.run(seconds(4));
-    assert_eq!((shown(&world, "n1"), shown(&world, "n2")), (vec![Value::Null], vec![Value::Int(8)]));
+    assert_eq!((shown(&world, "n1"), shown(&world, "n2")), (vec![Value::Null], vec![Value::Int(32)]));
     assert!(world.install(9, &function("n", &sums(3), issued_s)).is_err(), "an older one");
     world.install(2, &function("n", "", issued_s + 2)).expect("it is taken");
     world.run(seconds(4));
@@ -330,7 +330,7 @@ fn a_function_is_replaced_removed_and_over() {
     let short = Function::open("n", &sums(4), now_s, 8).expect("it is right");
     world.install(3, &Arc::new(short)).expect("it is taken");
     world.run(seconds(5));
-    assert_eq!(shown(&world, "n4"), [Value::Int(16)]);
+    assert_eq!(shown(&world, "n4"), [Value::Int(64)]);
     world.run(seconds(8));
     assert_eq!(shown(&world, "n4"), [Value::Null], "it is over");
     assert!(world.living().all(|(_, agent)| agent.table(0).is_some_and(|t| t.function("n").is_none())));

@@ -72,8 +72,9 @@ fn size(expr: &Expr, keys: &[Expr], aggregates: &[super::expr::AggregateCall], l
                 Some(call) => match call.kind {
                     Aggregate::Sketch => QuantileSketch::MAX_BYTES + 3,
                     Aggregate::DistinctSketch => DistinctSketch::MAX_BYTES + 3,
-                    Aggregate::Min | Aggregate::Max => largest(&mut call.args.iter())
-                        .max(if call.args.iter().any(Expr::has_column) { unknown } else { 0 }),
+                    // What attributes hold is not known; and their slots are not those of this frame.
+                    Aggregate::Min | Aggregate::Max if call.args.iter().any(Expr::has_column) => unknown,
+                    Aggregate::Min | Aggregate::Max => largest(&mut call.args.iter()),
                     Aggregate::First
                     | Aggregate::Random
                     | Aggregate::Top

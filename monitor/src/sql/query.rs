@@ -105,6 +105,14 @@ impl Query {
         &self.text
     }
 
+    pub(super) fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
+    pub(super) fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
     /// What stands after FROM, if anything; what it means is the caller's to say.
     pub fn table(&self) -> Option<&str> {
         self.plan.table.as_deref()

@@ -37,10 +37,25 @@ pub(super) fn run(plan: &Plan, eval: &Eval<'_>, rows: &[&Row]) -> Result<Lines, 
     let star = star(plan, &rows);
     let cells = cells(&plan.inputs, &rows);
     let width = plan.inputs.len();
-    let mut picked: Vec<u32> = (0..rows.len() as u32).collect();
-    let all = |picked| Rows { cells: &cells, width, picked };
+    let picked = picked(plan, eval, &cells, rows.len())?;
+    let of = Rows { cells: &cells, width, picked: &picked };
+    let lines = match &plan.groups {
+        Some(groups) => grouped(plan, groups, eval, of)?,
+        None => single(plan, eval, of, &star, &rows)?,
+    };
+    Ok((names(plan, &star), finish(plan, eval, lines)?))
+}
+
+/// The rows that WHERE lets through.
+pub(super) fn picked(
+    plan: &Plan,
+    eval: &Eval<'_>,
+    cells: &[&Value],
+    count: usize,
+) -> Result<Vec<u32>, EvalError> {
+    let mut picked: Vec<u32> = (0..count as u32).collect();
     if let Some(filter) = &plan.filter {
-        let every = all(&[]);
+        let every = Rows { cells, width: plan.inputs.len(), picked: &[] };
         let mut work = Ok(());
         picked.retain(|row| {
             work = work.clone().and_then(|()| eval.within_work());
@@ -48,15 +63,11 @@ pub(super) fn run(plan: &Plan, eval: &Eval<'_>, rows: &[&Row]) -> Result<Lines, 
         });
         work?;
     }
-    let lines = match &plan.groups {
-        Some(groups) => grouped(plan, groups, eval, all(&picked))?,
-        None => single(plan, eval, all(&picked), &star, &rows)?,
-    };
-    Ok((names(plan, &star), finish(plan, eval, lines)?))
+    Ok(picked)
 }
 
 /// Rows in their own order.
-fn sorted<'r>(rows: &[&'r Row]) -> Vec<&'r Row> {
+pub(super) fn sorted<'r>(rows: &[&'r Row]) -> Vec<&'r Row> {
     let mut last: Option<(&Arc<Schema>, Option<usize>)> = None;
     let mut keyed: Vec<(u64, &'r Value, &'r Row)> = Vec::with_capacity(rows.len());
     for &row in rows {
@@ -97,7 +108,7 @@ fn prefix(value: &Value) -> u64 {
 }
 
 /// The values that the plan reads, row after row; NULL where a row has none.
-fn cells<'r>(inputs: &[Arc<str>], rows: &[&'r Row]) -> Vec<&'r Value> {
+pub(super) fn cells<'r>(inputs: &[Arc<str>], rows: &[&'r Row]) -> Vec<&'r Value> {
     let mut cells = Vec::with_capacity(rows.len() * inputs.len());
     let mut places: Vec<Option<usize>> = Vec::new();
     let mut last: Option<&Arc<Schema>> = None;

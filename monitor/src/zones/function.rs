@@ -1,8 +1,9 @@
-//! [`Function`]: a question to all agents of a zone, spread with the rows, answered level over level.
+//! [`Function`]: a question to all agents of a zone, spread with the rows, answered level over level ([`Parts`]).
 //!
 //! After the aggregation function certificates of van Renesse, Birman and Vogels, "Astrolabe" (ACM TOCS 21(2), 2003). There they are attributes,
 //! copied down and aggregated up; here they stand beside the rows of the zone that they are for, and come to everybody in it by the same news and
-//! exchanges. A function that is removed is a newer one that says so, until the old one would have expired.
+//! exchanges. There a function reads at each level what it has made of the one below; here it says of a zone what its SELECT says of a table of all
+//! agents in it, so that nobody has to think of levels. A function that is removed is a newer one that says so, until the old one would have expired.
 //!
 //! * **Bounds**: [`NAME_MAX`], [`TEXT_MAX`], [`FUNCTIONS_MAX`] in a zone; an evaluation as [`limits`] says.
 
@@ -14,7 +15,7 @@ use thiserror::Error;
 use super::table::CHILDREN_MAX;
 use crate::{
     sketch::hash::{FNV, fnv, mix},
-    sql::{EvalError, Limits, Query, SqlError},
+    sql::{Limits, Parts, Query, SqlError},
 };
 
 /// Bytes of a name.
@@ -23,6 +24,19 @@ pub const NAME_MAX: usize = 48;
 pub const TEXT_MAX: usize = 4096;
 /// Functions for one zone.
 pub const FUNCTIONS_MAX: usize = 64;
+
+/// What every row says of itself: no function can change it.
+pub const STANDARD: [&str; 7] = ["id", "nmembers", "expected", "depth", "contacts", "oldest", "rep"];
+
+/// The attribute of a zone that tells in how many agents' values the function has.
+#[must_use]
+pub fn count_name(function: &str) -> String {
+    format!("&{function}")
+}
+
+fn parts(said: &Said) -> Result<Parts, SqlError> {
+    Parts::new(&Query::parse(&said.text, &limits())?, &count_name(&said.name))
+}
 
 /// What a function may ask for in a zone.
 #[must_use]
@@ -42,7 +56,7 @@ pub fn limits() -> Limits {
 pub struct Function {
     said: Said,
     /// None if it is removed, or says nothing that is known here.
-    query: Option<Query>,
+    parts: Option<Parts>,
     hash: u64,
 }
 
@@ -74,12 +88,11 @@ pub enum FunctionError {
     /// Its text.
     #[error(transparent)]
     Sql(#[from] SqlError),
-    /// It makes no row of a zone.
+    /// A column has a name that is taken.
     #[error(
-        "{}: a function of zones has an aggregate in each column, and no GROUP BY, HAVING, LIMIT",
-        EvalError::NotAnAggregation
+        "`{0}` is what every zone says of itself, or has an & in it: give the column another name with AS"
     )]
-    NotAnAggregation,
+    Column(String),
     /// It ends before it begins.
     #[error("the function expires before it was issued: give it a later time to expire")]
     Time,
@@ -91,8 +104,12 @@ impl Function {
     /// # Errors
     /// What is wrong with it, in one sentence.
     pub fn new(said: Said) -> Result<Self, FunctionError> {
-        if !said.text.is_empty() && !Query::parse(&said.text, &limits())?.is_aggregation() {
-            return Err(FunctionError::NotAnAggregation);
+        if !said.text.is_empty() {
+            let parts = parts(&said)?;
+            let taken = |name: &&Arc<str>| STANDARD.contains(&name.as_ref()) || name.contains('&');
+            if let Some(name) = parts.query().outputs().iter().find(taken) {
+                return Err(FunctionError::Column(name.to_string()));
+            }
         }
         Self::heard(said)
     }
@@ -116,11 +133,11 @@ impl Function {
         if said.expires_s < said.issued_s {
             return Err(FunctionError::Time);
         }
-        let query = Query::parse(&said.text, &limits()).ok().filter(Query::is_aggregation);
+        let parts = parts(&said).ok();
         let words = [said.name.as_bytes(), &[0xff], said.text.as_bytes(), &[0xff], &said.seal];
         let text = words.into_iter().fold(FNV, fnv);
         let times = mix(said.issued_s.rotate_left(32) ^ said.expires_s ^ u64::from(said.strong) << 63);
-        Ok(Self { hash: mix(text ^ times), said, query })
+        Ok(Self { hash: mix(text ^ times), said, parts })
     }
 
     /// What it says.
@@ -129,10 +146,16 @@ impl Function {
         &self.said
     }
 
-    /// What it computes, if anything.
+    /// What it asks, if anything.
     #[must_use]
     pub fn query(&self) -> Option<&Query> {
-        self.query.as_ref()
+        self.parts.as_ref().map(Parts::query)
+    }
+
+    /// How that is computed.
+    #[must_use]
+    pub fn parts(&self) -> Option<&Parts> {
+        self.parts.as_ref()
     }
 
     /// Whether it is one of the functions that count at this time.
@@ -180,7 +203,7 @@ pub(crate) fn in_force<'a>(
             *held = (depth, function);
         }
     }
-    best.into_values().map(|(_, function)| function).filter(|function| function.query.is_some()).collect()
+    best.into_values().map(|(_, function)| function).filter(|function| function.parts.is_some()).collect()
 }
 
 #[cfg(test)]
@@ -210,7 +233,9 @@ mod tests {
         for name in ["", "1a", "A", "a b", "&a", &"x".repeat(49)] {
             assert_eq!(error(name, sum), Some(FunctionError::Name(name.into())));
         }
-        assert_eq!(error("a", "SELECT id, load"), Some(FunctionError::NotAnAggregation));
+        assert!(matches!(error("a", "SELECT id, load"), Some(FunctionError::Sql(_))));
+        assert_eq!(error("a", "SELECT COUNT(*) AS nmembers"), Some(FunctionError::Column("nmembers".into())));
+        assert_eq!(error("a", "SELECT COUNT(*) AS \"&b\""), Some(FunctionError::Column("&b".into())));
         assert!(matches!(error("a", "SELECT SUN(a)"), Some(FunctionError::Sql(_))));
         assert!(matches!(error("a", &format!("{sum}{}", " ".repeat(5000))), Some(FunctionError::Sql(_))));
         let late = Said { expires_s: 0, ..said("a", sum, 1, false) };

@@ -243,10 +243,10 @@ impl Table {
         Outcome::Adopted
     }
 
-    /// Children that are gone are forgotten after so long, and functions that are over.
-    pub fn forget(&mut self, now: Time, remember: Duration) {
+    /// Children that are gone are forgotten after so long, and functions that are over at this second since 1970.
+    pub fn forget(&mut self, now: Time, now_s: u64, remember: Duration) {
         self.slots.retain(|slot| slot.issue.is_some() || now.since(slot.gone_at) < remember);
-        let over = self.functions.extract_if(.., |_, function| !function.is_valid(now.0 / 1_000_000_000));
+        let over = self.functions.extract_if(.., |_, function| !function.is_valid(now_s));
         self.digest = over.fold(self.digest, |digest, (_, function)| digest ^ function.mark());
     }
 
@@ -328,12 +328,12 @@ mod tests {
         let (mut table, remember) = (Table::default(), Duration::from_millis(100));
         offer(&mut table, 1, 7);
         table.gone(Time::from_ms(100), "a", issue(1, 7).stamp);
-        table.forget(Time::from_ms(199), remember);
+        table.forget(Time::from_ms(199), 0, remember);
         assert_eq!(offer(&mut table, 1, 7), Outcome::Known);
-        table.forget(Time::from_ms(200), remember);
+        table.forget(Time::from_ms(200), 0, remember);
         assert!(table.slots().is_empty());
         assert_eq!(offer(&mut table, 1, 7), Outcome::Adopted);
-        table.forget(Time::from_ms(9999), remember);
+        table.forget(Time::from_ms(9999), 0, remember);
         assert_eq!(shown(&table), Some((1, 7)), "it is not gone");
     }
 

@@ -11,8 +11,8 @@ use gcs_monitor::{
     sim::{Agents, Network, Plan, World},
     value::Value,
     zones::{
-        agent::{Agent, Config, count_name},
-        function::Function,
+        agent::{Agent, Config},
+        function::{Function, count_name},
     },
 };
 

@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, sync::Arc};
 use gcs::time::Time;
 use thiserror::Error;
 
-use super::{Agent, seconds};
+use super::Agent;
 use crate::zones::{
     function::{FUNCTIONS_MAX, Function, in_force},
     message::Subject,
@@ -52,7 +52,7 @@ impl Agent {
         let Some(level) = self.zones.iter().position(|own| own == zone) else {
             return Err(InstallError::Elsewhere { agent: self.name.clone(), zone: zone.clone() });
         };
-        if !timely(now, function) {
+        if !self.timely(now, function) {
             return Err(InstallError::Time);
         }
         match self.tables[level].offer_function(function) {
@@ -68,13 +68,12 @@ impl Agent {
     /// The functions that count in the zone of this level, by name.
     #[must_use]
     pub fn functions(&self, now: Time, level: usize) -> Vec<&Arc<Function>> {
-        let now_s = u64::try_from(seconds(now)).unwrap_or(0);
-        in_force(self.tables.iter().take(level + 1).map(|table| table.functions()), now_s)
+        in_force(self.tables.iter().take(level + 1).map(|table| table.functions()), self.seconds(now))
     }
 
     /// Takes a function that it has heard of. Whether it is news.
     pub(super) fn take_function(&mut self, now: Time, level: usize, function: &Arc<Function>) -> bool {
-        if !timely(now, function) {
+        if !self.timely(now, function) {
             self.counters.refused += 1;
             return false;
         }
@@ -99,13 +98,13 @@ impl Agent {
     /// Forgets what is over.
     pub(super) fn forget(&mut self, now: Time) {
         self.forget_at = now + self.config.remember / 4;
-        let remember = self.config.remember;
+        let (now_s, remember) = (self.seconds(now), self.config.remember);
         for level in 0..self.tables.len() {
             let names = |agent: &Self| -> BTreeSet<String> {
                 agent.tables[level].functions().map(|f| f.said().name.clone()).collect()
             };
             let before = names(self);
-            self.tables[level].forget(now, remember);
+            self.tables[level].forget(now, now_s, remember);
             if names(self) != before {
                 self.functions_changed(now, level);
             }
@@ -116,11 +115,11 @@ impl Agent {
     pub(super) fn next_expiry(&self) -> Time {
         let functions = self.tables.iter().flat_map(|table| table.functions());
         let s = functions.map(|function| function.said().expires_s).min();
-        s.map_or(Time::NEVER, |s| Time(s.saturating_mul(1_000_000_000)))
+        s.map_or(Time::NEVER, |s| Time(s.saturating_sub(self.epoch_s).saturating_mul(1_000_000_000)))
     }
-}
 
-fn timely(now: Time, function: &Function) -> bool {
-    let now_s = u64::try_from(seconds(now)).unwrap_or(0);
-    function.is_valid(now_s) && function.said().issued_s <= now_s + AHEAD_S
+    fn timely(&self, now: Time, function: &Function) -> bool {
+        let now_s = self.seconds(now);
+        function.is_valid(now_s) && function.said().issued_s <= now_s.saturating_add(AHEAD_S)
+    }
 }

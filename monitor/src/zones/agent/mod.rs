@@ -32,7 +32,7 @@ pub use self::{
     config::Config,
     functions::InstallError,
     lookup::{Found, Lookup, LookupError},
-    summary::{STANDARD, count_name, reported},
+    summary::{is_agent, reported},
 };
 use super::{
     message::{Body, Item, Message, Subject},
@@ -63,12 +63,7 @@ pub struct Counters {
 /// What an agent sends.
 pub type Sends = Vec<(SocketAddr, Message)>;
 
-/// Seconds since 1970, as functions and their certificates have them.
-fn seconds(now: Time) -> i64 {
-    i64::try_from(now.0 / 1_000_000_000).unwrap_or(i64::MAX)
-}
-
-/// One agent. Times are those of its own clock, which does not go back, in nanoseconds since 1970: functions ask for the time of day.
+/// One agent. Times are those of its own clock, which does not go back; what the time of day is by it, [`Self::set_epoch`] says.
 #[derive(Debug)]
 pub struct Agent {
     config: Arc<Config>,
@@ -81,6 +76,8 @@ pub struct Agent {
     seeds: Vec<SocketAddr>,
     generator: Generator,
     version: u64,
+    /// Seconds since 1970 when its clock began.
+    epoch_s: u64,
     attributes: BTreeMap<Arc<str>, Value>,
     /// By level: that of the root first.
     tables: Vec<Table>,
@@ -136,6 +133,7 @@ impl Agent {
             seeds,
             generator: Generator(rng.next_u64()),
             version: 0,
+            epoch_s: 0,
             attributes: BTreeMap::new(),
             speaks_at: Time::ZERO,
             watch,
@@ -172,6 +170,18 @@ impl Agent {
     /// What has happened.
     pub fn counters(&self) -> Counters {
         self.counters
+    }
+
+    /// Its clock began so many seconds after 1970. May change, when somebody has set the time of day: only the ages of rows and the expiry of
+    /// functions depend on it.
+    pub fn set_epoch(&mut self, epoch_s: u64) {
+        self.epoch_s = epoch_s;
+    }
+
+    /// The time of day, in seconds since 1970.
+    #[must_use]
+    pub fn seconds(&self, now: Time) -> u64 {
+        self.epoch_s.saturating_add(now.0 / 1_000_000_000)
     }
 
     /// Sets an attribute of its own; others hear of it at once. `Null` removes it.
@@ -314,7 +324,7 @@ impl Agent {
         let own: [(Arc<str>, Value); 4] = [
             ("id".into(), Value::text(self.parts[self.leaf()].clone())),
             ("nmembers".into(), Value::Int(1)),
-            ("oldest".into(), Value::Int(seconds(now))),
+            ("oldest".into(), Value::Int(self.seconds(now).cast_signed())),
             ("contacts".into(), Value::list([Value::text(self.contact.to_string())])),
         ];
         let others = self.attributes.iter().map(|(name, value)| (name.clone(), value.clone()));

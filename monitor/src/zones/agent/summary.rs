@@ -9,15 +9,16 @@ use crate::{
     row::Row,
     sql::{Context, Query},
     value::Value,
-    zones::{function::Function, name::ZoneName, table::Table},
+    zones::{
+        function::{Function, STANDARD, count_name},
+        name::ZoneName,
+        table::Table,
+    },
 };
 
 /// Bytes and attributes of a zone's row that functions may fill; a row may have some more.
 const BYTES_MAX: usize = 7168;
 const ATTRIBUTES_MAX: usize = 112;
-/// What every row says of itself: no function can change it.
-pub const STANDARD: [&str; 7] = ["id", "nmembers", "expected", "depth", "contacts", "oldest", "rep"];
-
 impl Agent {
     /// Issues the row of the zone at this level, if that is this agent's to do and the row is another one.
     pub(super) fn summarise(&mut self, now: Time, level: usize) {
@@ -53,7 +54,7 @@ impl Agent {
     /// What functions and queries take from outside.
     #[must_use]
     pub fn context(&self, now: Time) -> Context {
-        Context { now_s: now.0 as f64 / 1e9, seed: self.config.seed }
+        Context { now_s: self.epoch_s as f64 + now.0 as f64 / 1e9, seed: self.config.seed }
     }
 }
 
@@ -88,20 +89,22 @@ pub(crate) fn summary(
     let rows: Vec<&Row> = table.issues().map(|(_, issue)| &issue.row).collect();
     let (mut attributes, mut bytes, mut failed): (BTreeMap<Arc<str>, Value>, usize, u64) =
         (BTreeMap::new(), 0, 0);
+    let (agents, zones): (Vec<&Row>, Vec<&Row>) = rows.iter().copied().partition(|row| is_agent(row));
     for function in functions {
-        let Some(query) = function.query() else { continue };
-        let Ok(summary) = query.summarise(rows.iter().copied(), context) else {
+        let (Some(parts), name) = (function.parts(), &function.said().name) else { continue };
+        let Ok(summary) = parts.summarise(agents.iter().copied(), zones.iter().copied(), context) else {
             failed += 1;
             continue;
         };
-        bytes += summary.row.encoded_len() + function.said().name.len() + 8;
-        if bytes > BYTES_MAX || attributes.len() + query.outputs().len() >= ATTRIBUTES_MAX {
+        bytes += summary.row.encoded_len() + name.len() + 8;
+        let taken = summary.row.iter().any(|(name, _)| attributes.contains_key(name));
+        if taken || bytes > BYTES_MAX || attributes.len() + summary.row.values().len() >= ATTRIBUTES_MAX {
             failed += 1;
             continue;
         }
         attributes.extend(summary.row.iter().map(|(name, value)| (name.into(), value.clone())));
-        let name: Arc<str> = count_name(&function.said().name).into();
-        attributes.insert(name, Value::Int(reported(&function.said().name, query, rows.iter().copied())));
+        let reported = Value::Int(reported(name, parts.query(), rows.iter().copied()));
+        attributes.insert(count_name(name).into(), reported);
     }
     let ints = |name: &'static str| rows.iter().filter_map(move |row| row.get(name).as_int());
     let (present, expected) = table.members();
@@ -119,10 +122,10 @@ pub(crate) fn summary(
     (Row::new(attributes.into_iter().chain(standard)), failed)
 }
 
-/// The attribute of a zone that tells in how many agents' values the function has.
+/// Whether this is what an agent says of itself, not a zone.
 #[must_use]
-pub fn count_name(function: &str) -> String {
-    format!("&{function}")
+pub fn is_agent(row: &Row) -> bool {
+    row.get("depth").is_null()
 }
 
 /// How many agents have something to say to a function: those of zones as the zone tells, and agents that have one of the attributes that
@@ -130,7 +133,7 @@ pub fn count_name(function: &str) -> String {
 pub fn reported<'r>(name: &str, query: &Query, rows: impl Iterator<Item = &'r Row>) -> i64 {
     let counts = count_name(name);
     let inputs = || query.inputs().iter().filter(|input| !STANDARD.contains(&input.as_ref()));
-    let of = |row: &Row| match row.get("depth").is_null() {
+    let of = |row: &Row| match is_agent(row) {
         true => i64::from(inputs().next().is_none() || inputs().any(|input| !row.get(input).is_null())),
         false => row.get(&counts).as_int().unwrap_or(0),
     };

@@ -1,0 +1,109 @@
+//! `gcs-monitor install`, `remove` and `list`.
+
+use clap::Args;
+use serde_json::{Value, json};
+
+use crate::{
+    Outcome,
+    client::{Api, path_part},
+    table::completeness,
+};
+
+#[derive(Args)]
+pub(crate) struct Install {
+    /// Its name, such as load; one that is there already is replaced.
+    name: String,
+    /// A SELECT with an aggregate in each column, such as SELECT MAX(load1) AS load1.
+    sql: String,
+    /// For which zone, and all in it.
+    #[arg(long, default_value = "/")]
+    zone: String,
+    /// It counts before functions of the same name for zones further up.
+    #[arg(long)]
+    strong: bool,
+    /// For how long.
+    #[arg(long, default_value_t = 30)]
+    days: u64,
+    #[command(flatten)]
+    api: Api,
+}
+
+#[derive(Args)]
+pub(crate) struct Remove {
+    /// Its name.
+    name: String,
+    /// For which zone it was installed.
+    #[arg(long, default_value = "/")]
+    zone: String,
+    #[command(flatten)]
+    api: Api,
+}
+
+#[derive(Args)]
+pub(crate) struct List {
+    /// Which zone's.
+    #[arg(long, default_value = "/")]
+    zone: String,
+    /// As the agent says it.
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    api: Api,
+}
+
+pub(crate) fn install(install: &Install) -> Outcome {
+    let function = json!({
+        "name": install.name,
+        "sql": install.sql,
+        "zone": install.zone,
+        "strong": install.strong,
+        "for_s": install.days.saturating_mul(86_400),
+    });
+    let done = install.api.post("/v1/functions", &function).map_err(|e| e.under(&install.sql))?;
+    println!(
+        "{} is installed for {} until {} days from now: {} steps for each row of a table, at most {} bytes in a zone's row",
+        install.name, install.zone, install.days, done["cost"]["steps_per_row"], done["cost"]["bytes"]
+    );
+    Ok(())
+}
+
+pub(crate) fn remove(remove: &Remove) -> Outcome {
+    remove.api.delete(&format!("/v1/functions/{}", path_part(&remove.name)), &[("zone", &remove.zone)])?;
+    println!("{} is removed from {}", remove.name, remove.zone);
+    Ok(())
+}
+
+pub(crate) fn list(list: &List) -> Outcome {
+    let listed = list.api.get("/v1/functions", &[("zone", &list.zone)])?;
+    if list.json {
+        println!("{listed}");
+        return Ok(());
+    }
+    let functions = listed["functions"].as_array().cloned().unwrap_or_default();
+    if functions.is_empty() {
+        println!("{} has no functions; `gcs-monitor install` makes one", list.zone);
+    }
+    for function in &functions {
+        let text = |name: &str| function[name].as_str().unwrap_or_default().to_owned();
+        let days = function["expires_in_s"].as_u64().unwrap_or(0) / 86_400;
+        let strong = if function["strong"] == true { ", strong" } else { "" };
+        println!("{} ({days} more days{strong})\n  {}", text("name"), text("sql"));
+        match function["error"].as_str() {
+            Some(e) => println!("  fails: {e}"),
+            None => println!("  {}\n  {}", values(&function["answer"]), completeness(&function["answer"])),
+        }
+    }
+    Ok(())
+}
+
+/// The one row of an answer, in one line.
+fn values(answer: &Value) -> String {
+    let none = Vec::new();
+    let columns = answer["columns"].as_array().unwrap_or(&none);
+    let values = answer["rows"][0].as_array().unwrap_or(&none);
+    let pairs = columns.iter().zip(values).map(|(name, value)| {
+        let value = gcs_monitor::display::from_json(value);
+        format!("{} = {value}", name.as_str().unwrap_or_default())
+    });
+    pairs.collect::<Vec<_>>().join(", ")
+}

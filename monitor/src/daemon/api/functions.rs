@@ -1,0 +1,142 @@
+//! Functions: installed, removed, listed, and what they say.
+
+use std::sync::Arc;
+
+use axum::{
+    Json,
+    extract::{Path, Query, State},
+    http::StatusCode,
+};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::{error::Refused, zones::zone_of};
+use crate::{
+    daemon::{answer::Answer, node::Node},
+    sql,
+    zones::function::{Function, Said},
+};
+
+/// How long a function lives if nothing else is said: 30 days.
+const LIFE_S: u64 = 30 * 86_400;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct New {
+    name: String,
+    sql: String,
+    #[serde(default)]
+    zone: String,
+    #[serde(default)]
+    strong: bool,
+    for_s: Option<u64>,
+}
+
+#[derive(Deserialize)]
+pub(super) struct Zone {
+    #[serde(default)]
+    zone: String,
+}
+
+/// What it costs in each zone.
+fn cost(query: &sql::Query) -> Value {
+    let cost = query.cost();
+    json!({ "steps_per_row": cost.operations_per_row, "bytes": cost.max_output_bytes })
+}
+
+/// `POST /v1/functions`
+pub(super) async fn install(
+    State(node): State<Arc<Node>>,
+    Json(new): Json<New>,
+) -> Result<Json<Value>, Refused> {
+    let zone = zone_of(&new.zone)?;
+    if new.sql.is_empty() {
+        return Err(Refused::new(StatusCode::BAD_REQUEST, "the function has no SQL"));
+    }
+    let now_s = node.look(|agent, now| agent.seconds(now));
+    let held = node.find(&zone).await?.functions.into_iter().find(|f| f.said().name == new.name);
+    let function = Arc::new(Function::new(Said {
+        name: new.name,
+        text: new.sql,
+        strong: new.strong,
+        // Newer than the one that it takes the place of.
+        issued_s: held.map_or(now_s, |held| now_s.max(held.said().issued_s + 1)),
+        expires_s: now_s.saturating_add(new.for_s.unwrap_or(LIFE_S)),
+        seal: Vec::new(),
+    })?);
+    node.install(&zone, &function).await?;
+    let cost = function.query().map(cost);
+    Ok(Json(json!({
+        "name": function.said().name,
+        "zone": zone.as_str(),
+        "expires_in_s": function.said().expires_s - now_s,
+        "cost": cost,
+    })))
+}
+
+/// `DELETE /v1/functions/NAME?zone=/eu`
+pub(super) async fn remove(
+    State(node): State<Arc<Node>>,
+    Path(name): Path<String>,
+    Query(Zone { zone }): Query<Zone>,
+) -> Result<Json<Value>, Refused> {
+    let zone = zone_of(&zone)?;
+    let held = node.find(&zone).await?.functions.into_iter().find(|f| f.said().name == name);
+    let Some(held) = held else {
+        let message =
+            format!("{zone} has no function `{name}`: `gcs-monitor list` shows those that there are");
+        return Err(Refused::new(StatusCode::NOT_FOUND, message));
+    };
+    let now_s = node.look(|agent, now| agent.seconds(now));
+    let said = held.said();
+    let issued_s = now_s.max(said.issued_s + 1);
+    let function = Arc::new(Function::new(Said {
+        text: String::new(),
+        issued_s,
+        expires_s: said.expires_s.max(issued_s),
+        seal: Vec::new(),
+        ..said.clone()
+    })?);
+    node.install(&zone, &function).await?;
+    Ok(Json(json!({ "name": name, "zone": zone.as_str() })))
+}
+
+/// `GET /v1/functions?zone=/eu`
+pub(super) async fn list(
+    State(node): State<Arc<Node>>,
+    Query(Zone { zone }): Query<Zone>,
+) -> Result<Json<Value>, Refused> {
+    let found = node.find(&zone_of(&zone)?).await?;
+    let (now_s, context) = node.look(|agent, now| (agent.seconds(now), agent.context(now)));
+    let functions = found.functions.iter().map(|function| {
+        let said = function.said();
+        let answer = Answer::of_agents(&found, &said.name, &context);
+        json!({
+            "name": said.name,
+            "sql": said.text,
+            "strong": said.strong,
+            "expires_in_s": said.expires_s.saturating_sub(now_s),
+            "cost": function.query().map(cost),
+            "answer": answer.as_ref().ok().and_then(|a| a.as_ref()).map(|answer| answer.json(now_s)),
+            "error": answer.err().map(|e| e.to_string()),
+        })
+    });
+    Ok(Json(json!({ "zone": found.zone.as_str(), "functions": functions.collect::<Vec<_>>() })))
+}
+
+/// `GET /v1/functions/NAME/answer?zone=/eu`
+pub(super) async fn answer(
+    State(node): State<Arc<Node>>,
+    Path(name): Path<String>,
+    Query(Zone { zone }): Query<Zone>,
+) -> Result<Json<Value>, Refused> {
+    let found = node.find(&zone_of(&zone)?).await?;
+    let (now_s, context) = node.look(|agent, now| (agent.seconds(now), agent.context(now)));
+    match Answer::of_agents(&found, &name, &context)? {
+        Some(answer) => Ok(Json(answer.json(now_s))),
+        None => {
+            let message = format!("{} has no function `{name}`", found.zone);
+            Err(Refused::new(StatusCode::NOT_FOUND, message))
+        }
+    }
+}

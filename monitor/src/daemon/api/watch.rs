@@ -1,0 +1,81 @@
+//! Questions that are answered whenever the answer is another one: server-sent events.
+
+use std::{convert::Infallible, sync::Arc, time::Duration};
+
+use axum::{
+    extract::{Query, State},
+    http::StatusCode,
+    response::sse::{Event, KeepAlive, Sse},
+};
+use tokio::sync::{Semaphore, mpsc};
+
+use super::{error::Refused, query::Asked, query::ask};
+use crate::daemon::{answer::Answer, node::Node};
+
+/// Questions that are watched at a time.
+const WATCHES: usize = 64;
+static PLACES: Semaphore = Semaphore::const_new(WATCHES);
+/// How often one is asked at most, and at least.
+const PACE: Duration = Duration::from_millis(200);
+const LOOK: Duration = Duration::from_secs(2);
+
+/// `GET /v1/watch?sql=SELECT…&zone=/eu`: an event `answer` for each new answer, `error` when there is none.
+pub(super) async fn watch(
+    State(node): State<Arc<Node>>,
+    Query(asked): Query<Asked>,
+) -> Result<Sse<impl futures_core::Stream<Item = Result<Event, Infallible>>>, Refused> {
+    let Ok(place) = PLACES.try_acquire() else {
+        return Err(Refused::new(StatusCode::TOO_MANY_REQUESTS, "there are too many watches: end one"));
+    };
+    let first = ask(&node, &asked).await?;
+    let (to, events) = mpsc::channel(4);
+    tokio::spawn(async move {
+        follow(&node, &asked, first, &to).await;
+        drop(place);
+    });
+    Ok(Sse::new(Events(events)).keep_alive(KeepAlive::default()))
+}
+
+async fn follow(node: &Node, asked: &Asked, first: Answer, to: &mpsc::Sender<Event>) {
+    let (mut shown, mut next): (_, Result<Answer, Refused>) = (None, Ok(first));
+    loop {
+        let (event, says) = match next {
+            Ok(answer) => {
+                let now_s = node.look(|agent, now| agent.seconds(now));
+                let c = &answer.completeness;
+                let says = (answer.table.clone(), c.reported, c.members, c.expected);
+                (Event::default().event("answer").data(answer.json(now_s).to_string()), Some(says))
+            }
+            Err(refused) => (Event::default().event("error").data(refused.to_string()), None),
+        };
+        if shown.as_ref() != Some(&says) {
+            if to.send(event).await.is_err() {
+                return;
+            }
+            shown = Some(says);
+        }
+        tokio::select! {
+            () = to.closed() => return,
+            () = tokio::time::sleep(PACE) => {}
+        }
+        tokio::select! {
+            () = to.closed() => return,
+            () = node.changed() => {}
+            () = tokio::time::sleep(LOOK) => {}
+        }
+        next = ask(node, asked).await;
+    }
+}
+
+struct Events(mpsc::Receiver<Event>);
+
+impl futures_core::Stream for Events {
+    type Item = Result<Event, Infallible>;
+
+    fn poll_next(
+        mut self: std::pin::Pin<&mut Self>,
+        context: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<Option<Self::Item>> {
+        self.0.poll_recv(context).map(|event| event.map(Ok))
+    }
+}

@@ -1,0 +1,107 @@
+//! What the agent knows: itself, and tables of zones.
+
+use std::sync::Arc;
+
+use axum::{
+    Json,
+    extract::{Query, State},
+};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::error::Refused;
+use crate::{
+    daemon::node::Node,
+    display,
+    zones::{agent::Found, name::ZoneName},
+};
+
+#[derive(Deserialize)]
+pub(super) struct Path {
+    #[serde(default)]
+    path: String,
+}
+
+/// The zone that a request names: the root if none.
+pub(super) fn zone_of(path: &str) -> Result<ZoneName, Refused> {
+    Ok(if path.is_empty() { ZoneName::root() } else { path.parse()? })
+}
+
+/// `GET /v1/agent`
+pub(super) async fn agent(State(node): State<Arc<Node>>) -> Json<Value> {
+    let traffic = node.traffic();
+    let contact = node.contact().to_string();
+    Json(node.look(|agent, now| {
+        let counters = agent.counters();
+        let zones: Vec<String> =
+            (0..agent.levels()).map(|depth| agent.name().ancestor(depth).to_string()).collect();
+        json!({
+            "name": agent.name().as_str(),
+            "version": env!("CARGO_PKG_VERSION"),
+            "contact": contact,
+            "zones": zones,
+            "now_s": agent.seconds(now),
+            "counters": {
+                "news_sent": counters.news_sent,
+                "strange": counters.strange,
+                "refused": counters.refused,
+                "functions_failed": counters.failed,
+                "objections": counters.objections,
+                "contradicted": counters.contradicted,
+                "found_gone": counters.found_gone,
+                "datagrams_sent": traffic.sent,
+                "bytes_sent": traffic.sent_bytes,
+                "datagrams_received": traffic.received,
+                "garbage": traffic.garbage,
+                "not_sent": traffic.not_sent,
+                "clock_set": traffic.clock_set,
+            },
+        })
+    }))
+}
+
+/// `GET /v1/zone?path=/eu`
+pub(super) async fn zone(
+    State(node): State<Arc<Node>>,
+    Query(Path { path }): Query<Path>,
+) -> Result<Json<Value>, Refused> {
+    let found = node.find(&zone_of(&path)?).await?;
+    let now_s = node.look(|agent, now| agent.seconds(now));
+    Ok(Json(table(&found, now_s)))
+}
+
+fn table(found: &Found, now_s: u64) -> Value {
+    let rows: Vec<Value> = found
+        .rows
+        .iter()
+        .map(|(child, issue)| {
+            json!({
+                "child": child.as_ref(),
+                "version": issue.stamp.version,
+                "generator": format!("{:016x}", issue.stamp.generator.0),
+                "attributes": display::row_json(&issue.row),
+            })
+        })
+        .collect();
+    let functions: Vec<Value> = found
+        .functions
+        .iter()
+        .map(|function| {
+            let said = function.said();
+            json!({
+                "name": said.name,
+                "sql": said.text,
+                "strong": said.strong,
+                "expires_in_s": said.expires_s.saturating_sub(now_s),
+            })
+        })
+        .collect();
+    json!({
+        "zone": found.zone.as_str(),
+        "from": found.from.map(|from| from.to_string()),
+        "expected": found.expected,
+        "rows": rows,
+        "gone": found.gone.iter().map(AsRef::as_ref).collect::<Vec<&str>>(),
+        "functions": functions,
+    })
+}

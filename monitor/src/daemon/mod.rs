@@ -1,0 +1,13 @@
+//! An agent on a machine: its socket, its clock, and the questions of those who are near.
+//!
+//! ```text
+//!   other agents ◄──UDP──► node ◄── api (HTTP on loopback) ◄── gcs-monitor query …, curl, applications
+//!                           │
+//!                       zones::Agent
+//! ```
+//! [`node`] drives the agent; [`answer`] is what a question is answered with; [`api`] is how it is asked.
+
+pub mod answer;
+pub mod api;
+mod clock;
+pub mod node;
