@@ -5,9 +5,12 @@
 //! bounded, and the same set of rows gives the same bits, whatever the order in which they arrived, on every machine.
 //!
 //! [`zones`] are how the tables come to be everywhere: agents that gossip. [`sim`] runs many of them on virtual time.
+//!
+//! [`health`] is what a group of representatives agrees on: which components are up.
 
 pub mod codec;
 pub mod display;
+pub mod health;
 pub mod order;
 pub mod row;
 pub mod schema;
