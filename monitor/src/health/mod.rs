@@ -12,10 +12,16 @@
 //! | [`wire`] | what watchers and observers say to a representative, and it to them | values |
 //! | [`desk`] | a representative's part towards who watches: where each of them is in the sequence | sans-IO |
 //! | [`subscriber`] | a watcher's part: goes from one representative to the next without a gap | sans-IO |
+//! | [`representative`], [`client`] | both, over TCP | tokio |
+//! | [`probe`] | looks at processes, ports and pages, and reports what it finds | tokio |
 
+pub mod client;
 pub mod command;
 pub mod desk;
+mod lines;
 pub mod name;
+pub mod probe;
+pub mod representative;
 pub mod state;
 pub mod subscriber;
 pub mod verdict;

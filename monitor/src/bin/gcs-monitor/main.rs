@@ -4,9 +4,10 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+mod health;
 mod sim;
 
-/// Questions about many machines, answered by all of them. So far: what a tree of agents would do.
+/// Questions about many machines, answered by all of them. So far: what a tree of agents would do, and which components are up.
 #[derive(Parser)]
 #[command(name = "gcs-monitor", version)]
 struct Cli {
@@ -16,12 +17,15 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Which components are up, agreed on: whoever watches one is told the same verdicts in the same order.
+    Health(Box<health::Health>),
     /// What a tree of so many agents would do, on virtual time: how soon news is everywhere, what it costs, how soon a death is noticed.
     Sim(sim::Sim),
 }
 
 fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
+        Command::Health(health) => health::run(*health),
         Command::Sim(sim) => sim::run(&sim),
     };
     match outcome {
