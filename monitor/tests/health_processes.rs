@@ -61,7 +61,7 @@ fn instance(at: &str, name: &str) -> (Kid, Kid) {
 
 #[test]
 fn watchers_go_on_without_a_gap_when_a_representative_is_killed() {
-    let mut representatives = Representatives::start("gap", "");
+    let mut representatives = Representatives::start("gap");
     done(&format!("register shop zero --at {}", representatives.from(0)));
     // Each has its own representative first; which one it takes is its choice.
     let mut watchers: Vec<_> =
@@ -91,7 +91,7 @@ fn watchers_go_on_without_a_gap_when_a_representative_is_killed() {
 
 #[test]
 fn observers_disagree_until_enough_agree() {
-    let representatives = Representatives::start("agree", "");
+    let representatives = Representatives::start("agree");
     let at = representatives.from(0);
     done(&format!("register shop a --address 10.0.0.1:80 --at {at}"));
     for observer in ["x", "y", "z"] {
@@ -114,7 +114,7 @@ fn observers_disagree_until_enough_agree() {
 
 #[test]
 fn without_a_majority_nothing_is_agreed_and_it_goes_on_when_it_is_back() {
-    let mut representatives = Representatives::start("majority", "");
+    let mut representatives = Representatives::start("majority");
     let at = representatives.from(0);
     done(&format!("register shop a --at {at}"));
     let mut watcher = Watcher::start(&at, "w");
@@ -128,6 +128,64 @@ fn without_a_majority_nothing_is_agreed_and_it_goes_on_when_it_is_back() {
     assert_eq!(watcher.verdicts.len(), 1);
 }
 
+#[cfg(feature = "dns")]
+#[test]
+fn the_domain_name_system_knows() {
+    use hickory_proto::{
+        op::{Message, Query, ResponseCode},
+        rr::{Name, RecordType},
+    };
+    use std::{
+        io::{Read as _, Write as _},
+        net::{TcpStream, UdpSocket},
+    };
+
+    let query = |kind| {
+        let mut query = Message::query();
+        query.add_query(Query::query(Name::from_ascii("shop.health.example.org.").unwrap(), kind));
+        query.to_vec().unwrap()
+    };
+    let over_udp = |at: std::net::SocketAddr, kind| {
+        let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+        socket.set_read_timeout(Some(children::DEADLINE)).unwrap();
+        socket.send_to(&query(kind), at).unwrap();
+        let mut reply = [0; 1232];
+        let len = socket.recv(&mut reply).unwrap();
+        Message::from_vec(&reply[..len]).unwrap()
+    };
+    let over_tcp = |at: std::net::SocketAddr, kind| {
+        let mut stream = TcpStream::connect(at).unwrap();
+        stream.set_read_timeout(Some(children::DEADLINE)).unwrap();
+        let query = query(kind);
+        stream.write_all(&u16::try_from(query.len()).unwrap().to_be_bytes()).unwrap();
+        stream.write_all(&query).unwrap();
+        let mut len = [0; 2];
+        stream.read_exact(&mut len).unwrap();
+        let mut reply = vec![0; usize::from(u16::from_be_bytes(len))];
+        stream.read_exact(&mut reply).unwrap();
+        Message::from_vec(&reply).unwrap()
+    };
+    let representatives = Representatives::start("dns");
+    let (at, dns) = (representatives.from(0), representatives.dns[0]);
+    assert_eq!(over_udp(dns, RecordType::A).metadata.response_code, ResponseCode::NXDomain);
+    done(&format!("register shop a --address 10.1.2.3:80 --at {at}"));
+    // This representative has heard of it when the watcher of it has.
+    let mut watcher = Watcher::start(&representatives.at[0].to_string(), "w");
+    done(&format!("report shop a up --who x --at {at}"));
+    watcher.until("a", Health::Up);
+    let reply = over_udp(dns, RecordType::A);
+    assert_eq!(reply.answers[0].data.to_string(), "10.1.2.3");
+    assert_eq!(
+        over_tcp(dns, RecordType::SRV).answers[0].data.to_string(),
+        "0 1 80 a.shop.health.example.org."
+    );
+    done(&format!("report shop a down --who x --at {at}"));
+    watcher.until("a", Health::Down);
+    assert!(over_udp(dns, RecordType::A).answers.is_empty());
+    let text = over_tcp(dns, RecordType::TXT).answers[0].data.to_string();
+    assert!(text.starts_with("instance=a health=down since="), "{text}");
+}
+
 fn percentiles(mut all: Vec<Duration>) -> String {
     all.sort();
     let at = |per_cent: usize| all[(all.len() * per_cent / 100).min(all.len() - 1)].as_micros() as f64 / 1e3;
@@ -139,7 +197,7 @@ fn percentiles(mut all: Vec<Duration>) -> String {
 fn how_soon_who_knows() {
     const ROUNDS: usize = 30;
     const WATCHERS: usize = 12;
-    let representatives = Representatives::start("measure", "");
+    let representatives = Representatives::start("measure");
     done(&format!("register shop zero --at {}", representatives.from(0)));
     let mut watchers: Vec<_> =
         (0..WATCHERS).map(|n| Watcher::start(&representatives.from(n % 3), &format!("w{n}"))).collect();

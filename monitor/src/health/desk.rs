@@ -16,7 +16,7 @@ use super::{
     command::{Command, Refusal},
     name::{Label, Who},
     state::State,
-    verdict::Position,
+    verdict::{History, Position},
     wire::{Answer, Ask, Failure, LIST_MAX, Listed, Request, Say, Told},
 };
 
@@ -106,10 +106,12 @@ impl Desk {
         Some(Say::Answer { id, outcome: outcome.map(|()| Answer::Done) })
     }
 
-    /// What is new for who watches: up to about so many things. Ask again until nothing is.
-    pub fn news(&mut self, state: &State, most: usize) -> Vec<Told> {
+    /// What is new for who watches: up to about so many things. Ask again until nothing is. `within`: the history of the view in which this
+    /// representative is in contact with a majority; None: it is not. It tells nothing then, and nothing either while its state is not
+    /// of that history yet: whoever is made primary by force delivers alone what was left of the old one.
+    pub fn news(&mut self, state: &State, within: Option<History>, most: usize) -> Vec<Told> {
         let mut news = Vec::new();
-        let Some(who) = &self.who else { return news };
+        let Some(who) = self.who.as_ref().filter(|_| within == Some(state.history())) else { return news };
         self.watched.retain(|component, at| {
             if news.len() >= most {
                 return true;

@@ -14,10 +14,13 @@
 //! | [`subscriber`] | a watcher's part: goes from one representative to the next without a gap | sans-IO |
 //! | [`representative`], [`client`] | both, over TCP | tokio |
 //! | [`probe`] | looks at processes, ports and pages, and reports what it finds | tokio |
+//! | `dns` | answers of the Domain Name System (feature `dns`) | |
 
 pub mod client;
 pub mod command;
 pub mod desk;
+#[cfg(feature = "dns")]
+pub mod dns;
 mod lines;
 pub mod name;
 pub mod probe;

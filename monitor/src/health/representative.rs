@@ -22,7 +22,8 @@ use super::{
     command::Command,
     desk::{Desk, Next},
     lines::{read_line, to_line},
-    state::{Replica, outcome},
+    state::{Replica, State, outcome},
+    verdict::History,
     wire::{Failure, Request, Say},
 };
 
@@ -71,12 +72,25 @@ impl Representative {
         &self.group
     }
 
-    /// Whether it is in contact with a majority.
-    #[must_use]
-    pub fn is_ready(&self) -> bool {
+    /// The history of the view in which it is in contact with a majority; None: it is not. The state may not have come there yet.
+    fn within(&self) -> Option<History> {
         let status = self.group.group().status();
         let status = status.borrow();
-        status.view.is_some() && !status.blocked && self.replica.look().history().0 != 0
+        status.view.as_ref().filter(|_| !status.blocked).map(|change| History(change.view.id.epoch))
+    }
+
+    /// Reads the state as it has been agreed on; there is none to read while this representative is not in contact with a majority.
+    pub fn read<R>(&self, look: impl FnOnce(Option<&State>) -> R) -> R {
+        // The view is looked at behind the state: it may be ahead of it, which shows, and never behind.
+        let state = self.replica.look();
+        let current = self.within() == Some(state.history());
+        look(current.then_some(&*state))
+    }
+
+    /// Whether it is in contact with a majority, and has the state.
+    #[must_use]
+    pub fn is_ready(&self) -> bool {
+        self.read(|state| state.is_some())
     }
 
     /// The first of the view lets time pass.
@@ -228,7 +242,8 @@ impl Connection {
 
     async fn news(&mut self) -> bool {
         loop {
-            let news = self.desk.news(&self.representative.replica.look(), NEWS);
+            let news =
+                self.desk.news(&self.representative.replica.look(), self.representative.within(), NEWS);
             if news.is_empty() {
                 return true;
             }

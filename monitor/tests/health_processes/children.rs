@@ -111,24 +111,38 @@ pub(crate) struct Representatives {
     words: Vec<String>,
     /// Where clients connect.
     pub(crate) at: Vec<SocketAddr>,
+    /// Where the Domain Name System is answered, for `health.example.org`.
+    #[cfg(feature = "dns")]
+    pub(crate) dns: Vec<SocketAddr>,
 }
 
 impl Representatives {
-    pub(crate) fn start(group: &str, extra: &str) -> Self {
-        let all = ports(6);
-        let (binds, at) = all.split_at(3);
+    pub(crate) fn start(group: &str) -> Self {
+        let all = ports(9);
+        let (binds, at, dns) = (&all[..3], &all[3..6], &all[6..]);
+        let extra = |n: usize| {
+            if cfg!(feature = "dns") { format!("--dns {} --zone example.org", dns[n]) } else { String::new() }
+        };
         let contacts = list(binds);
         let words: Vec<_> = (0..3)
             .map(|n| {
                 format!(
-                    "serve --group {group} --bind {} --contact {contacts} --expect 3 --listen {} {extra}",
-                    binds[n], at[n]
+                    "serve --group {group} --bind {} --contact {contacts} --expect 3 --listen {} {}",
+                    binds[n],
+                    at[n],
+                    extra(n)
                 )
             })
             .collect();
         let kids: Vec<_> = words.iter().map(|words| Some(Kid::start(words))).collect();
         kids.iter().flatten().for_each(|kid| _ = kid.until(|line| line == "ready"));
-        Self { kids, words, at: at.to_vec() }
+        Self {
+            kids,
+            words,
+            at: at.to_vec(),
+            #[cfg(feature = "dns")]
+            dns: dns.to_vec(),
+        }
     }
 
     /// All of them, this one first.

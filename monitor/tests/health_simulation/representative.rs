@@ -17,7 +17,7 @@ use gcs_monitor::health::{
     command::Command,
     desk::{Desk, Next},
     state::{Frozen, State},
-    verdict::Finding,
+    verdict::{Finding, History},
     wire::{Ask, Failure, Say},
 };
 
@@ -36,6 +36,8 @@ pub(crate) enum Wrong {
     LeavesOneOut,
     /// It has joined without the state.
     Forgets,
+    /// It tells what it delivers while it is out of contact, and of its old view when it is made primary by force.
+    TellsOutOfContact,
 }
 
 pub(crate) struct Representative {
@@ -48,7 +50,9 @@ pub(crate) struct Representative {
     /// Whose commands are on their way: connection and number.
     cast: BTreeMap<MessageId, (u64, u64)>,
     first: bool,
-    blocked: bool,
+    /// The history of its view, while it is in contact with a majority.
+    within: Option<History>,
+    epoch: History,
     beat: u64,
     shared: Shared,
     wrong: Option<Wrong>,
@@ -65,7 +69,8 @@ impl Representative {
             desks: BTreeMap::new(),
             cast: BTreeMap::new(),
             first: false,
-            blocked: false,
+            within: None,
+            epoch: History(0),
             beat: 0,
             shared: shared.clone(),
             wrong,
@@ -107,16 +112,18 @@ impl Representative {
                     },
                 }
             }
-            let news = desk.news(&self.state, NEWS);
+            let out = self.wrong == Some(Wrong::TellsOutOfContact);
+            let within = if out { Some(self.state.history()) } else { self.within };
+            let news = desk.news(&self.state, within, NEWS);
             news.into_iter().for_each(|told| shared.borrow_mut().say(wire, Say::Told(told)));
         }
         let now = cx.now.0;
         if now >= self.beat {
             self.beat = now + BEAT;
-            if self.first && !self.blocked && self.whole && cx.writable {
+            if self.first && self.within.is_some() && self.whole && cx.writable {
                 cx.cast(&stamped(&Command::Tick { at_ms: now / 1_000_000 }, now));
             }
-            let ready = !self.blocked && self.whole;
+            let ready = self.within.is_some() && self.whole;
             let wires: Vec<u64> = self.desks.keys().copied().collect();
             wires.into_iter().for_each(|wire| shared.borrow_mut().say(wire, Say::Beat { ready }));
         }
@@ -138,7 +145,8 @@ impl App for Representative {
 
     fn view(&mut self, change: &ViewChange, cx: &mut AppContext<'_>) {
         self.first = change.view.members.first().is_some_and(|member| member.id == cx.me);
-        self.blocked = false;
+        self.epoch = History(change.view.id.epoch);
+        self.within = Some(self.epoch);
         if change.awaits_state {
             // What it has cast before may be lost; who has asked asks again.
             self.whole = false;
@@ -165,7 +173,7 @@ impl App for Representative {
     }
 
     fn blocked(&mut self, blocked: bool, _: &mut AppContext<'_>) {
-        self.blocked = blocked;
+        self.within = (!blocked).then_some(self.epoch);
     }
 
     fn wake(&mut self, cx: &mut AppContext<'_>) {

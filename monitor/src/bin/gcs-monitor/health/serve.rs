@@ -7,6 +7,8 @@ use gcs::{
     endpoint::LeaveReason,
     group::{Builder, Group},
 };
+#[cfg(feature = "dns")]
+use gcs_monitor::health::dns;
 use gcs_monitor::health::representative::Representative;
 use gcs_stacks::cli::KeyFiles;
 use tokio::net::TcpListener;
@@ -39,6 +41,14 @@ pub(super) struct Serve {
     /// Where clients connect. They are not asked for keys: whoever reaches it can report.
     #[arg(long, value_name = "ADDR:PORT")]
     listen: SocketAddr,
+    /// Answer the Domain Name System there, over UDP and TCP.
+    #[cfg(feature = "dns")]
+    #[arg(long, value_name = "ADDR:PORT", requires = "zone")]
+    dns: Option<SocketAddr>,
+    /// Names are NAME.health.ZONE.
+    #[cfg(feature = "dns")]
+    #[arg(long, value_name = "DOMAIN", requires = "dns")]
+    zone: Option<String>,
     /// Make a local socket at this path, at which this process says what it knows of its group.
     #[arg(long, value_name = "PATH")]
     control: Option<PathBuf>,
@@ -70,11 +80,24 @@ fn group(serve: &Serve) -> Result<Builder, Failed> {
     })
 }
 
+/// Answers the Domain Name System in the background, if that is wanted.
+#[cfg(feature = "dns")]
+async fn serve_dns(serve: &Serve, representative: &Representative) -> Result<(), Failed> {
+    let (Some(address), Some(zone)) = (serve.dns, &serve.zone) else { return Ok(()) };
+    let zone = dns::Zone::new(zone)?;
+    let bound = dns::bind(address).await.map_err(|e| format!("DNS cannot be served at {address}: {e}"))?;
+    print(&format!("serving DNS at {}", bound.local_addr()?));
+    tokio::spawn(bound.serve(zone, representative.clone()));
+    Ok(())
+}
+
 pub(super) async fn run(serve: Serve) -> Result<(), Failed> {
     let listener = TcpListener::bind(serve.listen)
         .await
         .map_err(|e| format!("clients cannot be served at {}: {e}", serve.listen))?;
     let representative = Representative::start(group(&serve)?).await?;
+    #[cfg(feature = "dns")]
+    serve_dns(&serve, &representative).await?;
     print(&format!("serving clients at {}; waiting for the group", listener.local_addr()?));
     let ready = representative.group().clone();
     tokio::spawn(async move {
