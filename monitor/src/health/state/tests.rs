@@ -1,10 +1,7 @@
 //! Commands, and the verdicts that come of them.
 
 use super::*;
-use crate::health::{
-    command::Observation,
-    verdict::{Cause, Finding, Health},
-};
+use crate::health::{command::Observation, verdict::Finding};
 
 fn register(state: &mut State, component: &str, instance: &str, supervisor: Option<&str>) {
     let registration = Registration {
