@@ -163,3 +163,55 @@ fn history(state: &State, name: Label) -> Result<Answer, Failure> {
         None => Err(Failure::Refused(Refusal::NoComponent(name))),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::health::{command::Registration, state::limits};
+
+    /// A state in which the component `shop` has so many verdicts.
+    fn state(verdicts: u64) -> State {
+        let mut state = State::new();
+        state.view_changed(1);
+        for port in 1..=verdicts {
+            let registration = Registration {
+                component: "shop".parse().unwrap(),
+                instance: "a".parse().unwrap(),
+                address: Some(([10, 0, 0, 1], u16::try_from(port).unwrap()).into()),
+                supervisor: None,
+                witnesses: 2,
+            };
+            state.apply(Command::Register(registration), 0).unwrap();
+        }
+        state
+    }
+
+    /// What is told of who watches from this number on.
+    fn told(state: &mut State, seq: u64) -> Vec<Told> {
+        let mut desk = Desk::new();
+        let (who, component) = ("me".parse().unwrap(), "shop".parse().unwrap());
+        let after = Some(Position { history: History(1), seq });
+        let ask = Ask::Watch { who, component, lease_ms: 1_000, after };
+        let Next::Cast(number, command) = desk.ask(state, Request { id: 7, ask }) else {
+            panic!("a command")
+        };
+        let outcome = state.apply(command, 0).map_err(Failure::Refused);
+        assert!(matches!(desk.done(number, outcome), Some(Say::Answer { id: 7, outcome: Ok(_) })));
+        assert_eq!(desk.news(state, None, 1_000), [], "not in contact with a majority");
+        desk.news(state, Some(History(1)), 1_000)
+    }
+
+    #[test]
+    fn who_has_missed_more_than_is_kept_is_told_how_things_are() {
+        let kept = limits::VERDICTS as u64;
+        let mut state = state(kept + 10);
+        assert!(
+            matches!(&told(&mut state, 9)[..], [Told::Snapshot { position, .. }] if position.seq == kept + 10)
+        );
+        let all = told(&mut state, 10);
+        assert!(matches!(&all[0], Told::Verdict { verdict, .. } if verdict.seq == 11));
+        assert_eq!(all.len(), limits::VERDICTS);
+        assert_eq!(told(&mut state, kept + 10), []);
+        assert_eq!(told(&mut state, kept + 11), [], "this representative has not come so far");
+    }
+}
