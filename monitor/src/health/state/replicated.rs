@@ -75,8 +75,8 @@ impl StateMachine for Replica {
         self.has_changed();
     }
 
-    /// Writes the state down at once: some tens of microseconds for a hundred components; at the bounds of
-    /// [`limits`](super::limits) it is tens of megabytes.
+    /// Writes the whole state down at once, so the group waits for as long as that takes: it is bounded by [`limits`](super::limits), and
+    /// has not been measured there.
     fn snapshot(&self) -> Arc<dyn Snapshot> {
         Arc::new(Frozen::of(&self.look()))
     }
