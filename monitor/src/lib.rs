@@ -6,10 +6,13 @@
 //!
 //! [`zones`] are how the tables come to be everywhere: agents that gossip. [`sim`] runs many of them on virtual time, [`daemon`] one of them on a
 //! machine.
+//!
+//! [`health`] is what a group of representatives agrees on: which components are up.
 
 pub mod codec;
 pub mod daemon;
 pub mod display;
+pub mod health;
 pub mod order;
 pub mod row;
 pub mod schema;

@@ -8,6 +8,7 @@ mod agent;
 mod client;
 mod explain;
 mod functions;
+mod health;
 mod query;
 mod sim;
 mod table;
@@ -51,6 +52,8 @@ enum Command {
     Zones(zones::Zones),
     /// Tells who computed a value, and from which rows.
     Explain(explain::Explain),
+    /// Which components are up, agreed on: whoever watches one is told the same verdicts in the same order.
+    Health(Box<health::Health>),
     /// What a tree of so many agents would do, on virtual time: how soon news is everywhere, what it costs, how soon a death is noticed.
     Sim(sim::Sim),
 }
@@ -64,6 +67,7 @@ fn main() -> ExitCode {
         Command::List(list) => functions::list(&list),
         Command::Zones(zones) => zones::run(&zones),
         Command::Explain(explain) => explain::run(&explain),
+        Command::Health(health) => health::run(*health),
         Command::Sim(sim) => sim::run(&sim),
     };
     match outcome {
