@@ -5,6 +5,7 @@
 //! bounded, and the same set of rows gives the same bits, whatever the order in which they arrived, on every machine.
 //!
 //! [`zones`] are how the tables come to be everywhere: agents that gossip. [`sim`] runs many of them on virtual time.
+//! [`trust`] says who may say what: keys, certificates, and what is refused.
 
 pub mod codec;
 pub mod display;
@@ -14,5 +15,6 @@ pub mod schema;
 pub mod sim;
 pub mod sketch;
 pub mod sql;
+pub mod trust;
 pub mod value;
 pub mod zones;
