@@ -5,6 +5,7 @@ mod trust {
     pub(crate) mod fleet;
     mod forged;
     mod functions;
+    mod program;
     mod refused;
     mod requests;
 }
