@@ -113,18 +113,17 @@ impl Revocation {
 }
 
 /// What is remembered of a revocation.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Entry {
-    zone: ZoneName,
     expires_s: u64,
     /// How many certificates are between its issuer and an anchor.
     links: usize,
 }
 
 /// Those that are remembered. When there are too many, one by an authority with a shorter chain takes the place of one with a longer one: who
-/// was given little cannot crowd out those who have given it.
+/// was given little cannot crowd out those who have given it. By id and zone: an authority elsewhere that names the same id takes nothing away.
 #[derive(Debug, Default)]
-pub(super) struct Revoked(BTreeMap<Id, Entry>);
+pub(super) struct Revoked(BTreeMap<(Id, ZoneName), Entry>);
 
 impl Revoked {
     /// Remembers one that was verified. Whether it is new.
@@ -134,29 +133,29 @@ impl Revoked {
         skew_s: u64,
         revocation: &Revocation,
     ) -> Result<bool, Refusal> {
-        let links = revocation.signer.certificates().len();
-        let known = self.0.get(&revocation.id).is_some_and(|entry| {
-            entry.zone == revocation.zone && entry.expires_s >= revocation.validity.expires_s()
-        });
-        if known {
-            return Ok(false);
+        let (links, expires_s) = (revocation.signer.certificates().len(), revocation.validity.expires_s());
+        let key = (revocation.id, revocation.zone.clone());
+        if let Some(entry) = self.0.get_mut(&key) {
+            let before = *entry;
+            entry.expires_s = expires_s.max(entry.expires_s);
+            entry.links = links.min(entry.links);
+            return Ok(*entry != before);
         }
         if self.0.len() >= REVOCATIONS_MAX {
             self.0.retain(|_, entry| entry.expires_s.saturating_add(skew_s) > now_s);
         }
         if self.0.len() >= REVOCATIONS_MAX {
             let weakest = self.0.iter().max_by_key(|(_, entry)| entry.links);
-            let weakest = weakest.filter(|(_, entry)| entry.links > links).map(|(id, _)| *id);
+            let weakest = weakest.filter(|(_, entry)| entry.links > links).map(|(key, _)| key.clone());
             self.0.remove(&weakest.ok_or(Refusal::Full("revocations"))?);
         }
-        let (zone, expires_s) = (revocation.zone.clone(), revocation.validity.expires_s());
-        self.0.insert(revocation.id, Entry { zone, expires_s, links });
+        self.0.insert(key, Entry { expires_s, links });
         Ok(true)
     }
 
     /// Whether this certificate counts no longer.
     pub(super) fn has(&self, certificate: &Certificate) -> bool {
-        self.0.get(&certificate.id()).is_some_and(|entry| entry.zone == certificate.grant().zone)
+        !self.0.is_empty() && self.0.contains_key(&(certificate.id(), certificate.grant().zone.clone()))
     }
 
     pub(super) fn len(&self) -> usize {
@@ -167,6 +166,28 @@ impl Revoked {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_authority_elsewhere_does_not_take_a_revocation_back() {
+        let (mut revoked, right) = (Revoked::default(), revocation(7, 1, 500));
+        let key = SecretKey::from_seed(&[1; 32]).unwrap();
+        let grant = crate::trust::Grant {
+            kind: crate::trust::Kind::Agent,
+            zone: "/eu/h1".parse().unwrap(),
+            key: key.public(),
+            validity: Validity::new(0, 1500),
+        };
+        let certificate = Certificate::new(grant, Signature::from_bytes([0; 64]));
+        let of = |zone: &str| {
+            let zone = zone.parse().unwrap();
+            Revocation { zone, id: certificate.id(), ..right.clone() }
+        };
+        assert_eq!(revoked.insert(1000, 0, &of("/us/h1")), Ok(true));
+        assert!(!revoked.has(&certificate), "it is in /eu");
+        assert_eq!(revoked.insert(1000, 0, &of("/eu/h1")), Ok(true));
+        assert_eq!(revoked.insert(1000, 0, &of("/us/h1")), Ok(false));
+        assert!(revoked.has(&certificate));
+    }
 
     fn revocation(n: u16, links: usize, for_s: u64) -> Revocation {
         let (key, zone) = (SecretKey::from_seed(&[1; 32]).unwrap(), ZoneName::root());

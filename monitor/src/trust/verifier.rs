@@ -6,6 +6,8 @@
 
 use std::collections::BTreeMap;
 
+use smallvec::{SmallVec, smallvec};
+
 use super::{
     cache::Cache,
     chain::{Certificate, Chain, Id},
@@ -26,6 +28,8 @@ pub const ANCHORS_MAX: usize = 4;
 const CACHE: usize = 4096;
 /// How far clocks may be apart, in seconds.
 const SKEW_S: u64 = 300;
+/// Whose signature is missing where it could be that of more than one.
+const ANYBODY: &str = "any authority that is trusted here";
 
 /// How often a verifier has said what.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -243,20 +247,20 @@ impl Verifier {
         said: &Said<'_>,
         may: impl Fn(&Grant) -> Result<(), Refusal>,
     ) -> Result<PublicKey, Refusal> {
-        let signers = match by.subject() {
+        let keys: SmallVec<[PublicKey; ANCHORS_MAX]> = match by.subject() {
             Some(subject) => {
                 may(subject.grant())?;
                 self.walk(now_s, by)?;
-                vec![(subject.grant().key, subject.grant().to_string())]
+                smallvec![subject.grant().key]
             }
-            None => {
-                let allowed = self.anchors.iter().filter(|anchor| may(anchor).is_ok());
-                allowed.map(|anchor| (anchor.key, anchor.to_string())).collect()
-            }
+            None => self.anchors.iter().filter(|anchor| may(anchor).is_ok()).map(|a| a.key).collect(),
         };
-        let by = signers.first().map(|(_, who)| who.clone()).ok_or(Refusal::NoCertificate)?;
-        let key = signers.into_iter().map(|(key, _)| key).find(|key| self.is_signed(*key, said));
-        key.ok_or_else(|| Refusal::Forged { what: said.purpose.to_string(), by })
+        if keys.is_empty() {
+            return Err(Refusal::NoCertificate);
+        }
+        let key = keys.into_iter().find(|key| self.is_signed(*key, said));
+        let who = || by.subject().map_or_else(|| ANYBODY.to_owned(), |subject| subject.grant().to_string());
+        key.ok_or_else(|| Refusal::Forged { what: said.purpose.to_string(), by: who() })
     }
 
     fn walk(&mut self, now_s: u64, chain: &Chain) -> Result<(), Refusal> {
@@ -273,13 +277,13 @@ impl Verifier {
             pair[0].grant().may_issue(pair[1].grant())?;
         }
         let anchors = self.anchors.iter();
-        let near: Vec<PublicKey> =
+        let near: SmallVec<[PublicKey; ANCHORS_MAX]> =
             anchors.filter(|a| a.may_issue(first.grant()).is_ok()).map(|a| a.key).collect();
         if near.is_empty() {
             return self.anchors.iter().try_for_each(|anchor| anchor.may_issue(first.grant()));
         }
         if !near.into_iter().any(|key| self.is_issued(key, first)) {
-            return Err(forged(first, "any authority that is trusted here".to_owned()));
+            return Err(forged(first, ANYBODY.to_owned()));
         }
         for pair in links.windows(2) {
             if !self.is_issued(pair[0].grant().key, &pair[1]) {
