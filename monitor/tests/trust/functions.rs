@@ -150,7 +150,7 @@ fn any_function() -> impl Strategy<Value = (FunctionCertificate, bool)> {
     )
 }
 
-/// The signature of this crate's own sorting, which tells when an order is none.
+/// The one that is left when they come one after the other, as bytes.
 fn best(all: &[(FunctionCertificate, bool)]) -> Vec<u8> {
     let all = all.iter().map(|(certificate, valid)| (certificate, *valid));
     all.reduce(|best, other| if prefer(other, best).is_gt() { other } else { best }).unwrap().0.encode()
