@@ -5,9 +5,8 @@
 //! bounded, and the same set of rows gives the same bits, whatever the order in which they arrived, on every machine.
 //!
 //! [`zones`] are how the tables come to be everywhere: agents that gossip. [`sim`] runs many of them on virtual time, [`daemon`] one of them on a
-//! machine.
-//!
-//! [`health`] is what a group of representatives agrees on: which components are up.
+//! machine. [`health`] is what a group of representatives agrees on: which components are up. [`trust`] says who may say what: keys,
+//! certificates, and what is refused.
 
 pub mod codec;
 pub mod daemon;
@@ -19,5 +18,6 @@ pub mod schema;
 pub mod sim;
 pub mod sketch;
 pub mod sql;
+pub mod trust;
 pub mod value;
 pub mod zones;

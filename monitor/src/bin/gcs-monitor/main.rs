@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 mod agent;
+mod ca;
 mod client;
 mod explain;
 mod functions;
@@ -54,6 +55,8 @@ enum Command {
     Explain(explain::Explain),
     /// Which components are up, agreed on: whoever watches one is told the same verdicts in the same order.
     Health(Box<health::Health>),
+    /// Keys and certificates: who may be which agent, change what, install which functions.
+    Ca(ca::Ca),
     /// What a tree of so many agents would do, on virtual time: how soon news is everywhere, what it costs, how soon a death is noticed.
     Sim(sim::Sim),
 }
@@ -68,6 +71,7 @@ fn main() -> ExitCode {
         Command::Zones(zones) => zones::run(&zones),
         Command::Explain(explain) => explain::run(&explain),
         Command::Health(health) => health::run(*health),
+        Command::Ca(ca) => ca::run(&ca),
         Command::Sim(sim) => sim::run(&sim),
     };
     match outcome {

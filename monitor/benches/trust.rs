@@ -1,0 +1,84 @@
+//! What it costs to sign, and to look whether something counts. Sizes are printed first.
+
+use std::hint::black_box;
+
+use criterion::{Criterion, criterion_group, criterion_main};
+use gcs_monitor::{
+    trust::{Anchor, Function, Grant, Identity, Kind, RowIssue, SecretKey, Strength, Validity, Verifier},
+    zones::name::ZoneName,
+};
+
+const NOW_S: u64 = 1_790_000_000;
+
+fn key(seed: u8) -> SecretKey {
+    SecretKey::from_seed(&[seed; 32]).expect("32 bytes")
+}
+
+fn zone(path: &str) -> ZoneName {
+    path.parse().expect("a path")
+}
+
+fn issued(by: &Identity, kind: Kind, path: &str, seed: u8) -> Identity {
+    let validity = Validity::new(NOW_S, 365 * 86_400);
+    let grant = Grant { kind, zone: zone(path), key: key(seed).public(), validity };
+    Identity::new(key(seed), by.issue(grant).expect("it may")).expect("its key")
+}
+
+fn verifier() -> Verifier {
+    let anchor = Anchor { zone: zone("/"), key: key(1).public() };
+    Verifier::new(vec![anchor]).expect("one anchor")
+}
+
+fn trust(c: &mut Criterion) {
+    let root = Identity::anchor(key(1), zone("/"));
+    let eu = issued(&root, Kind::Zone, "/eu", 2);
+    let (near, far) =
+        (issued(&root, Kind::Agent, "/eu/ams/h1", 3), issued(&eu, Kind::Agent, "/eu/ams/h1", 3));
+    let may = "read,write,install".parse().expect("words");
+    let client = issued(&eu, Kind::Client { name: "alice".to_owned(), may }, "/eu", 4);
+    let function = Function {
+        scope: zone("/eu"),
+        name: "load".to_owned(),
+        sql: "SELECT AVG(load, nmembers) AS load, MAX(load) AS worst".to_owned(),
+        validity: Validity::new(NOW_S, 86_400),
+        strength: Strength::Weak,
+        removed: false,
+    };
+    let function = client.sign_function(function).expect("it may");
+    for (what, bytes) in [
+        ("an agent's certificate by the anchor", near.chain().encode()),
+        ("by the authority of a zone", far.chain().encode()),
+        ("a client's", client.chain().encode()),
+        ("a function by that client", function.encode()),
+    ] {
+        println!("{what}: {} bytes", bytes.len());
+    }
+
+    let (ams, row) = (zone("/eu/ams"), [7; 300]);
+    let row = RowIssue { zone: &ams, child: "h1", generator: 1, version: 2, row: &row };
+    let signature = row.sign(near.key());
+    c.bench_function("sign a row of 300 bytes", |b| b.iter(|| black_box(&row).sign(near.key())));
+    for (what, by) in [("one certificate", &near), ("two certificates", &far)] {
+        let mut warm = verifier();
+        c.bench_function(&format!("verify a row, {what}, known"), |b| {
+            b.iter(|| warm.row(NOW_S, by.chain(), black_box(&row), &signature).expect("right"));
+        });
+        c.bench_function(&format!("verify a row, {what}, unknown"), |b| {
+            b.iter(|| verifier().row(NOW_S, by.chain(), black_box(&row), &signature).expect("right"));
+        });
+    }
+    let mut warm = verifier();
+    c.bench_function("look at a chain of two certificates, known", |b| {
+        b.iter(|| warm.chain(NOW_S, black_box(far.chain())).expect("right"));
+    });
+    let bytes = far.chain().encode();
+    c.bench_function("read a chain of two certificates", |b| {
+        b.iter(|| gcs_monitor::trust::Chain::decode(black_box(&bytes)).expect("a chain"));
+    });
+    c.bench_function("verify a function, known", |b| {
+        b.iter(|| warm.function(NOW_S, black_box(&function)).expect("right"));
+    });
+}
+
+criterion_group!(benches, trust);
+criterion_main!(benches);

@@ -1,0 +1,96 @@
+//! [`Identity`]: somebody who signs, and what they may.
+
+use super::{
+    chain::{Certificate, Chain},
+    function::{Function, FunctionCertificate},
+    grant::{Anchor, Grant},
+    key::SecretKey,
+    refusal::Refusal,
+    revocation::Revocation,
+};
+use crate::zones::name::ZoneName;
+
+/// A secret key with the certificates that say whose it is. It signs nothing that a [`Verifier`](super::Verifier) would refuse for what
+/// it is; times are looked at by whoever verifies.
+#[derive(Debug)]
+pub struct Identity {
+    key: SecretKey,
+    chain: Chain,
+    grant: Grant,
+}
+
+impl Identity {
+    /// An authority that others are told to trust.
+    #[must_use]
+    pub fn anchor(key: SecretKey, zone: ZoneName) -> Self {
+        let grant = Grant::anchor(Anchor { zone, key: key.public() });
+        Self { key, chain: Chain::default(), grant }
+    }
+
+    /// Who is at the end of this chain.
+    ///
+    /// # Errors
+    /// [`Refusal::NoCertificate`]; [`Refusal::OtherKey`].
+    pub fn new(key: SecretKey, chain: Chain) -> Result<Self, Refusal> {
+        let grant = chain.subject().ok_or(Refusal::NoCertificate)?.grant().clone();
+        if grant.key != key.public() {
+            return Err(Refusal::OtherKey { what: grant.to_string() });
+        }
+        Ok(Self { key, chain, grant })
+    }
+
+    /// What signs.
+    #[must_use]
+    pub const fn key(&self) -> &SecretKey {
+        &self.key
+    }
+
+    /// What others have to see in order to believe it.
+    #[must_use]
+    pub const fn chain(&self) -> &Chain {
+        &self.chain
+    }
+
+    /// Who it is.
+    #[must_use]
+    pub const fn grant(&self) -> &Grant {
+        &self.grant
+    }
+
+    /// Says what a key may do.
+    ///
+    /// # Errors
+    /// [`Refusal::NoAuthority`], [`Refusal::Outside`], [`Refusal::Long`], [`Refusal::Name`].
+    pub fn issue(&self, grant: Grant) -> Result<Chain, Refusal> {
+        grant.check()?;
+        self.grant.may_issue(&grant)?;
+        let signature = self.key.sign(grant.purpose(), &grant.encode());
+        self.chain.with(Certificate::new(grant, signature))
+    }
+
+    /// Says that zones are to evaluate a function, or no longer.
+    ///
+    /// # Errors
+    /// [`Refusal::NotAllowed`], [`Refusal::Name`], [`Refusal::Function`].
+    pub fn sign_function(&self, function: Function) -> Result<FunctionCertificate, Refusal> {
+        self.grant.may_install(&function.scope)?;
+        function.check()?;
+        Ok(FunctionCertificate::sign(function, &self.key, self.chain.clone()))
+    }
+
+    /// Calls a certificate back from `now_s` on, in seconds since 1970, for as long as it would be valid.
+    ///
+    /// # Errors
+    /// [`Refusal::NotAllowed`]: it is not in the zone of this authority. [`Refusal::Expired`]: there is nothing to call back, or this
+    /// authority ends before it, so that others would forget what it says too soon.
+    pub fn revoke(&self, certificate: &Certificate, now_s: u64) -> Result<Revocation, Refusal> {
+        let grant = certificate.grant();
+        self.grant.may_revoke(&grant.zone)?;
+        grant.validity.check(now_s.max(grant.validity.issued_s()), 0, || grant.to_string())?;
+        let until = grant.validity.expires_s();
+        for own in self.chain.certificates() {
+            own.grant().validity.check(until - 1, 0, || own.grant().to_string())?;
+        }
+        Ok(Revocation::sign(certificate, now_s, &self.key, self.chain.clone()))
+    }
+}

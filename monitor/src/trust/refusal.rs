@@ -1,0 +1,159 @@
+//! [`Refusal`]: why something does not count.
+
+use thiserror::Error;
+
+use crate::{sql::SqlError, zones::name::ZoneName};
+
+/// Why something does not count. Nothing has changed.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum Refusal {
+    /// Not what it claims to be.
+    #[error("these bytes are not what gcs-monitor signs; they are damaged, or of another version")]
+    Malformed,
+    /// A chain without an end.
+    #[error(
+        "the chain has more than {} certificates; let an authority nearer to the root issue",
+        super::LINKS_MAX
+    )]
+    Long,
+    /// Somebody speaks who shows no certificate.
+    #[error("there is no certificate; have one made with `gcs-monitor ca`")]
+    NoCertificate,
+    /// Too late.
+    #[error("{what} has expired {seconds} s ago; have it issued anew, or look at the clock")]
+    Expired {
+        /// What has.
+        what: String,
+        /// How long ago.
+        seconds: u64,
+    },
+    /// Too early.
+    #[error("{what} is valid only in {seconds} s; wait, or look at the clock")]
+    NotYet {
+        /// What is.
+        what: String,
+        /// In how long.
+        seconds: u64,
+    },
+    /// Outside of the zone that the issuer is the authority of.
+    #[error("{issuer} does not reach {subject}; ask the authority of a zone around it")]
+    Outside {
+        /// Who has issued it.
+        issuer: String,
+        /// What was issued.
+        subject: String,
+    },
+    /// An agent or a client issues certificates.
+    #[error("{issuer} is no authority and cannot issue {subject}; ask the authority of its zone")]
+    NoAuthority {
+        /// Who has issued it.
+        issuer: String,
+        /// What was issued.
+        subject: String,
+    },
+    /// Not the signature of whom it should be by.
+    #[error("the signature of {what} is not by {by}; it is forged or damaged, or there are two keys")]
+    Forged {
+        /// What is signed.
+        what: String,
+        /// By whom it should be.
+        by: String,
+    },
+    /// Called back.
+    #[error("{what} was revoked; have another one made, with a new key")]
+    Revoked {
+        /// What was.
+        what: String,
+    },
+    /// Somebody says what only others may say.
+    #[error("{who} may not sign {what}; use a certificate that allows it")]
+    NotAllowed {
+        /// Who has said it.
+        who: String,
+        /// What.
+        what: String,
+    },
+    /// A key that is not the one in the certificate.
+    #[error("this secret key does not belong to {what}; use the one that was made with it")]
+    OtherKey {
+        /// The certificate.
+        what: String,
+    },
+    /// A name that cannot be shown, or is too long.
+    #[error("`{0}` cannot be a name here: take 1 to {max} bytes without spaces and commas", max = super::LABEL_BYTES)]
+    Name(String),
+    /// A function whose text is no aggregation.
+    #[error("function {name}: {why}")]
+    Function {
+        /// Its name.
+        name: String,
+        /// What is wrong with it.
+        why: FunctionError,
+    },
+    /// A request of long ago, or from the future.
+    #[error("the request was made {seconds} s away from now; look at the clocks of both hosts")]
+    Stale {
+        /// How far, at least.
+        seconds: u64,
+    },
+    /// A request that was there already.
+    #[error("this request has been made before; make a new one")]
+    Replayed,
+    /// More requests, or revocations, than are remembered.
+    #[error("no more {0} can be remembered; try again later")]
+    Full(&'static str),
+    /// Nobody to begin with.
+    #[error("give the key of one to {} authorities that certificates begin with", super::ANCHORS_MAX)]
+    Anchors,
+}
+
+/// What is wrong with the text of a function.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum FunctionError {
+    /// It is no SQL that can be evaluated.
+    #[error(transparent)]
+    Sql(#[from] Box<SqlError>),
+    /// It makes more than one row.
+    #[error("it does not make exactly one row; use aggregates, without GROUP BY, HAVING and LIMIT")]
+    NoAggregation,
+    /// A removal with a text.
+    #[error("what removes a function has no text; leave it empty")]
+    Removed,
+}
+
+impl Refusal {
+    /// A short name, for counters.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Malformed => "malformed",
+            Self::Long => "long",
+            Self::NoCertificate => "no_certificate",
+            Self::Expired { .. } => "expired",
+            Self::NotYet { .. } => "not_yet",
+            Self::Outside { .. } => "outside",
+            Self::NoAuthority { .. } => "no_authority",
+            Self::Forged { .. } => "forged",
+            Self::Revoked { .. } => "revoked",
+            Self::NotAllowed { .. } => "not_allowed",
+            Self::OtherKey { .. } => "other_key",
+            Self::Name(_) => "name",
+            Self::Function { .. } => "function",
+            Self::Stale { .. } => "stale",
+            Self::Replayed => "replayed",
+            Self::Full(_) => "full",
+            Self::Anchors => "anchors",
+        }
+    }
+}
+
+/// The path of a child of a zone; None if it is no name of a child.
+pub(super) fn path(zone: &ZoneName, child: &str) -> Option<ZoneName> {
+    // Without a name it would be the zone itself, and of the root anybody would speak.
+    if child.is_empty() || child.contains('/') {
+        return None;
+    }
+    format!("{}/{child}", zone.as_str().trim_end_matches('/')).parse().ok()
+}

@@ -1,0 +1,11 @@
+//! Who may say what: everything that is refused, and that nothing forged is not.
+
+#[cfg(test)]
+mod trust {
+    pub(crate) mod fleet;
+    mod forged;
+    mod functions;
+    mod program;
+    mod refused;
+    mod requests;
+}
