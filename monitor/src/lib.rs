@@ -5,6 +5,7 @@
 //! bounded, and the same set of rows gives the same bits, whatever the order in which they arrived, on every machine.
 //!
 //! [`zones`] are how the tables come to be everywhere: agents that gossip. [`sim`] runs many of them on virtual time.
+//! [`sources`] are where an agent's own attributes come from.
 
 pub mod codec;
 pub mod display;
@@ -13,6 +14,7 @@ pub mod row;
 pub mod schema;
 pub mod sim;
 pub mod sketch;
+pub mod sources;
 pub mod sql;
 pub mod value;
 pub mod zones;
