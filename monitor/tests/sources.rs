@@ -369,3 +369,35 @@ async fn the_receiver_may_be_slow() {
     handle.set("late", Value::Null).unwrap();
     row.until_absent("late").await;
 }
+
+/// Not a test but a measurement: `cargo test -p gcs-monitor --test sources -- --ignored --exact what_sampling_the_host_costs --nocapture`.
+#[tokio::test(flavor = "current_thread")]
+#[ignore = "a measurement, which has to be alone in its process"]
+async fn what_sampling_the_host_costs() {
+    const SAMPLES: u32 = 200;
+    let used = || {
+        let stat = std::fs::read_to_string("/proc/self/stat").unwrap();
+        let fields: Vec<&str> = stat.rsplit_once(')').unwrap().1.split_ascii_whitespace().collect();
+        10.0 * (fields[11].parse::<f64>().unwrap() + fields[12].parse::<f64>().unwrap())
+    };
+    let resident = || {
+        let status = std::fs::read_to_string("/proc/self/status").unwrap();
+        status.lines().find(|line| line.starts_with("VmRSS")).unwrap().to_owned()
+    };
+    let empty = resident();
+    let config =
+        "[host]\nevery = '100ms'\n[http]\nlisten = '127.0.0.1:0'\n[statsd]\nlisten = '127.0.0.1:0'\n";
+    let mut row = Row::start_all(config).await;
+    row.until("it has begun", |row| row.contains_key("cpu")).await;
+    let (before, mut reports) = (used(), 0);
+    let listen = async {
+        loop {
+            row.more().await;
+            reports += 1;
+        }
+    };
+    let _ = tokio::time::timeout(Duration::from_millis(100) * SAMPLES, listen).await;
+    let each = (used() - before) / f64::from(SAMPLES);
+    println!("{each:.2} ms of a processor for a sample: every 10 s, {:.4} % of a core", each / 100.0);
+    println!("{reports} reports; resident: {empty} before, {} after", resident());
+}

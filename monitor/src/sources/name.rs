@@ -124,10 +124,9 @@ mod tests {
         for good in ["cpu", "_x9", "disk_used_percent", "name", "value", "count"] {
             assert_eq!(Name::new(good).map(|n| n.to_string()), Ok(good.to_owned()));
         }
-        for bad in [
-            "", "CPU", "9a", "a-b", "&f", "ä", "id", "nmembers", "select", "case", "not", "null", "a b",
-            "a\0",
-        ] {
+        for bad in
+            ["", "CPU", "9a", "a-b", "&f", "ä", "id", "nmembers", "select", "null", "true", "a b", "a\0"]
+        {
             assert!(Name::new(bad).is_err(), "{bad}");
         }
         assert!(Name::new(&"a".repeat(63)).is_ok());

@@ -1,6 +1,6 @@
 //! Attributes from a query of PostgreSQL.
 //!
-//! A connection for each reading, one statement in a transaction that may read only. The server ends the statement itself when its
+//! A connection for each reading, one statement in a transaction that may read only, and is rolled back. The server ends the statement itself when its
 //! time is over. No TLS: the agent is on the host of the database, and asks over a local socket or the loopback interface. How large
 //! the one row is that the server sends is the query's affair.
 
