@@ -30,6 +30,8 @@ pub const DIRECTORY_ENTRIES: usize = 1024;
 pub const STATSD_NAMES: usize = 64;
 /// Datagrams that are read in [`STATSD_TICK`]; after those, the system drops what its buffer does not hold.
 pub const STATSD_DATAGRAMS: u32 = 2_000;
+/// Bytes of a datagram that count as one; longer ones count as several.
+pub const STATSD_DATAGRAM: usize = 512;
 /// See [`STATSD_DATAGRAMS`].
 pub const STATSD_TICK: Duration = Duration::from_millis(100);
 /// Bytes of a datagram.

@@ -44,6 +44,8 @@ pub struct SourceStatus {
     pub failures: u64,
     /// How much of what it said was not taken.
     pub refused: u64,
+    /// Why that was, the last time.
+    pub refusal: Option<String>,
     /// What is wrong now.
     pub error: Option<String>,
 }
@@ -63,6 +65,7 @@ impl Status {
             source: source.label.to_string(),
             failures: source.failures,
             refused: source.refused,
+            refusal: source.refusal.clone(),
             error: source.error.clone(),
         });
         Self {

@@ -11,6 +11,7 @@ use super::{
     config::Rules,
     limits,
     name::{Name, NameError},
+    scalar,
     significance::Significance,
 };
 use crate::value::Value;
@@ -86,8 +87,8 @@ pub(super) struct SourceState {
     pub(super) refused: u64,
     /// What went wrong, until it works again.
     pub(super) error: Option<String>,
-    /// Refusals are said once.
-    said_refusal: bool,
+    /// Why something was not taken, the last time.
+    pub(super) refusal: Option<String>,
 }
 
 /// An attribute.
@@ -297,7 +298,8 @@ impl Store {
     pub(super) fn refuse(&mut self, source: SourceId, why: &dyn std::fmt::Display) {
         let Some(state) = self.sources.get_mut(source.0) else { return };
         state.refused += 1;
-        if !std::mem::replace(&mut state.said_refusal, true) {
+        // Said once. What it shows of a name or a value is bounded.
+        if state.refusal.replace(scalar::shortened(why.to_string())).is_none() {
             tracing::warn!(source = %state.label, "{why}; this is said once, and counted from now on");
         }
     }

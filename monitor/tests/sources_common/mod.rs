@@ -120,9 +120,10 @@ impl Row {
         assert!(done.is_ok(), "{source}: {words}: {:?}", self.sources.handle().status());
     }
 
-    /// How much of what a source said was not taken.
-    pub(crate) fn refused(&self, source: &str) -> u64 {
+    /// How much of what a source said was not taken, and why the last of it was not.
+    pub(crate) fn refused(&self, source: &str) -> (u64, String) {
         let status = self.sources.handle().status();
-        status.sources.iter().find(|s| s.source == source).map_or(0, |s| s.refused)
+        let found = status.sources.into_iter().find(|s| s.source == source);
+        found.map_or_else(Default::default, |s| (s.refused, s.refusal.unwrap_or_default()))
     }
 }

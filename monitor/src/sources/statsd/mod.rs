@@ -46,11 +46,12 @@ struct Budget {
 }
 
 impl Budget {
-    fn spend(&mut self, now: Instant) {
+    fn spend(&mut self, now: Instant, bytes: usize) {
         if now >= self.until {
             *self = Self { left: limits::STATSD_DATAGRAMS, until: now + limits::STATSD_TICK };
         }
-        self.left -= 1;
+        let cost = bytes.div_ceil(limits::STATSD_DATAGRAM).max(1);
+        self.left = self.left.saturating_sub(u32::try_from(cost).unwrap_or(u32::MAX));
     }
 }
 
@@ -83,17 +84,23 @@ pub(super) async fn run(socket: UdpSocket, handle: Handle, every: Duration, life
     }
 }
 
+/// Datagrams that are read in a row; then others have their turn.
+const BATCH: usize = 64;
+
 /// Reads what has come, as far as the budget goes.
 fn read(socket: &UdpSocket, handle: &Handle, totals: &mut Totals, budget: &mut Budget, buffer: &mut [u8]) {
     let now = handle.shared.clock.now();
-    while budget.left > 0 {
+    for _ in 0..BATCH {
+        if budget.left == 0 {
+            return;
+        }
         let received = match socket.try_recv(buffer) {
             Ok(received) => received,
             Err(e) if e.kind() == io::ErrorKind::WouldBlock => return,
             // Of an earlier datagram; the next one can be read.
             Err(_) => 0,
         };
-        budget.spend(Instant::now());
+        budget.spend(Instant::now(), received);
         let text = buffer.get(..received).filter(|b| b.len() <= limits::DATAGRAM_BYTES);
         match text.and_then(|bytes| std::str::from_utf8(bytes).ok()) {
             Some(text) => totals.add(now, text, |why| handle.refuse(SourceId::STATSD, &why)),
