@@ -1,12 +1,10 @@
 //! Sources over real commands and databases.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking, in its helpers too")]
-
 mod sources_common;
 
 use std::path::Path;
 
-use sources_common::{Folder, PATIENCE, Row, toml};
+use sources_common::{Folder, PATIENCE, Row};
 
 const ALLOWED: &str = "[commands]\nallowed = true\n";
 
@@ -107,7 +105,7 @@ async fn running_commands_end_with_the_sources() {
 mod sqlite {
     use rusqlite::Connection;
 
-    use super::*;
+    use super::{sources_common::toml, *};
 
     fn table(path: &Path, attributes: &str, query: &str) -> String {
         let path = toml(path);
@@ -177,6 +175,7 @@ mod sqlite {
 }
 
 #[cfg(feature = "postgres")]
+#[expect(clippy::unwrap_used, reason = "a test fails by panicking, in its helpers too")]
 mod postgres {
     use std::{
         net::{TcpListener, TcpStream},
@@ -184,7 +183,7 @@ mod postgres {
         process::{Child, Command, Stdio},
     };
 
-    use super::*;
+    use super::{sources_common::toml, *};
 
     fn find(program: &str) -> Option<PathBuf> {
         let debian = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();

@@ -9,7 +9,7 @@
 //!
 //! Pages in a browser on this host could send such requests as well. They are kept out by what browsers cannot leave away or make up:
 //! a request with an `Origin`, one for another host than this (a name that was made to mean this address), and content that is not said to
-//! be JSON are refused. Bounds: [`super::limits::BODY_BYTES`] and, with [`serve`], connections and their time.
+//! be JSON are refused. Bounds: [`super::limits::BODY_BYTES`] and, in the server that `[http]` starts, connections and their time.
 
 mod guard;
 mod serve;
