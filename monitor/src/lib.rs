@@ -6,7 +6,7 @@
 //!
 //! [`zones`] are how the tables come to be everywhere: agents that gossip. [`sim`] runs many of them on virtual time, [`daemon`] one of them on a
 //! machine. [`health`] is what a group of representatives agrees on: which components are up. [`trust`] says who may say what: keys,
-//! certificates, and what is refused.
+//! certificates, and what is refused. [`sources`] are where an agent's own attributes come from.
 
 pub mod codec;
 pub mod daemon;
@@ -17,6 +17,7 @@ pub mod row;
 pub mod schema;
 pub mod sim;
 pub mod sketch;
+pub mod sources;
 pub mod sql;
 pub mod trust;
 pub mod value;
