@@ -27,8 +27,8 @@ impl Drop for Agent {
 fn agent(name: &str, seed: Option<&str>, attributes: &[&str]) -> Agent {
     let mut command = Command::new(env!("CARGO_BIN_EXE_gcs-monitor"));
     command.args(["agent", "--name", name, "--listen", "127.0.0.1:0", "--api", "127.0.0.1:0"]);
-    seed.iter().for_each(|seed| drop(command.args(["--seed", seed])));
-    attributes.iter().for_each(|attribute| drop(command.args(["--set", attribute])));
+    command.args(seed.into_iter().flat_map(|seed| ["--seed", seed]));
+    command.args(attributes.iter().flat_map(|attribute| ["--set", attribute]));
     let mut process = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("it starts");
     let mut out = BufReader::new(process.stdout.take().expect("piped"));
     let mut line = String::new();
@@ -54,6 +54,7 @@ impl Agent {
     }
 
     /// Asks until the answer is right.
+    #[expect(clippy::disallowed_methods, reason = "processes take real time")]
     fn until(&self, words: &[&str], right: impl Fn(&str) -> bool) -> String {
         let end = Instant::now() + PATIENCE;
         loop {

@@ -170,9 +170,9 @@ impl Node {
         self.changed.notified().await;
     }
 
-    /// Sets an attribute; `Null` removes it.
-    pub fn set(&self, name: &str, value: Value) {
-        self.state.lock().agent.set(self.clock.now(), name, value);
+    /// Sets attributes; `Null` removes one.
+    pub fn set(&self, attributes: impl IntoIterator<Item = (Arc<str>, Value)>) {
+        self.state.lock().agent.set(self.clock.now(), attributes);
         self.wake.notify_one();
     }
 

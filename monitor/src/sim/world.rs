@@ -265,7 +265,7 @@ impl World {
     /// Sets an attribute of an agent.
     pub fn set(&mut self, of: usize, name: &str, value: Value) {
         let now = self.now();
-        self.agents[of].set(now, name, value);
+        self.agents[of].set(now, [(name.into(), value)]);
         self.send(of, Sends::new());
     }
 

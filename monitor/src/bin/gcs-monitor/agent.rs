@@ -1,6 +1,10 @@
 //! `gcs-monitor agent`.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use clap::Args;
 use gcs_monitor::{
@@ -8,6 +12,7 @@ use gcs_monitor::{
         api::router,
         node::{Node, Place},
     },
+    sources::{Sources, config, http},
     value::Value,
     zones::{agent::Config, name::ZoneName},
 };
@@ -35,6 +40,9 @@ pub(crate) struct Agent {
     /// Lets --api be an address that other machines reach. Whoever does can install functions.
     #[arg(long)]
     api_is_open: bool,
+    /// What it says of its machine, from which files, commands, databases and so on (docs/attributes.md). Without: what the system tells.
+    #[arg(long, value_name = "FILE.toml")]
+    attributes: Option<PathBuf>,
     /// An attribute of this machine that does not change, such as role=db. May be given several times.
     #[arg(long, value_name = "NAME=VALUE", value_parser = attribute)]
     set: Vec<(String, Value)>,
@@ -70,10 +78,12 @@ async fn live(agent: Agent) -> Outcome {
     if place.name.depth() == 0 {
         return Err("--name /: an agent is below the root, such as /eu/host1".into());
     }
-    let node = Node::bind(&place, Config::default())?;
+    let mut sources = Sources::start(sources(agent.attributes.as_deref())?).await?;
+    let attributes = sources.handle();
     for (name, value) in agent.set {
-        node.set(&name, value);
+        attributes.set(&name, value).map_err(|e| format!("--set {name}: {e}"))?;
     }
+    let node = Node::bind(&place, Config::default())?;
     let api = TcpListener::bind(agent.api)
         .await
         .map_err(|e| format!("cannot listen on {} for questions: {e}; choose another --api", agent.api))?;
@@ -84,13 +94,27 @@ async fn live(agent: Agent) -> Outcome {
     if place.seeds.is_empty() {
         eprintln!("no --seed: this agent is alone until another one is told of {}", node.contact());
     }
-    println!("{} at {}, asked at http://{}", place.name, node.contact(), api.local_addr()?);
-    let living: Arc<Node> = node.clone();
+    let at = api.local_addr()?;
+    println!("{} at {}, asked at http://{}", place.name, node.contact(), at);
+    let (living, says): (Arc<Node>, Arc<Node>) = (node.clone(), node.clone());
+    let telling = async {
+        loop {
+            says.set(sources.next().await.into_iter().map(|update| (update.name, update.value)));
+        }
+    };
     tokio::select! {
         () = living.run() => Ok(()),
-        served = axum::serve(api, router(node)) => Ok(served?),
+        () = telling => Ok(()),
+        served = axum::serve(api, router(node).merge(http::router(attributes, at))) => Ok(served?),
         () = ended() => Ok(()),
     }
+}
+
+/// Which attributes it has.
+fn sources(file: Option<&Path>) -> Result<config::Config, String> {
+    let Some(file) = file else { return Ok(config::Config::default()) };
+    let text = std::fs::read_to_string(file).map_err(|e| format!("cannot read {}: {e}", file.display()))?;
+    config::Config::from_toml(&text).map_err(|e| format!("{}: {e}", file.display()))
 }
 
 /// Until somebody wants it to end.

@@ -184,14 +184,17 @@ impl Agent {
         self.epoch_s.saturating_add(now.0 / 1_000_000_000)
     }
 
-    /// Sets an attribute of its own; others hear of it at once. `Null` removes it.
-    pub fn set(&mut self, now: Time, name: &str, value: Value) {
-        let old = if value.is_null() {
-            self.attributes.remove(name)
-        } else {
-            self.attributes.insert(name.into(), value.clone())
-        };
-        if old.unwrap_or_default() != value && self.version > 0 {
+    /// Sets attributes of its own; others hear of them at once. `Null` removes one.
+    pub fn set(&mut self, now: Time, attributes: impl IntoIterator<Item = (Arc<str>, Value)>) {
+        let mut news = false;
+        for (name, value) in attributes {
+            let old = match value.is_null() {
+                true => self.attributes.remove(&name),
+                false => self.attributes.insert(name, value.clone()),
+            };
+            news |= old.unwrap_or_default() != value;
+        }
+        if news && self.version > 0 {
             self.issue_own(now);
         }
     }
