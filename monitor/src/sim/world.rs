@@ -224,6 +224,19 @@ impl World {
         &self.traffic
     }
 
+    /// The shape of the tree.
+    #[must_use]
+    pub fn agents(&self) -> Agents {
+        self.plan.agents
+    }
+
+    /// Whether an agent speaks for the zone that it is a leaf of, and maybe for zones around it.
+    #[must_use]
+    pub fn speaks(&self, of: usize) -> bool {
+        let agent = &self.agents[of];
+        agent.table(agent.levels() - 1).is_some_and(|table| table.speakers().contains(&address(of)))
+    }
+
     /// The same for runs that are the same.
     #[must_use]
     pub fn trace(&self) -> u64 {
