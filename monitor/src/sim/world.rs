@@ -166,7 +166,7 @@ impl World {
             let of_zones = issues.chunks(branching).map(|children| {
                 let mut table = Table::default();
                 for (nth, issue) in children.iter().enumerate() {
-                    table.offer(&part(nth), issue);
+                    table.offer(Time::ZERO, &part(nth), issue);
                 }
                 table
             });

@@ -18,20 +18,30 @@ impl Bucket {
         Self { tokens: burst, burst, at: Time::ZERO }
     }
 
+    /// Whether it is at least half full.
+    pub(super) fn plenty(&mut self, now: Time, rate: u64) -> bool {
+        self.fill(now, rate);
+        self.tokens >= self.burst / 2
+    }
+
     /// Takes tokens for so many bytes, if there are as many, or if it is full: what is larger than all of it passes then. It fills at `rate` a
     /// second.
     pub(super) fn take(&mut self, now: Time, rate: u64, bytes: usize) -> bool {
+        self.fill(now, rate);
+        let enough = self.tokens >= self.needed(bytes);
+        if enough {
+            self.tokens = self.tokens.saturating_sub(bytes as u64);
+        }
+        enough
+    }
+
+    fn fill(&mut self, now: Time, rate: u64) {
         let ms = u64::try_from(now.since(self.at).as_millis()).unwrap_or(u64::MAX);
         let fresh = ms.saturating_mul(rate) / 1000;
         if fresh > 0 {
             self.at = now;
             self.tokens = self.tokens.saturating_add(fresh).min(self.burst);
         }
-        let enough = self.tokens >= self.needed(bytes);
-        if enough {
-            self.tokens = self.tokens.saturating_sub(bytes as u64);
-        }
-        enough
     }
 
     /// How long until there are so many.

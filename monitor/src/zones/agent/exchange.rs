@@ -57,7 +57,7 @@ impl Agent {
         self.for_exchanges.take(now, rate, bytes)
     }
 
-    fn pick(&mut self, among: &[SocketAddr]) -> Option<SocketAddr> {
+    fn pick<T: Copy>(&mut self, among: &[T]) -> Option<T> {
         let at = self.draw(among.len());
         among.get(at).copied()
     }
@@ -82,7 +82,7 @@ impl Agent {
         self.marked(level).map(|(mark, _)| mark)
     }
 
-    /// Says what it has in tables that differ.
+    /// Says what it has in tables that differ: in one of them, if not much may be sent.
     pub(super) fn on_compare(
         &mut self,
         now: Time,
@@ -91,8 +91,15 @@ impl Agent {
         from: SocketAddr,
         sends: &mut Sends,
     ) {
-        for (level, digest) in digests.iter().take(level + 1).enumerate().rev() {
-            if self.tables[level].digest() != *digest {
+        let rate = self.config.exchange_rate;
+        let own = self.tables.iter().map(Table::digest);
+        let differ = own.zip(digests).take(level + 1).enumerate().filter(|(_, (own, other))| own != *other);
+        let mut differ: Vec<usize> = differ.map(|(level, _)| level).rev().collect();
+        if !self.for_exchanges.plenty(now, rate) {
+            differ = self.pick(&differ).into_iter().collect();
+        }
+        for level in differ {
+            {
                 let marks: Vec<u32> = self.marks(level).collect();
                 if self.may_exchange(now, 60 + 5 * marks.len()) {
                     self.say(from, level, Body::Marks(marks), sends);
@@ -141,7 +148,7 @@ impl Agent {
         if level == self.leaf() && self.tables[level].slots().len() > before {
             // Others that it has not known may not know of it.
             let own = self.parts[level].clone();
-            self.pass_on(now, level, &Subject::Child(own));
+            self.pass_on(now, level, &Subject::Child(own), None);
         }
         answer.extend(self.items(level, |mark| wanted.contains(&mark)));
         self.send_rows(now, from, level, &answer, Vec::new(), sends);

@@ -16,6 +16,9 @@ use crate::zones::{
 /// How far a clock of somebody else may be ahead: a function from further in the future could not be replaced.
 const AHEAD_S: u64 = 300;
 
+/// So many times the pace a zone of zones waits for answers to a new function, for each level of them.
+const HOLD: u32 = 2;
+
 /// Why a function is not installed.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum InstallError {
@@ -61,7 +64,7 @@ impl Agent {
             Outcome::Full => return Err(InstallError::Full),
         }
         self.functions_changed(now, level);
-        self.pass_on(now, level, &Subject::Function(function.said().name.as_str().into()));
+        self.pass_on(now, level, &Subject::Function(function.said().name.as_str().into()), None);
         Ok(())
     }
 
@@ -91,9 +94,19 @@ impl Agent {
         }
     }
 
-    /// Rows of all own zones from this level on may be others now.
+    /// Rows of all own zones from this level on may be others now. Those of zones that are made of zones wait for theirs: all of them
+    /// change.
     fn functions_changed(&mut self, now: Time, level: usize) {
-        (level..self.tables.len()).for_each(|level| self.changed(now, level));
+        for level in level..self.tables.len() {
+            if let Some(row) = level.checked_sub(1)
+                && level < self.leaf()
+                && self.summaries[level] == Time::NEVER
+            {
+                let above = u32::try_from(self.leaf() - level).unwrap_or(u32::MAX);
+                self.paces[row].hold(now + HOLD * self.config.pace * above);
+            }
+            self.changed(now, level);
+        }
     }
 
     /// Forgets what is over.

@@ -19,6 +19,7 @@ mod exchange;
 mod functions;
 mod lookup;
 mod news;
+mod pace;
 pub(crate) mod summary;
 mod watch;
 
@@ -27,7 +28,7 @@ use std::{collections::BTreeMap, net::SocketAddr, sync::Arc, time::Duration};
 use gcs::{rng::Rng, time::Time};
 use smallvec::SmallVec;
 
-use self::{bucket::Bucket, lookup::Lookups, news::News, watch::Watch};
+use self::{bucket::Bucket, lookup::Lookups, news::News, pace::Pace, watch::Watch};
 pub use self::{
     config::Config,
     functions::InstallError,
@@ -86,8 +87,8 @@ pub struct Agent {
     tables: Vec<Table>,
     /// By level: when the row of the own zone in it is to be computed.
     summaries: Vec<Time>,
-    /// By level: when that was done last.
-    summarised: Vec<Time>,
+    /// By level: how often the own row in its table is issued.
+    paces: Vec<Pace>,
     /// By level: what is to be passed on in the zone.
     news: Vec<News>,
     /// Before, it does not know enough to speak for a zone.
@@ -128,7 +129,7 @@ impl Agent {
             zones: (0..parts.len()).map(|depth| name.ancestor(depth)).collect(),
             tables: vec![Table::default(); parts.len()],
             summaries: vec![Time::NEVER; parts.len()],
-            summarised: vec![Time::ZERO; parts.len()],
+            paces: vec![Pace::default(); parts.len()],
             news: vec![News::default(); parts.len()],
             name,
             parts,
@@ -174,7 +175,7 @@ impl Agent {
         self.counters
     }
 
-    /// Sets an attribute of its own; others hear of it at once. `Null` removes it.
+    /// Sets an attribute of its own; others hear of it at once, unless it keeps changing. `Null` removes it.
     pub fn set(&mut self, now: Time, name: &str, value: Value) {
         let old = if value.is_null() {
             self.attributes.remove(name)
@@ -182,7 +183,7 @@ impl Agent {
             self.attributes.insert(name.into(), value.clone())
         };
         if old.unwrap_or_default() != value && self.version > 0 {
-            self.issue_own(now);
+            self.reissue_at = self.reissue_at.min(self.paces[self.leaf()].next_at()).max(now);
         }
     }
 
@@ -340,16 +341,17 @@ impl Agent {
     fn issue(&mut self, now: Time, level: usize, row: Row) {
         let child = self.parts[level].clone();
         let issue = Arc::new(Issue::new(self.stamp(level), row));
-        self.tables[level].offer(&child, &issue);
+        self.tables[level].offer(now, &child, &issue);
+        let (spacing, pace) = (self.spacing(now, level), self.config.pace);
+        self.paces[level].issued(now, pace, spacing);
         self.changed(now, level);
-        self.pass_on(now, level, &Subject::Child(child));
+        self.pass_on(now, level, &Subject::Child(child), None);
     }
 
     /// A table has changed: the row of its zone in the table around it may have, too.
     fn changed(&mut self, now: Time, level: usize) {
         if level > 0 {
-            let at =
-                (now + self.config.settle).max(self.summarised[level] + self.config.pace).max(self.speaks_at);
+            let at = (now + self.config.settle).max(self.paces[level - 1].next_at()).max(self.speaks_at);
             self.summaries[level] = self.summaries[level].min(at);
         }
     }
@@ -358,7 +360,7 @@ impl Agent {
     fn take(&mut self, now: Time, level: usize, item: &Item) -> bool {
         match item {
             Item::Function(function) => self.take_function(now, level, function),
-            Item::Issue(child, issue) => match self.tables[level].offer(child, issue) {
+            Item::Issue(child, issue) => match self.tables[level].offer(now, child, issue) {
                 Outcome::Adopted => {
                     self.changed(now, level);
                     if *child == self.parts[level] && issue.stamp.generator != self.generator {

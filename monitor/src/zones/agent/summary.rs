@@ -21,7 +21,6 @@ pub const STANDARD: [&str; 7] = ["id", "nmembers", "expected", "depth", "contact
 impl Agent {
     /// Issues the row of the zone at this level, if that is this agent's to do and the row is another one.
     pub(super) fn summarise(&mut self, now: Time, level: usize) {
-        self.summarised[level] = now;
         if self.tables[level].speakers().first() != Some(&self.contact) {
             return;
         }
