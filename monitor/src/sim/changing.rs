@@ -1,4 +1,4 @@
-//! [`Changing`]: every agent changes an attribute all the time; what does that cost, and how old is what is seen at the top?
+//! [`Changing`]: all agents change an attribute all the time; what does that cost, and how old is what is seen at the top?
 
 use std::time::Duration;
 
@@ -17,11 +17,14 @@ const LOOK: u64 = 50;
 /// At how many agents it is looked, each time.
 const LOOKS: usize = 20;
 
-/// A run in which every agent changes an attribute each so often, at random times.
+/// A run in which every agent changes an attribute each so often, each at another time.
 #[derive(Debug)]
 pub struct Changing {
     rng: Rng,
     period: Duration,
+    /// All agents, in the order in which they change.
+    order: Vec<usize>,
+    next: usize,
     /// By zone at the top: one agent of it.
     traced: Vec<usize>,
 }
@@ -42,13 +45,15 @@ impl Changing {
     pub const FUNCTIONS: [(&'static str, &'static str); 2] =
         [(LOAD, "SELECT SUM(load) AS load"), (TRACED, "SELECT MAX(traced) AS traced")];
 
-    /// Every agent of the world changes once in a period, on average.
+    /// Every agent of the world changes once in a period, one after the other in a random order.
     #[must_use]
     pub fn new(world: &World, period: Duration, seed: u64) -> Self {
         let (mut rng, count, zones) = (Rng::new(seed), world.traffic().len(), world.agents().branching);
         let each = count / zones;
         let traced = (0..zones).map(|zone| zone * each + draw(&mut rng, each)).collect();
-        Self { rng, period, traced }
+        let mut order: Vec<usize> = (0..count).collect();
+        (1..count).rev().for_each(|left| order.swap(left, draw(&mut rng, left + 1)));
+        Self { rng, period, order, next: 0, traced }
     }
 
     /// Lets them change for so long, and looks at what comes of it.
@@ -62,8 +67,8 @@ impl Changing {
             due += each;
             while due >= 1.0 {
                 due -= 1.0;
-                let of = draw(&mut self.rng, count);
-                self.change(world, of);
+                self.change(world, self.order[self.next]);
+                self.next = (self.next + 1) % count;
             }
             world.run(STEP);
             if step % LOOK == 0 {

@@ -42,7 +42,7 @@ pub(crate) struct Sim {
     /// An aggregation function to be evaluated in every zone besides.
     #[arg(long, value_name = "SQL")]
     function: Vec<String>,
-    /// Only this: every agent changes an attribute each so many seconds, at random times.
+    /// Only this: every agent changes an attribute each so many seconds.
     #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(1..))]
     changing: Option<u32>,
     /// The same arguments show the same.
@@ -144,7 +144,7 @@ fn changing(world: &mut World, sim: &Sim, period: Duration) {
         let of = |numbers: &[u64]| [500, 990, 1000].map(|per_mille| share(numbers, per_mille));
         let (ages, ordinary, speakers) = (of(&seen.ages), of(&seen.ordinary), of(&seen.speakers));
         println!(
-            "everybody changes about every {} s, in the {when} minute: an agent sends {} B/s (median), {} (99 %), {} (most), one that speaks for zones {}, {}, {}; what is seen at the top of an agent was set {} ms ago (median), {} (99 %), {} (longest)",
+            "everybody changes every {} s, in the {when} minute: an agent sends {} B/s (median), {} (99 %), {} (most), one that speaks for zones {}, {}, {}; what is seen at the top of an agent was set {} ms ago (median), {} (99 %), {} (longest)",
             period.as_secs(),
             ordinary[0],
             ordinary[1],
@@ -213,7 +213,8 @@ fn questions(world: &mut World, sim: &Sim) -> Result<(), Box<dyn std::error::Err
             let done = waiting.extract_if(.., answered).count();
             all.extend(std::iter::repeat_n(world.now_ms() - began, done));
         }
-        world.run(Duration::from_secs(2));
+        // Until there may be as much news at once as before.
+        world.run(Duration::from_secs(20));
     }
     let all = sorted(all.into_iter());
     println!(

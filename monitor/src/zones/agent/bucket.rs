@@ -4,8 +4,11 @@ use std::time::Duration;
 
 use gcs::time::Time;
 
+/// Bytes that may be taken before it is not little any more.
+const PLENTY: u64 = 12 << 10;
+
 /// A bucket of tokens, one for a byte (Turner, "New directions in communications", IEEE Communications 24(10), 1986).
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Bucket {
     tokens: u64,
     burst: u64,
@@ -18,10 +21,10 @@ impl Bucket {
         Self { tokens: burst, burst, at: Time::ZERO }
     }
 
-    /// Whether it is at least half full.
+    /// Whether little has been taken lately.
     pub(super) fn plenty(&mut self, now: Time, rate: u64) -> bool {
         self.fill(now, rate);
-        self.tokens >= self.burst / 2
+        self.tokens + PLENTY >= self.burst
     }
 
     /// Takes tokens for so many bytes, if there are as many, or if it is full: what is larger than all of it passes then. It fills at `rate` a

@@ -12,9 +12,9 @@ use crate::zones::{
 };
 
 /// One time in so many exchanges also go to seeds, and to an agent that is gone, in case it is not.
-const ABROAD: u64 = 10;
+const ABROAD: u64 = 20;
 /// So many of the first exchanges all do.
-const YOUNG: u32 = 8;
+const YOUNG: u32 = 16;
 /// Datagrams with rows that one message is answered with: who lacks more asks others, too, and nobody is asked for everything by all.
 const ANSWER: usize = 2;
 

@@ -1,11 +1,11 @@
 //! Functions: installed at one agent, told to all of the zone that they are for.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use gcs::time::Time;
 use thiserror::Error;
 
-use super::{Agent, seconds};
+use super::{Agent, count_name, seconds};
 use crate::zones::{
     function::{FUNCTIONS_MAX, Function, in_force},
     message::Subject,
@@ -16,8 +16,8 @@ use crate::zones::{
 /// How far a clock of somebody else may be ahead: a function from further in the future could not be replaced.
 const AHEAD_S: u64 = 300;
 
-/// So many times the pace a zone of zones waits for answers to a new function, for each level of them.
-const HOLD: u32 = 2;
+/// How long a zone of zones waits for all of them to answer a new function: else all rows would change several times.
+const HOLD: Duration = Duration::from_millis(1500);
 
 /// Why a function is not installed.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -94,19 +94,21 @@ impl Agent {
         }
     }
 
-    /// Rows of all own zones from this level on may be others now. Those of zones that are made of zones wait for theirs: all of them
-    /// change.
+    /// Rows of all own zones from this level on may be others now. Those of zones of zones wait for them to answer.
     fn functions_changed(&mut self, now: Time, level: usize) {
         for level in level..self.tables.len() {
-            if let Some(row) = level.checked_sub(1)
-                && level < self.leaf()
-                && self.summaries[level] == Time::NEVER
-            {
-                let above = u32::try_from(self.leaf() - level).unwrap_or(u32::MAX);
-                self.paces[row].hold(now + HOLD * self.config.pace * above);
+            if level > 0 && level < self.leaf() {
+                self.paces[level - 1].hold(now, now + HOLD);
             }
             self.changed(now, level);
         }
+    }
+
+    /// Whether all zones in the table of this level have said something to all functions.
+    pub(super) fn all_answer(&self, now: Time, level: usize) -> bool {
+        let functions = self.functions(now, level);
+        let names: Vec<String> = functions.iter().map(|f| count_name(&f.said().name)).collect();
+        self.tables[level].issues().all(|(_, issue)| names.iter().all(|name| !issue.row.get(name).is_null()))
     }
 
     /// Forgets what is over.

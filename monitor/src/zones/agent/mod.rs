@@ -103,7 +103,8 @@ pub struct Agent {
     forget_at: Time,
     /// Its own row is to be issued again.
     reissue_at: Time,
-    for_news: Bucket,
+    /// By level: what may be sent in its ring.
+    for_news: Vec<Bucket>,
     for_exchanges: Bucket,
     for_answers: Bucket,
     rng: Rng,
@@ -124,6 +125,7 @@ impl Agent {
     ) -> Self {
         let parts: Vec<Arc<str>> = name.parts().map(Into::into).collect();
         assert!(!parts.is_empty(), "an agent is below the root");
+        let depth = parts.len();
         let (mut rng, watch) = (Rng::new(seed), Watch::new(parts.len()));
         Self {
             zones: (0..parts.len()).map(|depth| name.ancestor(depth)).collect(),
@@ -146,7 +148,7 @@ impl Agent {
             strangers: None,
             forget_at: Time::ZERO,
             reissue_at: Time::NEVER,
-            for_news: Bucket::new(config.burst),
+            for_news: vec![Bucket::new(config.burst); depth],
             for_exchanges: Bucket::new(config.exchange_burst),
             for_answers: Bucket::new(config.exchange_burst),
             config,
@@ -241,7 +243,7 @@ impl Agent {
         let phase = |rng: &mut Rng, period: Duration| {
             now + Duration::from_nanos(rng.below(u64::try_from(period.as_nanos()).unwrap_or(u64::MAX)))
         };
-        self.speaks_at = now + 3 * self.config.exchange;
+        self.speaks_at = now + 6 * self.config.exchange;
         self.exchange_at = phase(&mut self.rng, self.config.exchange);
         self.forget_at = phase(&mut self.rng, self.config.remember / 4);
         let watch = phase(&mut self.rng, self.config.watch);
@@ -350,10 +352,16 @@ impl Agent {
 
     /// A table has changed: the row of its zone in the table around it may have, too.
     fn changed(&mut self, now: Time, level: usize) {
-        if level > 0 {
-            let at = (now + self.config.settle).max(self.paces[level - 1].next_at()).max(self.speaks_at);
-            self.summaries[level] = self.summaries[level].min(at);
+        let Some(around) = level.checked_sub(1) else { return };
+        if self.paces[around].is_held(now) && self.all_answer(now, level) {
+            self.paces[around].free();
         }
+        let soon = (now + self.config.settle).max(self.speaks_at);
+        // Where the zone is reached does not wait: others would take it for gone.
+        let shown = self.tables[around].slot(&self.parts[around]);
+        let moved = shown.is_none_or(|shown| shown.contacts() != self.tables[level].speakers().as_slice());
+        let at = if moved { soon } else { soon.max(self.paces[around].next_at()) };
+        self.summaries[level] = self.summaries[level].min(at);
     }
 
     /// Takes an item of a table. Whether it is news.

@@ -110,10 +110,10 @@ impl Agent {
         let leaf = self.leaf();
         let own = (u8::try_from(leaf).unwrap_or(u8::MAX), Subject::Child(self.parts[leaf].clone()));
         let mut told = self.news[ring].in_turn(&own, self.tables.len());
-        let (members, rate) = (self.ring(ring), self.rate());
+        let (members, rate) = (self.ring(ring), self.config.rate);
         let Some(place) = members.iter().position(|contact| *contact == self.contact) else { return };
         while let Some(first) = told.front() {
-            let plenty = self.for_news.plenty(now, rate);
+            let plenty = self.for_news[ring].plenty(now, rate);
             let like = (first.tree(), first.enters);
             let introduces = first.level == own.0 && first.subject == own.1;
             let to = match plenty {
@@ -143,8 +143,8 @@ impl Agent {
             }
             let message = Message { zone: self.zones[ring].clone(), body: Body::News(items) };
             let cost = message.bytes() * to.len();
-            if cost > 0 && !self.for_news.take(now, rate, cost) {
-                self.news[ring].at = Some(now + self.for_news.wait(rate, cost));
+            if cost > 0 && !self.for_news[ring].take(now, rate, cost) {
+                self.news[ring].at = Some(now + self.for_news[ring].wait(rate, cost));
                 self.news[ring].told = told;
                 return;
             }
@@ -152,11 +152,6 @@ impl Agent {
             self.counters.news_sent += to.len() as u64;
             sends.extend(to.iter().map(|to| (*to, message.clone())));
         }
-    }
-
-    fn rate(&self) -> u64 {
-        let rings = (0..self.tables.len()).filter(|level| self.takes_part(*level)).count();
-        self.config.rate * rings.max(1) as u64
     }
 }
 

@@ -1,6 +1,6 @@
 //! [`Pace`]: how often an agent issues a row that keeps changing.
 //!
-//! The first change is issued at once, the next ones after [`super::Config::pace`], twice that, four times …, until all rows that change as often
+//! The first change is issued at once, the next few after [`super::Config::pace`], then twice that, four times …, until all rows that change as often
 //! as this one fill what may be sent of their table, and no more. Then everybody gets each row that is issued, and it is the newest; where
 //! more is issued than can be sent, rows overtake each other on the way, and most of what is sent is old.
 
@@ -13,39 +13,51 @@ use crate::zones::{message::DATAGRAM, table::Issue};
 
 /// A row changes all the time if it has done so within this time. Nor does any row wait longer.
 const LATELY: Duration = Duration::from_secs(60);
+/// How many issues a row may be ahead of an even pace, and how many before it waits longer for the next one.
+const OWED_MAX: u32 = 12;
+const OWED_FREE: u128 = 3;
 /// Bytes that a row costs besides, in a message of its own: stamp, datagram, zone.
 const ROW: usize = 16 + DATAGRAM + 12;
 
 /// Of one row.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Pace {
-    last: Time,
     next: Time,
-    /// How often the time between two issues has been doubled.
-    doubled: u32,
+    /// Until then it waits for others to answer.
+    held: Time,
+    /// If it had been issued evenly, as often as it may when it keeps changing, the next time would be then.
+    owed: Time,
 }
 
 impl Pace {
     /// Before, it is not issued.
     pub(super) fn next_at(&self) -> Time {
-        self.next
+        self.next.max(self.held)
     }
 
-    /// It is not issued before this moment.
-    pub(super) fn hold(&mut self, until: Time) {
-        self.next = self.next.max(until);
+    /// It is not issued before this moment, if it does not have to wait for one already.
+    pub(super) fn hold(&mut self, now: Time, until: Time) {
+        if self.held <= now {
+            self.held = until;
+        }
+    }
+
+    pub(super) fn is_held(&self, now: Time) -> bool {
+        self.held > now
+    }
+
+    /// It need not wait any more.
+    pub(super) fn free(&mut self) {
+        self.held = Time::ZERO;
     }
 
     /// It is issued. `spacing` is the time between two issues if it keeps changing.
     pub(super) fn issued(&mut self, now: Time, pace: Duration, spacing: Duration) {
-        if now.since(self.last) > 2 * spacing.max(pace) {
-            self.doubled = 0;
-        }
-        let gap = pace.saturating_mul(1 << self.doubled.min(20));
-        if gap < spacing {
-            self.doubled += 1;
-        }
-        (self.last, self.next) = (now, now + gap.min(spacing).max(pace));
+        let spacing = spacing.max(pace).max(Duration::from_millis(1));
+        self.owed = self.owed.max(now).min(now + OWED_MAX * spacing) + spacing;
+        let ahead = self.owed.since(now).as_nanos().div_ceil(spacing.as_nanos()).saturating_sub(OWED_FREE);
+        let gap = pace.saturating_mul(1 << ahead.min(u128::from(OWED_MAX)));
+        self.next = now + gap.min(spacing);
     }
 }
 
