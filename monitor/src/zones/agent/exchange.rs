@@ -99,11 +99,9 @@ impl Agent {
             differ = self.pick(&differ).into_iter().collect();
         }
         for level in differ {
-            {
-                let marks: Vec<u32> = self.marks(level).collect();
-                if self.may_exchange(now, 60 + 5 * marks.len()) {
-                    self.say(from, level, Body::Marks(marks), sends);
-                }
+            let marks: Vec<u32> = self.marks(level).collect();
+            if self.may_exchange(now, 60 + 5 * marks.len()) {
+                self.say(from, level, Body::Marks(marks), sends);
             }
         }
     }

@@ -72,3 +72,45 @@ impl Agent {
         Duration::from_millis(bytes * 1000 / share).min(LATELY)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PACE: Duration = Duration::from_millis(300);
+
+    /// How often a row is issued in so long, if it changes every 100 ms and may be issued each 10 s.
+    fn issues(pace: &mut Pace, from: u64, to: u64) -> Vec<u64> {
+        let due = |at: &u64| {
+            let now = Time::from_ms(*at);
+            let issued = pace.next_at() <= now;
+            if issued {
+                pace.issued(now, PACE, Duration::from_secs(10));
+            }
+            issued
+        };
+        (from..to).step_by(100).filter(due).collect()
+    }
+
+    #[test]
+    fn the_first_changes_are_issued_at_once_and_then_as_often_as_may_be() {
+        let mut pace = Pace::default();
+        let first = issues(&mut pace, 1_000, 100_000);
+        assert_eq!(first[..4], [1_000, 1_300, 1_600, 1_900]);
+        assert!(first.len() <= 18, "{first:?}");
+        let later = issues(&mut pace, 100_000, 200_000);
+        assert!((9..=11).contains(&later.len()), "{later:?}");
+        // After a rest it is as new.
+        assert_eq!(issues(&mut pace, 400_000, 400_900).len(), 3);
+    }
+
+    #[test]
+    fn what_is_held_waits_once() {
+        let mut pace = Pace::default();
+        pace.hold(Time::from_ms(1_000), Time::from_ms(2_000));
+        pace.hold(Time::from_ms(1_500), Time::from_ms(2_500));
+        assert!(pace.is_held(Time::from_ms(1_999)) && !pace.is_held(Time::from_ms(2_000)));
+        pace.free();
+        assert_eq!(pace.next_at(), Time::ZERO);
+    }
+}
