@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use gcs_monitor::{
     row::Row,
-    sim::{Agents, Network, Plan, World},
+    sim::{Agents, Changing, Network, Plan, World},
     sql::{Context, Limits, Query},
     value::Value,
     zones::{
@@ -388,4 +388,99 @@ fn a_lookup_ends_where_nobody_answers() {
     (3..6).for_each(|of| world.part(of, 1));
     let ended = found(&mut world, 0, "/z01");
     assert!(matches!(ended, Err(LookupError::Silent(_) | LookupError::NoSuchZone(_))), "{ended:?}");
+}
+
+/// A tree that was made grown, with functions for what changes.
+fn changing(branching: usize, levels: u32, network: Network, seed: u64) -> World {
+    let functions = Changing::FUNCTIONS.map(|(name, text)| function(name, text, 0)).to_vec();
+    let mut world = World::grown(Plan {
+        agents: Agents { branching, levels },
+        config: Config::default(),
+        functions,
+        network,
+        seed,
+    });
+    world.run(seconds(5));
+    world
+}
+
+/// The number below which so many of a hundred are.
+fn share(sorted: &[u64], percent: usize) -> u64 {
+    sorted[(sorted.len() * percent / 100).min(sorted.len() - 1)]
+}
+
+#[test]
+fn where_everything_changes_all_the_time_traffic_is_bounded_and_the_top_is_not_forgotten() {
+    for (loss_per_mille, seed) in [(0, 25), (150, 26)] {
+        let mut world = changing(20, 2, Network { loss_per_mille, ..LAN }, seed);
+        let mut changing = Changing::new(&world, seconds(5), seed);
+        changing.run(&mut world, seconds(90));
+        let seen = changing.run(&mut world, seconds(60));
+        assert!(share(&seen.ordinary, 50) <= 2000, "{:?}", share(&seen.ordinary, 50));
+        assert!(share(&seen.ordinary, 100) <= 3000, "{:?}", share(&seen.ordinary, 100));
+        assert!(share(&seen.speakers, 100) <= 12_000, "{:?}", share(&seen.speakers, 100));
+        // The row of an agent, and of its zone, wait for 20 rows of some 200 bytes at 500 a second each.
+        assert!(seen.ages.len() > 10_000, "all zones are seen");
+        assert!(share(&seen.ages, 50) <= 20_000, "{}", share(&seen.ages, 50));
+        assert!(share(&seen.ages, 99) <= 50_000, "{}", share(&seen.ages, 99));
+        assert!(share(&seen.ages, 100) <= 120_000, "{}", share(&seen.ages, 100));
+        world.living().for_each(|(_, agent)| agent.check());
+    }
+}
+
+#[test]
+fn what_has_changed_all_the_time_is_right_soon_after() {
+    let mut world = changing(12, 2, LAN, 27);
+    Changing::new(&world, seconds(2), 27).run(&mut world, seconds(60));
+    for of in 0..144 {
+        world.set(of, "load", Value::Int(1));
+    }
+    world.run(seconds(60));
+    for (of, agent) in world.living() {
+        assert_eq!(agent.top(world.now()).get("load"), &Value::Int(144), "agent {of}");
+    }
+}
+
+#[test]
+fn one_who_never_rests_slows_nobody_else_down() {
+    let mut world = changing(12, 2, LAN, 28);
+    for load in 0..300 {
+        world.set(77, "load", Value::Int(load));
+        world.run(Duration::from_millis(100));
+    }
+    world.set(5, "traced", Value::Int(1));
+    world.run(Duration::from_millis(1500));
+    for (of, agent) in world.living() {
+        assert_eq!(agent.top(world.now()).get("traced"), &Value::Int(1), "agent {of}");
+    }
+}
+
+/// All zones change at once, several times while answers arrive.
+#[test]
+fn a_function_is_answered_within_seconds_though_all_rows_change_at_once() {
+    for (branching, levels, loss_per_mille, at_most) in [(30, 2, 0, 3), (10, 3, 0, 3), (10, 3, 150, 6)] {
+        let mut world = changing(branching, levels, Network { loss_per_mille, ..LAN }, 29);
+        let now_s = world.now_ms() / 1000;
+        world.install(123, &function("count", "SELECT COUNT(*) AS n", now_s)).expect("it is taken");
+        world.run(seconds(at_most));
+        let right = i64::try_from(world.agents().count()).expect("few");
+        let wrong =
+            world.living().filter(|(_, agent)| answered(&world, agent, "count") != Some(right)).count();
+        assert_eq!(wrong, 0, "of {branching}, {levels}, {loss_per_mille}");
+    }
+}
+
+#[test]
+fn where_every_seventh_message_is_lost_all_hear_within_two_exchanges_and_nobody_is_taken_for_dead() {
+    let mut world = changing(12, 3, Network { loss_per_mille: 150, ..LAN }, 30);
+    for newest in 1..=5 {
+        world.set(1000 + newest, "traced", Value::Int(newest as i64));
+        world.run(Duration::from_millis(3500));
+        let heard = |agent: &Agent| agent.top(world.now()).get("traced") == &Value::Int(newest as i64);
+        let missed = world.living().filter(|(_, agent)| !heard(agent)).count();
+        assert_eq!(missed, 0, "have not heard of {newest}");
+    }
+    world.run(seconds(60));
+    let objections: u64 = world.living().map(|(_, agent)| agent.counters().objections).sum();
+    assert_eq!(objections, 0, "had to say that they are there");
 }

@@ -3,7 +3,9 @@
 //! [`World`] delivers messages after [`Network::latency_ms`], loses some, and lets agents die or be slow. The same [`Plan`] gives the same
 //! trace.
 
+mod changing;
 mod wheel;
 mod world;
 
+pub use changing::{Changed, Changing};
 pub use world::{Agents, Network, Plan, World};

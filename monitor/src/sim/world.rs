@@ -166,7 +166,7 @@ impl World {
             let of_zones = issues.chunks(branching).map(|children| {
                 let mut table = Table::default();
                 for (nth, issue) in children.iter().enumerate() {
-                    table.offer(&part(nth), issue);
+                    table.offer(Time::ZERO, &part(nth), issue);
                 }
                 table
             });
@@ -222,6 +222,19 @@ impl World {
     #[must_use]
     pub fn traffic(&self) -> &[Traffic] {
         &self.traffic
+    }
+
+    /// The shape of the tree.
+    #[must_use]
+    pub fn agents(&self) -> Agents {
+        self.plan.agents
+    }
+
+    /// Whether an agent speaks for the zone that it is a leaf of, and maybe for zones around it.
+    #[must_use]
+    pub fn speaks(&self, of: usize) -> bool {
+        let agent = &self.agents[of];
+        agent.table(agent.levels() - 1).is_some_and(|table| table.speakers().contains(&address(of)))
     }
 
     /// The same for runs that are the same.

@@ -20,6 +20,18 @@ pub fn targets(place: usize, len: usize, fanout: usize) -> impl Iterator<Item = 
     distances.into_iter().map(move |distance| (place + distance) % len)
 }
 
+/// To how many others whoever stands in a tree passes news on.
+const ARITY: usize = 4;
+
+/// The places in a ring of `len` to which whoever is at `place` passes news on in the tree whose root is at `root`: everybody is told once. With
+/// one copy less than there are places it is told as soon as by [`targets`]; what is lost is lost for all below.
+pub fn below(place: usize, root: usize, len: usize) -> impl Iterator<Item = usize> {
+    let nth = (place + len - root) % len.max(1);
+    (nth * ARITY + 1..=nth * ARITY + ARITY)
+        .take_while(move |child| *child < len)
+        .map(move |child| (child + root) % len)
+}
+
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
@@ -48,6 +60,16 @@ mod tests {
         }
         (1..300).for_each(|len| assert!(hops(len, 4) <= 4 + len / 20));
         (1..100).for_each(|len| assert!(hops(len, 1) < len.max(1)));
+    }
+
+    #[test]
+    fn in_a_tree_everybody_is_told_once() {
+        for (len, root) in (1..100).flat_map(|len| (0..len).map(move |root| (len, root))) {
+            let mut told = vec![0; len];
+            (0..len).flat_map(|place| below(place, root, len)).for_each(|place| told[place] += 1);
+            let others = told.iter().enumerate().filter(|(place, _)| *place != root);
+            assert!(told[root] == 0 && others.clone().all(|(_, n)| *n == 1), "{len} {root}: {told:?}");
+        }
     }
 
     #[test]

@@ -80,8 +80,8 @@ pub struct Slot {
     expected: i64,
     /// Of its last row.
     stamp: Stamp,
-    /// Since when it is gone, if it is.
-    gone_at: Time,
+    /// Since when it shows that row, or is gone.
+    since: Time,
 }
 
 impl Slot {
@@ -195,12 +195,18 @@ impl Table {
         self.digest
     }
 
+    /// The rows that have changed after `since`.
+    pub fn changed(&self, since: Time) -> impl Iterator<Item = (&Arc<str>, &Arc<Issue>)> {
+        let changed = self.slots.iter().filter(move |slot| slot.since > since);
+        changed.filter_map(|slot| slot.issue.as_ref().map(|issue| (&slot.child, issue)))
+    }
+
     fn position(&self, child: &str) -> Result<usize, usize> {
         self.slots.binary_search_by(|slot| slot.child.as_ref().cmp(child))
     }
 
     /// Takes an issue if it is news.
-    pub fn offer(&mut self, child: &Arc<str>, issue: &Arc<Issue>) -> Outcome {
+    pub fn offer(&mut self, now: Time, child: &Arc<str>, issue: &Arc<Issue>) -> Outcome {
         let at = match self.position(child) {
             Ok(at) if self.slots[at].stamp >= issue.stamp => return Outcome::Known,
             Ok(at) => at,
@@ -209,12 +215,12 @@ impl Table {
                 let (child, contacts, stamp) = (child.clone(), SmallVec::new(), issue.stamp);
                 self.slots.insert(
                     at,
-                    Slot { child, issue: None, contacts, burden: 0, expected: 0, stamp, gone_at: Time::ZERO },
+                    Slot { child, issue: None, contacts, burden: 0, expected: 0, stamp, since: now },
                 );
                 at
             }
         };
-        self.show(at, issue.stamp, Some(issue.clone()));
+        self.show(now, at, issue.stamp, Some(issue.clone()));
         Outcome::Adopted
     }
 
@@ -225,8 +231,7 @@ impl Table {
         if slot.issue.is_none() || slot.stamp > stamp {
             return false;
         }
-        slot.gone_at = now;
-        self.show(at, stamp, None);
+        self.show(now, at, stamp, None);
         true
     }
 
@@ -245,14 +250,14 @@ impl Table {
 
     /// Children that are gone are forgotten after so long, and functions that are over at this second since 1970.
     pub fn forget(&mut self, now: Time, now_s: u64, remember: Duration) {
-        self.slots.retain(|slot| slot.issue.is_some() || now.since(slot.gone_at) < remember);
+        self.slots.retain(|slot| slot.issue.is_some() || now.since(slot.since) < remember);
         let over = self.functions.extract_if(.., |_, function| !function.is_valid(now_s));
         self.digest = over.fold(self.digest, |digest, (_, function)| digest ^ function.mark());
     }
 
-    fn show(&mut self, at: usize, stamp: Stamp, issue: Option<Arc<Issue>>) {
+    fn show(&mut self, now: Time, at: usize, stamp: Stamp, issue: Option<Arc<Issue>>) {
         let slot = &mut self.slots[at];
-        slot.stamp = stamp;
+        (slot.stamp, slot.since) = (stamp, now);
         if let Some(old) = &slot.issue {
             self.digest ^= mark(&slot.child, old.stamp);
         }
@@ -289,7 +294,7 @@ mod tests {
     }
 
     fn offer(table: &mut Table, generator: u64, version: u64) -> Outcome {
-        let outcome = table.offer(&"a".into(), &issue(generator, version));
+        let outcome = table.offer(Time::ZERO, &"a".into(), &issue(generator, version));
         table.check();
         outcome
     }
@@ -345,7 +350,7 @@ mod tests {
             let stamp = Stamp { version: 1, generator: Generator(1) };
             let contacts = Value::list([contact(n), contact(100 + n)].map(|c| c.to_string().into()));
             let row = Row::new([("burden", Value::Int(burden)), ("contacts", contacts)]);
-            table.offer(&format!("c{n}").into(), &Arc::new(Issue::new(stamp, row)));
+            table.offer(Time::ZERO, &format!("c{n}").into(), &Arc::new(Issue::new(stamp, row)));
         }
         assert_eq!(table.speakers().as_slice(), [2, 4, 1].map(contact));
         for child in ["c2", "c4", "c1"] {
@@ -358,7 +363,7 @@ mod tests {
     fn strangers_do_not_fill_the_memory() {
         let mut table = Table::default();
         for n in 0..1000_u64 {
-            let outcome = table.offer(&format!("c{n}").into(), &issue(n, 1));
+            let outcome = table.offer(Time::ZERO, &format!("c{n}").into(), &issue(n, 1));
             assert_eq!(outcome == Outcome::Full, n >= 256);
         }
         table.check();

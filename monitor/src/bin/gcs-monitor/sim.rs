@@ -8,7 +8,7 @@ use std::{
 
 use clap::Args;
 use gcs_monitor::{
-    sim::{Agents, Network, Plan, World},
+    sim::{Agents, Changing, Network, Plan, World},
     value::Value,
     zones::{
         agent::{Agent, Config},
@@ -42,6 +42,9 @@ pub(crate) struct Sim {
     /// An aggregation function to be evaluated in every zone besides.
     #[arg(long, value_name = "SQL")]
     function: Vec<String>,
+    /// Only this: every agent changes an attribute each so many seconds.
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(1..))]
+    changing: Option<u32>,
     /// The same arguments show the same.
     #[arg(long, default_value_t = 1)]
     seed: u64,
@@ -75,6 +78,11 @@ pub(crate) fn run(sim: &Sim) -> Result<(), Box<dyn std::error::Error>> {
     for (nth, function) in sim.function.iter().enumerate() {
         functions.push(open(&format!("function{nth}"), function).map_err(|e| format!("--function: {e}"))?);
     }
+    if sim.changing.is_some() {
+        for (name, text) in Changing::FUNCTIONS {
+            functions.push(open(name, text)?);
+        }
+    }
     let network = Network { latency_ms: (least, most), loss_per_mille: sim.loss_per_mille };
     let config = Config::default();
     progress("everybody meets everybody");
@@ -85,9 +93,13 @@ pub(crate) fn run(sim: &Sim) -> Result<(), Box<dyn std::error::Error>> {
         agents.branching, agents.levels, sim.loss_per_mille
     );
     idle(&mut world);
-    news(&mut world, sim);
-    questions(&mut world, sim)?;
-    deaths(&mut world, sim);
+    if let Some(seconds) = sim.changing {
+        changing(&mut world, sim, Duration::from_secs(seconds.into()));
+    } else {
+        news(&mut world, sim);
+        questions(&mut world, sim)?;
+        deaths(&mut world, sim);
+    }
     let objections: u64 = world.living().map(|(_, agent)| agent.counters().objections).sum();
     progress("");
     println!("agents that had to say that they are there: {objections}");
@@ -103,7 +115,7 @@ fn sorted(of: impl Iterator<Item = u64>) -> Vec<u64> {
 
 /// The value below which so many of a thousand are.
 fn share(sorted: &[u64], per_mille: usize) -> u64 {
-    sorted[(sorted.len() * per_mille / 1000).min(sorted.len() - 1)]
+    sorted.get((sorted.len() * per_mille / 1000).min(sorted.len().saturating_sub(1))).copied().unwrap_or(0)
 }
 
 fn idle(world: &mut World) {
@@ -119,6 +131,32 @@ fn idle(world: &mut World) {
         share(&rates, 990),
         share(&rates, 1000)
     );
+}
+
+/// Everybody changes all the time, for two minutes: in the second one, what does that cost, and how old is what is seen?
+fn changing(world: &mut World, sim: &Sim, period: Duration) {
+    const MINUTE: Duration = Duration::from_secs(60);
+    let mut changing = Changing::new(world, period, sim.seed);
+    for (minute, when) in ["first", "second"].into_iter().enumerate() {
+        progress(&format!("everybody changes, minute {} of 2", minute + 1));
+        let seen = changing.run(world, MINUTE);
+        progress("");
+        let of = |numbers: &[u64]| [500, 990, 1000].map(|per_mille| share(numbers, per_mille));
+        let (ages, ordinary, speakers) = (of(&seen.ages), of(&seen.ordinary), of(&seen.speakers));
+        println!(
+            "everybody changes every {} s, in the {when} minute: an agent sends {} B/s (median), {} (99 %), {} (most), one that speaks for zones {}, {}, {}; what is seen at the top of an agent was set {} ms ago (median), {} (99 %), {} (longest)",
+            period.as_secs(),
+            ordinary[0],
+            ordinary[1],
+            ordinary[2],
+            speakers[0],
+            speakers[1],
+            speakers[2],
+            ages[0],
+            ages[1],
+            ages[2]
+        );
+    }
 }
 
 /// An agent changes an attribute: when do others see it at the top?
@@ -175,7 +213,8 @@ fn questions(world: &mut World, sim: &Sim) -> Result<(), Box<dyn std::error::Err
             let done = waiting.extract_if(.., answered).count();
             all.extend(std::iter::repeat_n(world.now_ms() - began, done));
         }
-        world.run(Duration::from_secs(2));
+        // Until there may be as much news at once as before.
+        world.run(Duration::from_secs(20));
     }
     let all = sorted(all.into_iter());
     println!(

@@ -4,8 +4,11 @@ use std::time::Duration;
 
 use gcs::time::Time;
 
+/// Bytes that may be taken before it is not little any more.
+const PLENTY: u64 = 12 << 10;
+
 /// A bucket of tokens, one for a byte (Turner, "New directions in communications", IEEE Communications 24(10), 1986).
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Bucket {
     tokens: u64,
     burst: u64,
@@ -18,20 +21,30 @@ impl Bucket {
         Self { tokens: burst, burst, at: Time::ZERO }
     }
 
+    /// Whether little has been taken lately.
+    pub(super) fn plenty(&mut self, now: Time, rate: u64) -> bool {
+        self.fill(now, rate);
+        self.tokens + PLENTY >= self.burst
+    }
+
     /// Takes tokens for so many bytes, if there are as many, or if it is full: what is larger than all of it passes then. It fills at `rate` a
     /// second.
     pub(super) fn take(&mut self, now: Time, rate: u64, bytes: usize) -> bool {
+        self.fill(now, rate);
+        let enough = self.tokens >= self.needed(bytes);
+        if enough {
+            self.tokens = self.tokens.saturating_sub(bytes as u64);
+        }
+        enough
+    }
+
+    fn fill(&mut self, now: Time, rate: u64) {
         let ms = u64::try_from(now.since(self.at).as_millis()).unwrap_or(u64::MAX);
         let fresh = ms.saturating_mul(rate) / 1000;
         if fresh > 0 {
             self.at = now;
             self.tokens = self.tokens.saturating_add(fresh).min(self.burst);
         }
-        let enough = self.tokens >= self.needed(bytes);
-        if enough {
-            self.tokens = self.tokens.saturating_sub(bytes as u64);
-        }
-        enough
     }
 
     /// How long until there are so many.

@@ -23,7 +23,7 @@ pub struct Config {
     pub pace: Duration,
     /// After so long an agent says anew what has not changed, so that the age of a number means something.
     pub refresh: Duration,
-    /// How many bytes of news a second an agent sends, for each table in whose spreading it takes part.
+    /// How many bytes of news a second an agent sends, for each table in whose spreading it takes part. Rows that keep changing are paced by it.
     pub rate: u64,
     /// And how many in one go after it was silent.
     pub burst: u64,
@@ -38,17 +38,17 @@ impl Default for Config {
         Self {
             seed: 0,
             fanout: 4,
-            exchange: Duration::from_secs(1),
+            exchange: Duration::from_millis(500),
             watch: Duration::from_millis(400),
             answer: Duration::from_millis(300),
             remember: Duration::from_secs(3600),
             settle: Duration::from_millis(20),
             pace: Duration::from_millis(300),
             refresh: Duration::from_secs(600),
-            rate: 1500,
-            burst: 32 << 10,
-            exchange_rate: 4000,
-            exchange_burst: 256 << 10,
+            rate: 1000,
+            burst: 48 << 10,
+            exchange_rate: 500,
+            exchange_burst: 64 << 10,
         }
     }
 }

@@ -12,9 +12,9 @@ use crate::zones::{
 };
 
 /// One time in so many exchanges also go to seeds, and to an agent that is gone, in case it is not.
-const ABROAD: u64 = 10;
+const ABROAD: u64 = 20;
 /// So many of the first exchanges all do.
-const YOUNG: u32 = 8;
+const YOUNG: u32 = 16;
 /// Datagrams with rows that one message is answered with: who lacks more asks others, too, and nobody is asked for everything by all.
 const ANSWER: usize = 2;
 
@@ -57,7 +57,7 @@ impl Agent {
         self.for_exchanges.take(now, rate, bytes)
     }
 
-    fn pick(&mut self, among: &[SocketAddr]) -> Option<SocketAddr> {
+    fn pick<T: Copy>(&mut self, among: &[T]) -> Option<T> {
         let at = self.draw(among.len());
         among.get(at).copied()
     }
@@ -82,7 +82,7 @@ impl Agent {
         self.marked(level).map(|(mark, _)| mark)
     }
 
-    /// Says what it has in tables that differ.
+    /// Says what it has in tables that differ: in one of them, if not much may be sent.
     pub(super) fn on_compare(
         &mut self,
         now: Time,
@@ -91,12 +91,17 @@ impl Agent {
         from: SocketAddr,
         sends: &mut Sends,
     ) {
-        for (level, digest) in digests.iter().take(level + 1).enumerate().rev() {
-            if self.tables[level].digest() != *digest {
-                let marks: Vec<u32> = self.marks(level).collect();
-                if self.may_exchange(now, 60 + 5 * marks.len()) {
-                    self.say(from, level, Body::Marks(marks), sends);
-                }
+        let rate = self.config.exchange_rate;
+        let own = self.tables.iter().map(Table::digest);
+        let differ = own.zip(digests).take(level + 1).enumerate().filter(|(_, (own, other))| own != *other);
+        let mut differ: Vec<usize> = differ.map(|(level, _)| level).rev().collect();
+        if !self.for_exchanges.plenty(now, rate) {
+            differ = self.pick(&differ).into_iter().collect();
+        }
+        for level in differ {
+            let marks: Vec<u32> = self.marks(level).collect();
+            if self.may_exchange(now, 60 + 5 * marks.len()) {
+                self.say(from, level, Body::Marks(marks), sends);
             }
         }
     }
@@ -141,7 +146,7 @@ impl Agent {
         if level == self.leaf() && self.tables[level].slots().len() > before {
             // Others that it has not known may not know of it.
             let own = self.parts[level].clone();
-            self.pass_on(now, level, &Subject::Child(own));
+            self.pass_on(now, level, &Subject::Child(own), None);
         }
         answer.extend(self.items(level, |mark| wanted.contains(&mark)));
         self.send_rows(now, from, level, &answer, Vec::new(), sends);

@@ -1,13 +1,13 @@
 //! Functions: installed at one agent, told to all of the zone that they are for.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use gcs::time::Time;
 use thiserror::Error;
 
 use super::Agent;
 use crate::zones::{
-    function::{FUNCTIONS_MAX, Function, in_force},
+    function::{FUNCTIONS_MAX, Function, count_name, in_force},
     message::Subject,
     name::ZoneName,
     table::Outcome,
@@ -15,6 +15,9 @@ use crate::zones::{
 
 /// How far a clock of somebody else may be ahead: a function from further in the future could not be replaced.
 const AHEAD_S: u64 = 300;
+
+/// How long a zone of zones waits for all of them to answer a new function: else all rows would change several times.
+const HOLD: Duration = Duration::from_millis(1500);
 
 /// Why a function is not installed.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -61,7 +64,7 @@ impl Agent {
             Outcome::Full => return Err(InstallError::Full),
         }
         self.functions_changed(now, level);
-        self.pass_on(now, level, &Subject::Function(function.said().name.as_str().into()));
+        self.pass_on(now, level, &Subject::Function(function.said().name.as_str().into()), None);
         Ok(())
     }
 
@@ -90,9 +93,21 @@ impl Agent {
         }
     }
 
-    /// Rows of all own zones from this level on may be others now.
+    /// Rows of all own zones from this level on may be others now. Those of zones of zones wait for them to answer.
     fn functions_changed(&mut self, now: Time, level: usize) {
-        (level..self.tables.len()).for_each(|level| self.changed(now, level));
+        for level in level..self.tables.len() {
+            if level > 0 && level < self.leaf() {
+                self.paces[level - 1].hold(now, now + HOLD);
+            }
+            self.changed(now, level);
+        }
+    }
+
+    /// Whether all zones in the table of this level have said something to all functions.
+    pub(super) fn all_answer(&self, now: Time, level: usize) -> bool {
+        let functions = self.functions(now, level);
+        let names: Vec<String> = functions.iter().map(|f| count_name(&f.said().name)).collect();
+        self.tables[level].issues().all(|(_, issue)| names.iter().all(|name| !issue.row.get(name).is_null()))
     }
 
     /// Forgets what is over.

@@ -19,6 +19,7 @@ mod exchange;
 mod functions;
 mod lookup;
 mod news;
+mod pace;
 pub(crate) mod summary;
 mod watch;
 
@@ -27,7 +28,7 @@ use std::{collections::BTreeMap, net::SocketAddr, sync::Arc, time::Duration};
 use gcs::{rng::Rng, time::Time};
 use smallvec::SmallVec;
 
-use self::{bucket::Bucket, lookup::Lookups, news::News, watch::Watch};
+use self::{bucket::Bucket, lookup::Lookups, news::News, pace::Pace, watch::Watch};
 pub use self::{
     config::Config,
     functions::InstallError,
@@ -83,8 +84,8 @@ pub struct Agent {
     tables: Vec<Table>,
     /// By level: when the row of the own zone in it is to be computed.
     summaries: Vec<Time>,
-    /// By level: when that was done last.
-    summarised: Vec<Time>,
+    /// By level: how often the own row in its table is issued.
+    paces: Vec<Pace>,
     /// By level: what is to be passed on in the zone.
     news: Vec<News>,
     /// Before, it does not know enough to speak for a zone.
@@ -99,7 +100,8 @@ pub struct Agent {
     forget_at: Time,
     /// Its own row is to be issued again.
     reissue_at: Time,
-    for_news: Bucket,
+    /// By level: what may be sent in its ring.
+    for_news: Vec<Bucket>,
     for_exchanges: Bucket,
     for_answers: Bucket,
     rng: Rng,
@@ -120,12 +122,13 @@ impl Agent {
     ) -> Self {
         let parts: Vec<Arc<str>> = name.parts().map(Into::into).collect();
         assert!(!parts.is_empty(), "an agent is below the root");
+        let depth = parts.len();
         let (mut rng, watch) = (Rng::new(seed), Watch::new(parts.len()));
         Self {
             zones: (0..parts.len()).map(|depth| name.ancestor(depth)).collect(),
             tables: vec![Table::default(); parts.len()],
             summaries: vec![Time::NEVER; parts.len()],
-            summarised: vec![Time::ZERO; parts.len()],
+            paces: vec![Pace::default(); parts.len()],
             news: vec![News::default(); parts.len()],
             name,
             parts,
@@ -143,7 +146,7 @@ impl Agent {
             strangers: None,
             forget_at: Time::ZERO,
             reissue_at: Time::NEVER,
-            for_news: Bucket::new(config.burst),
+            for_news: vec![Bucket::new(config.burst); depth],
             for_exchanges: Bucket::new(config.exchange_burst),
             for_answers: Bucket::new(config.exchange_burst),
             config,
@@ -184,7 +187,7 @@ impl Agent {
         self.epoch_s.saturating_add(now.0 / 1_000_000_000)
     }
 
-    /// Sets attributes of its own; others hear of them at once. `Null` removes one.
+    /// Sets attributes of its own; others hear of them at once, unless they keep changing. `Null` removes one.
     pub fn set(&mut self, now: Time, attributes: impl IntoIterator<Item = (Arc<str>, Value)>) {
         let mut news = false;
         for (name, value) in attributes {
@@ -195,7 +198,7 @@ impl Agent {
             news |= old.unwrap_or_default() != value;
         }
         if news && self.version > 0 {
-            self.issue_own(now);
+            self.reissue_at = self.reissue_at.min(self.paces[self.leaf()].next_at()).max(now);
         }
     }
 
@@ -253,7 +256,7 @@ impl Agent {
         let phase = |rng: &mut Rng, period: Duration| {
             now + Duration::from_nanos(rng.below(u64::try_from(period.as_nanos()).unwrap_or(u64::MAX)))
         };
-        self.speaks_at = now + 3 * self.config.exchange;
+        self.speaks_at = now + 6 * self.config.exchange;
         self.exchange_at = phase(&mut self.rng, self.config.exchange);
         self.forget_at = phase(&mut self.rng, self.config.remember / 4);
         let watch = phase(&mut self.rng, self.config.watch);
@@ -353,25 +356,32 @@ impl Agent {
     fn issue(&mut self, now: Time, level: usize, row: Row) {
         let child = self.parts[level].clone();
         let issue = Arc::new(Issue::new(self.stamp(level), row));
-        self.tables[level].offer(&child, &issue);
+        self.tables[level].offer(now, &child, &issue);
+        let (spacing, pace) = (self.spacing(now, level), self.config.pace);
+        self.paces[level].issued(now, pace, spacing);
         self.changed(now, level);
-        self.pass_on(now, level, &Subject::Child(child));
+        self.pass_on(now, level, &Subject::Child(child), None);
     }
 
     /// A table has changed: the row of its zone in the table around it may have, too.
     fn changed(&mut self, now: Time, level: usize) {
-        if level > 0 {
-            let at =
-                (now + self.config.settle).max(self.summarised[level] + self.config.pace).max(self.speaks_at);
-            self.summaries[level] = self.summaries[level].min(at);
+        let Some(around) = level.checked_sub(1) else { return };
+        if self.paces[around].is_held(now) && self.all_answer(now, level) {
+            self.paces[around].free();
         }
+        let soon = (now + self.config.settle).max(self.speaks_at);
+        // Where the zone is reached does not wait: others would take it for gone.
+        let shown = self.tables[around].slot(&self.parts[around]);
+        let moved = shown.is_none_or(|shown| shown.contacts() != self.tables[level].speakers().as_slice());
+        let at = if moved { soon } else { soon.max(self.paces[around].next_at()) };
+        self.summaries[level] = self.summaries[level].min(at);
     }
 
     /// Takes an item of a table. Whether it is news.
     fn take(&mut self, now: Time, level: usize, item: &Item) -> bool {
         match item {
             Item::Function(function) => self.take_function(now, level, function),
-            Item::Issue(child, issue) => match self.tables[level].offer(child, issue) {
+            Item::Issue(child, issue) => match self.tables[level].offer(now, child, issue) {
                 Outcome::Adopted => {
                     self.changed(now, level);
                     if *child == self.parts[level] && issue.stamp.generator != self.generator {

@@ -1,26 +1,50 @@
-//! News: rows that have changed are passed on at once, to the same few neighbours in the ring of each zone ([`overlay`]). Functions are, too. What cannot be
-//! sent yet waits, as names; what is sent then is the newest of it.
+//! News: rows that have changed are passed on at once, to the same few neighbours in the ring of each zone ([`overlay`]). Functions are, too. When
+//! much has been sent lately, news goes along trees instead, where everybody is told once: an eager push while that is cheap, then one copy. What
+//! cannot be sent yet waits, as names; what is sent then is the newest of it. Tables take turns, so that none waits for another one.
 //!
 //! [`overlay`]: crate::zones::overlay
 
-use std::{collections::VecDeque, net::SocketAddr, time::Duration};
+use std::{cmp::Reverse, collections::VecDeque, net::SocketAddr, time::Duration};
 
 use gcs::time::Time;
 
 use super::{Agent, Sends};
-use crate::zones::{
-    message::{Body, Item, Message, ROWS_MAX, Subject},
-    overlay::targets,
-    table::Table,
+use crate::{
+    sketch::hash::{FNV, fnv},
+    zones::{
+        message::{Body, Item, Message, ROWS_MAX, Subject},
+        overlay::{below, targets},
+        table::Table,
+    },
 };
 
 /// How long news waits for more.
 const GATHER: Duration = Duration::from_millis(2);
+/// Trees in a ring: who passes on much in one is a leaf in most others.
+const TREES: usize = 8;
 
-/// What is to be passed on in a zone: of tables nearer to the leaves first, then the oldest.
+/// Something to be passed on in a ring.
+#[derive(Clone, Debug)]
+struct Told {
+    level: u8,
+    subject: Subject,
+    /// It has come from elsewhere: the root of its tree may not know it.
+    enters: bool,
+}
+
+impl Told {
+    fn tree(&self) -> usize {
+        let (Subject::Child(name) | Subject::Function(name)) = &self.subject;
+        usize::try_from(fnv(FNV, name.as_bytes()) % TREES as u64).unwrap_or(0)
+    }
+}
+
+/// What is to be passed on in a ring, the oldest first.
 #[derive(Clone, Debug, Default)]
 pub(super) struct News {
-    subjects: VecDeque<(u8, Subject)>,
+    told: VecDeque<Told>,
+    /// Whose turn it is.
+    turn: usize,
     at: Option<Time>,
 }
 
@@ -29,13 +53,26 @@ impl News {
         self.at.unwrap_or(Time::NEVER)
     }
 
-    fn push(&mut self, now: Time, level: u8, subject: &Subject) {
-        if !self.subjects.iter().any(|(l, s)| *l == level && s == subject) {
-            // What is nearer first: who speaks for whom depends on it.
-            let before = self.subjects.partition_point(|(l, _)| *l >= level);
-            self.subjects.insert(before, (level, subject.clone()));
+    fn push(&mut self, now: Time, level: u8, subject: &Subject, enters: bool) {
+        match self.told.iter_mut().find(|told| told.level == level && told.subject == *subject) {
+            Some(told) => told.enters |= enters,
+            None => self.told.push_back(Told { level, subject: subject.clone(), enters }),
         }
         self.at.get_or_insert(now + GATHER);
+    }
+
+    /// Takes all that waits, in the order in which it is to be sent: `first`, then of each table in turn the oldest.
+    fn in_turn(&mut self, first: &(u8, Subject), tables: usize) -> VecDeque<Told> {
+        let (mut told, mut nth) = (std::mem::take(&mut self.told), vec![0; tables]);
+        self.turn = (self.turn + 1) % tables;
+        let place = |told: &Told| {
+            let level = usize::from(told.level).min(tables - 1);
+            nth[level] += 1;
+            let introduction = (told.level, &told.subject) == (first.0, &first.1);
+            (Reverse(introduction), nth[level], (level + self.turn) % tables)
+        };
+        told.make_contiguous().sort_by_cached_key(place);
+        told
     }
 }
 
@@ -45,16 +82,18 @@ impl Agent {
         for (level, item) in items {
             let at = usize::from(level);
             if at <= ring && self.take(now, at, &item) {
-                self.pass_on(now, at, &item.subject());
+                self.pass_on(now, at, &item.subject(), Some(ring));
             }
         }
     }
 
-    /// A row is to be told to others: to those who spread it in its zone, and in each zone below that this agent is in.
-    pub(super) fn pass_on(&mut self, now: Time, level: usize, subject: &Subject) {
+    /// A row is to be told to others: to those who spread it in its zone, and in each zone below that this agent is in. It may have come in one of
+    /// these rings.
+    pub(super) fn pass_on(&mut self, now: Time, level: usize, subject: &Subject, came: Option<usize>) {
         for ring in level..self.tables.len() {
             if self.takes_part(ring) {
-                self.news[ring].push(now, u8::try_from(level).unwrap_or(u8::MAX), subject);
+                let level = u8::try_from(level).unwrap_or(u8::MAX);
+                self.news[ring].push(now, level, subject, came != Some(ring));
             }
         }
     }
@@ -65,61 +104,65 @@ impl Agent {
         shown.flat_map(|slot| slot.contacts().iter().copied()).collect()
     }
 
-    /// Its neighbours in the ring of a zone.
-    fn neighbours(&self, level: usize) -> Vec<SocketAddr> {
-        let members = self.ring(level);
-        let Some(place) = members.iter().position(|contact| *contact == self.contact) else {
-            return Vec::new();
-        };
-        targets(place, members.len(), self.config.fanout).map(|to| members[to]).collect()
-    }
-
-    /// Tells neighbours what has changed, as much as may be sent now.
+    /// Tells others what has changed, as much as may be sent now.
     pub(super) fn send_news(&mut self, now: Time, ring: usize, sends: &mut Sends) {
-        let mut subjects = std::mem::take(&mut self.news[ring]).subjects;
-        let neighbours = self.neighbours(ring);
+        self.news[ring].at = None;
         let leaf = self.leaf();
-        // Those who speak for the zone are to hear first of its agents.
         let own = (u8::try_from(leaf).unwrap_or(u8::MAX), Subject::Child(self.parts[leaf].clone()));
-        let introduces = subjects.contains(&own);
-        let extra: Vec<SocketAddr> = match introduces {
-            true => self.tables[leaf]
-                .speakers()
-                .into_iter()
-                .filter(|to| *to != self.contact && !neighbours.contains(to))
-                .collect(),
-            false => Vec::new(),
-        };
-        let to: Vec<SocketAddr> = neighbours.into_iter().chain(extra).collect();
-        while !subjects.is_empty() && !to.is_empty() {
-            let (mut items, mut bytes, mut taken) = (Vec::new(), 0, 0);
-            for (level, subject) in &subjects {
-                let item = item(&self.tables[usize::from(*level)], subject);
+        let mut told = self.news[ring].in_turn(&own, self.tables.len());
+        let (members, rate) = (self.ring(ring), self.config.rate);
+        let Some(place) = members.iter().position(|contact| *contact == self.contact) else { return };
+        while let Some(first) = told.front() {
+            let plenty = self.for_news[ring].plenty(now, rate);
+            let like = (first.tree(), first.enters);
+            let introduces = first.level == own.0 && first.subject == own.1;
+            let to = match plenty {
+                true => targets(place, members.len(), self.config.fanout).collect(),
+                false => lean(place, members.len(), like),
+            };
+            let mut to: Vec<SocketAddr> = to.into_iter().map(|to| members[to]).collect();
+            if introduces {
+                // Those who speak for the zone are to hear first of its agents.
+                let speakers = self.tables[leaf].speakers().into_iter();
+                let others: Vec<_> = speakers.filter(|s| *s != self.contact && !to.contains(s)).collect();
+                to.extend(others);
+            }
+            let (mut items, mut bytes, mut taken) = (Vec::new(), 0, Vec::new());
+            for (at, told) in told.iter().enumerate() {
+                if !plenty && (told.tree(), told.enters) != like {
+                    continue;
+                }
+                let item = item(&self.tables[usize::from(told.level)], &told.subject);
                 let more = item.as_ref().map_or(0, Item::bytes);
                 if bytes + more > ROWS_MAX && !items.is_empty() {
                     break;
                 }
-                (bytes, taken) = (bytes + more, taken + 1);
-                items.extend(item.map(|item| (*level, item)));
+                bytes += more;
+                taken.push(at);
+                items.extend(item.map(|item| (told.level, item)));
             }
             let message = Message { zone: self.zones[ring].clone(), body: Body::News(items) };
             let cost = message.bytes() * to.len();
-            let rate = self.rate();
-            if !self.for_news.take(now, rate, cost) {
-                let wait = self.for_news.wait(rate, cost);
-                self.news[ring] = News { subjects, at: Some(now + wait) };
+            if cost > 0 && !self.for_news[ring].take(now, rate, cost) {
+                self.news[ring].at = Some(now + self.for_news[ring].wait(rate, cost));
+                self.news[ring].told = told;
                 return;
             }
-            subjects.drain(..taken);
+            taken.iter().rev().for_each(|at| drop(told.remove(*at)));
             self.counters.news_sent += to.len() as u64;
             sends.extend(to.iter().map(|to| (*to, message.clone())));
         }
     }
+}
 
-    fn rate(&self) -> u64 {
-        let rings = (0..self.tables.len()).filter(|level| self.takes_part(*level)).count();
-        self.config.rate * rings.max(1) as u64
+/// Those below `place` in a tree, and its root if it may not know.
+fn lean(place: usize, len: usize, (tree, enters): (usize, bool)) -> Vec<usize> {
+    let root = len * tree / TREES;
+    let mut to: Vec<usize> = below(place, root, len).collect();
+    if enters && place != root && !to.contains(&root) {
+        to.push(root);
     }
+    to
 }
 
 /// What there is to tell of something.

@@ -22,7 +22,6 @@ const ATTRIBUTES_MAX: usize = 112;
 impl Agent {
     /// Issues the row of the zone at this level, if that is this agent's to do and the row is another one.
     pub(super) fn summarise(&mut self, now: Time, level: usize) {
-        self.summarised[level] = now;
         if self.tables[level].speakers().first() != Some(&self.contact) {
             return;
         }

@@ -92,7 +92,7 @@ impl Agent {
         let (due, mut asked): (Vec<_>, Vec<_>) =
             std::mem::take(&mut self.watch.asked).into_iter().partition(|asked| asked.until <= now);
         for asked in asked.iter_mut().filter(|asked| asked.again <= now) {
-            asked.again = Time::NEVER;
+            asked.again = now + self.config.answer / 2;
             self.say(asked.whom, asked.level, Body::Ping(asked.number), sends);
         }
         self.watch.asked = asked;
@@ -193,7 +193,7 @@ impl Agent {
             None if asked.silent && self.tables[level].gone(now, &asked.child, asked.stamp) => {
                 self.counters.found_gone += 1;
                 self.changed(now, level);
-                self.pass_on(now, level, &Subject::Child(asked.child));
+                self.pass_on(now, level, &Subject::Child(asked.child), None);
             }
             None => {}
         }
