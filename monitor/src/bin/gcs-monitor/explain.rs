@@ -27,21 +27,21 @@ pub(crate) fn run(explain: &Explain) -> Outcome {
         Some(function) => {
             let columns = function["answer"]["columns"].as_array();
             let at = columns.and_then(|c| c.iter().position(|c| c == attribute)).unwrap_or(0);
-            println!("{attribute} of {zone} is {}", function["answer"]["rows"][0][at]);
-            println!("computed by {} as", table["from"].as_str().unwrap_or("this agent"));
-            println!(
+            say!("{attribute} of {zone} is {}", function["answer"]["rows"][0][at]);
+            say!("computed by {} as", table["from"].as_str().unwrap_or("this agent"));
+            say!(
                 "  {}  ({})",
                 function["sql"].as_str().unwrap_or_default(),
                 function["name"].as_str().unwrap_or_default()
             );
-            println!("{}", crate::table::completeness(&function["answer"]));
+            say!("{}", crate::table::completeness(&function["answer"]));
         }
-        None => println!(
-            "no function makes {attribute} in {zone}: what follows is what its children say themselves"
-        ),
+        None => {
+            say!("no function makes {attribute} in {zone}: what follows is what its children say themselves")
+        }
     }
     let count = function.map(|f| format!("&{}", f["name"].as_str().unwrap_or_default())).unwrap_or_default();
-    println!("from the rows");
+    say!("from the rows");
     for row in table["rows"].as_array().into_iter().flatten() {
         let attributes = &row["attributes"];
         let value = match &attributes[attribute] {
@@ -55,14 +55,10 @@ pub(crate) fn run(explain: &Explain) -> Outcome {
             (Some(rep), None) => format!("  issued by {rep}, who does not have the function yet"),
             (None, _) => String::new(),
         };
-        println!(
-            "  {}  {value}{said}  (version {})",
-            row["child"].as_str().unwrap_or_default(),
-            row["version"]
-        );
+        say!("  {}  {value}{said}  (version {})", row["child"].as_str().unwrap_or_default(), row["version"]);
     }
     for gone in table["gone"].as_array().into_iter().flatten() {
-        println!("  {}  gone", gone.as_str().unwrap_or_default());
+        say!("  {}  gone", gone.as_str().unwrap_or_default());
     }
     Ok(())
 }

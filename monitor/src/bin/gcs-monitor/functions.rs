@@ -60,37 +60,41 @@ pub(crate) fn install(install: &Install) -> Outcome {
         "for_s": install.days.saturating_mul(86_400),
     });
     let done = install.api.post("/v1/functions", &function).map_err(|e| e.under(&install.sql))?;
-    println!(
+    say!(
         "{} is installed for {} until {} days from now: {} steps for each row of a table, at most {} bytes in a zone's row",
-        install.name, install.zone, install.days, done["cost"]["steps_per_row"], done["cost"]["bytes"]
+        install.name,
+        install.zone,
+        install.days,
+        done["cost"]["steps_per_row"],
+        done["cost"]["bytes"]
     );
     Ok(())
 }
 
 pub(crate) fn remove(remove: &Remove) -> Outcome {
     remove.api.delete(&format!("/v1/functions/{}", path_part(&remove.name)), &[("zone", &remove.zone)])?;
-    println!("{} is removed from {}", remove.name, remove.zone);
+    say!("{} is removed from {}", remove.name, remove.zone);
     Ok(())
 }
 
 pub(crate) fn list(list: &List) -> Outcome {
     let listed = list.api.get("/v1/functions", &[("zone", &list.zone)])?;
     if list.json {
-        println!("{listed}");
+        say!("{listed}");
         return Ok(());
     }
     let functions = listed["functions"].as_array().cloned().unwrap_or_default();
     if functions.is_empty() {
-        println!("{} has no functions; `gcs-monitor install` makes one", list.zone);
+        say!("{} has no functions; `gcs-monitor install` makes one", list.zone);
     }
     for function in &functions {
         let text = |name: &str| function[name].as_str().unwrap_or_default().to_owned();
         let days = function["expires_in_s"].as_u64().unwrap_or(0) / 86_400;
         let strong = if function["strong"] == true { ", strong" } else { "" };
-        println!("{} ({days} more days{strong})\n  {}", text("name"), text("sql"));
+        say!("{} ({days} more days{strong})\n  {}", text("name"), text("sql"));
         match function["error"].as_str() {
-            Some(e) => println!("  fails: {e}"),
-            None => println!("  {}\n  {}", values(&function["answer"]), completeness(&function["answer"])),
+            Some(e) => say!("  fails: {e}"),
+            None => say!("  {}\n  {}", values(&function["answer"]), completeness(&function["answer"])),
         }
     }
     Ok(())

@@ -1,8 +1,13 @@
 //! `gcs-monitor`: what all machines say of themselves, asked at any of them.
 
-use std::process::ExitCode;
+use std::{fmt, io::Write as _, process::ExitCode};
 
 use clap::{Parser, Subcommand};
+
+/// Prints a line; where nobody reads any more (`| head`), the program ends.
+macro_rules! say {
+    ($($word:tt)*) => { $crate::say(format_args!($($word)*)) };
+}
 
 mod agent;
 mod ca;
@@ -14,6 +19,12 @@ mod query;
 mod sim;
 mod table;
 mod zones;
+
+fn say(line: fmt::Arguments<'_>) {
+    if writeln!(std::io::stdout(), "{line}").is_err() {
+        std::process::exit(0);
+    }
+}
 
 /// What a command ends with if it fails: one sentence.
 type Outcome = Result<(), Box<dyn std::error::Error>>;

@@ -23,11 +23,11 @@ pub(crate) struct Zones {
 pub(crate) fn run(zones: &Zones) -> Outcome {
     let root = zones.api.get("/v1/zone", &[("path", &zones.zone)])?;
     let members: i64 = rows(&root).map(|row| row["attributes"]["nmembers"].as_i64().unwrap_or(0)).sum();
-    println!("{}  {}", zones.zone, agents(members, root["expected"].as_i64().unwrap_or(0)));
+    say!("{}  {}", zones.zone, agents(members, root["expected"].as_i64().unwrap_or(0)));
     let mut left = ZONES_MAX;
     show(zones.api, &zones.zone, &root, "", zones.levels, &mut left);
     if left == 0 {
-        println!("… more than {ZONES_MAX} zones: choose one, or fewer --levels");
+        say!("… more than {ZONES_MAX} zones: choose one, or fewer --levels");
     }
     Ok(())
 }
@@ -51,22 +51,22 @@ fn show(api: Api, path: &str, zone: &Value, indent: &str, levels: usize, left: &
         let branch = format!("{indent}{}", if last { "└─ " } else { "├─ " });
         let below = format!("{indent}{}", if last { "   " } else { "│  " });
         let Some(attributes) = attributes else {
-            println!("{branch}{name}  gone");
+            say!("{branch}{name}  gone");
             continue;
         };
         let contact = attributes["contacts"][0].as_str().unwrap_or("?");
         if attributes["depth"].is_null() {
-            println!("{branch}{name}  {contact}");
+            say!("{branch}{name}  {contact}");
             continue;
         }
         let count = |name: &str| attributes[name].as_i64().unwrap_or(0);
-        println!("{branch}{name}  {}, spoken for by {contact}", agents(count("nmembers"), count("expected")));
+        say!("{branch}{name}  {}, spoken for by {contact}", agents(count("nmembers"), count("expected")));
         if levels > 1 && *left > 0 {
             *left -= 1;
             let path = format!("{}/{name}", path.trim_end_matches('/'));
             match api.get("/v1/zone", &[("path", &path)]) {
                 Ok(zone) => show(api, &path, &zone, &below, levels - 1, left),
-                Err(e) => println!("{below}? {e}"),
+                Err(e) => say!("{below}? {e}"),
             }
         }
     }
