@@ -8,6 +8,7 @@
 //! machine. [`health`] is what a group of representatives agrees on: which components are up. [`trust`] says who may say what: keys,
 //! certificates, and what is refused. [`sources`] are where an agent's own attributes come from.
 
+mod clock;
 pub mod codec;
 pub mod daemon;
 pub mod display;

@@ -149,6 +149,7 @@ fn mistakes_are_one_sentence_and_shown_where_they_are() {
             "gcs-monitor: `nmembers` is what every zone says of itself",
         ),
         (vec!["remove", "n"], "gcs-monitor: / has no function `n`"),
+        (vec!["remove", "n/ o"], "gcs-monitor: / has no function `n/ o`"),
     ] {
         let output = agent.run(&words);
         let said = String::from_utf8_lossy(&output.stderr);

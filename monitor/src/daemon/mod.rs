@@ -9,5 +9,4 @@
 
 pub mod answer;
 pub mod api;
-mod clock;
 pub mod node;

@@ -16,8 +16,8 @@ use tokio::{
     sync::{Notify, oneshot},
 };
 
-use super::clock::Clock;
 use crate::{
+    clock::Clock,
     value::Value,
     zones::{
         agent::{Agent, Config, Found, InstallError, Lookup, LookupError, Sends},
@@ -138,7 +138,7 @@ impl Node {
             None => own,
         };
         let seed = getrandom::u64().map_err(NodeError::Random)?;
-        let (clock, seeds) = (Clock::new(), place.seeds.clone());
+        let (clock, seeds) = (Clock::start(), place.seeds.clone());
         let mut agent = Agent::new(Arc::new(config), place.name.clone(), contact, seeds, seed);
         agent.set_epoch(clock.epoch_s());
         let state =
@@ -235,13 +235,7 @@ impl Node {
             for (to, message) in sends {
                 self.send(to, &message).await;
             }
-            let until = self.clock.instant(next.min(look_at_clock));
-            let sleep = async {
-                match until {
-                    Some(until) => tokio::time::sleep_until(until).await,
-                    None => std::future::pending().await,
-                }
-            };
+            let sleep = tokio::time::sleep(self.clock.until(next.min(look_at_clock)));
             tokio::select! {
                 _ = self.socket.readable() => self.receive(&mut bytes),
                 () = sleep => {}

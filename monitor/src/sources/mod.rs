@@ -13,7 +13,6 @@
 //! another. `docs/attributes.md` is for operators.
 
 mod blocking;
-mod clock;
 mod command;
 pub mod config;
 mod exposition;
@@ -37,6 +36,8 @@ mod statsd;
 mod status;
 mod store;
 mod textfile;
+
+use crate::clock;
 
 pub use config::Config;
 pub use handle::Handle;

@@ -62,7 +62,7 @@ pub enum Body {
 }
 
 /// What an item is about.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Subject {
     /// A child of the zone.
     Child(Arc<str>),

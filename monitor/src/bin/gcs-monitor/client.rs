@@ -7,6 +7,7 @@ use std::{
 };
 
 use clap::Args;
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::Value;
 use thiserror::Error;
 
@@ -125,8 +126,7 @@ impl Api {
     }
 }
 
-/// For a part of a path.
-pub(crate) fn path_part(text: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
-    text.chars().filter(|c| plain(*c)).collect()
+/// A name as one part of a path.
+pub(crate) fn path_part(name: &str) -> String {
+    utf8_percent_encode(name, NON_ALPHANUMERIC).to_string()
 }

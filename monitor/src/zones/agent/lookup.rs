@@ -17,7 +17,7 @@ use thiserror::Error;
 use super::{Agent, Sends};
 use crate::zones::{
     function::{FUNCTIONS_MAX, Function},
-    message::{Body, Item, Message, ROWS_MAX},
+    message::{Body, Item, Message, ROWS_MAX, Subject},
     name::ZoneName,
     table::{CHILDREN_MAX, CONTACTS, Issue},
 };
@@ -72,7 +72,7 @@ struct Pending {
     whom: SmallVec<[SocketAddr; CONTACTS]>,
     until: Time,
     tries: u8,
-    parts: BTreeMap<String, Item>,
+    parts: BTreeMap<Subject, Item>,
     expected: i64,
 }
 
@@ -107,32 +107,34 @@ impl Lookups {
         pending.expected = expected;
         for item in items {
             if pending.parts.len() < ITEMS {
-                pending.parts.insert(format!("{:?}", item.subject()), item);
+                pending.parts.insert(item.subject(), item);
             }
         }
         if pending.parts.len() >= (of as usize).min(ITEMS) {
             let pending = self.pending.swap_remove(at);
-            let mut found = Found {
-                zone: pending.zone,
-                from: Some(from),
-                rows: Vec::new(),
-                gone: Vec::new(),
-                functions: Vec::new(),
-                expected: pending.expected,
-            };
-            pending.parts.into_values().for_each(|item| found.push(item));
+            let items = pending.parts.into_values();
+            let found = Found::new(pending.zone, Some(from), items, pending.expected);
             self.done.push((pending.lookup, Ok(found)));
         }
     }
 }
 
 impl Found {
-    fn push(&mut self, item: Item) {
-        match item {
-            Item::Issue(child, issue) => self.rows.push((child, issue)),
-            Item::Gone(child, _) => self.gone.push(child),
-            Item::Function(function) => self.functions.push(function),
+    fn new(
+        zone: ZoneName,
+        from: Option<SocketAddr>,
+        items: impl IntoIterator<Item = Item>,
+        expected: i64,
+    ) -> Self {
+        let (mut rows, mut gone, mut functions) = (Vec::new(), Vec::new(), Vec::new());
+        for item in items {
+            match item {
+                Item::Issue(child, issue) => rows.push((child, issue)),
+                Item::Gone(child, _) => gone.push(child),
+                Item::Function(function) => functions.push(function),
+            }
         }
+        Self { zone, from, rows, gone, functions, expected }
     }
 }
 
@@ -150,15 +152,7 @@ impl Agent {
         let lookup = Lookup(lookups.number);
         if let Some(level) = self.zones.iter().position(|own| own == zone) {
             let (items, expected) = self.table_items(now, level);
-            let mut found = Found {
-                zone: zone.clone(),
-                from: None,
-                rows: Vec::new(),
-                gone: Vec::new(),
-                functions: Vec::new(),
-                expected,
-            };
-            items.into_iter().for_each(|item| found.push(item));
+            let found = Found::new(zone.clone(), None, items, expected);
             self.lookups.done.push((lookup, Ok(found)));
             return Ok(lookup);
         }
