@@ -8,4 +8,4 @@ mod wheel;
 mod world;
 
 pub use changing::{Changed, Changing};
-pub use world::{Agents, Network, Plan, World};
+pub use world::{Agents, Network, Plan, Seeds, World};

@@ -57,6 +57,15 @@ pub struct Network {
     pub loss_per_mille: u64,
 }
 
+/// Whom agents know at first.
+#[derive(Clone, Copy, Debug)]
+pub enum Seeds {
+    /// The first of their zone, and the one after them in the tree.
+    Near,
+    /// All of them the first agent, and nobody else.
+    First,
+}
+
 /// Everything that a run depends on.
 #[derive(Clone, Debug)]
 pub struct Plan {
@@ -64,6 +73,8 @@ pub struct Plan {
     pub agents: Agents,
     /// How agents behave.
     pub config: Config,
+    /// Whom they know at first.
+    pub seeds: Seeds,
     /// For the root. In a world that grows, the first agent is told of them; in one that has grown, everybody knows them.
     pub functions: Vec<Arc<Function>>,
     /// What is between them.
@@ -110,10 +121,13 @@ fn address(of: usize) -> SocketAddr {
 }
 
 /// An agent that knows a few others.
-fn born(agents: Agents, config: &Arc<Config>, of: usize, seed: u64) -> Agent {
+fn born((agents, seeds): (Agents, Seeds), config: &Arc<Config>, of: usize, seed: u64) -> Agent {
     let name: ZoneName = agents.name(of).parse().unwrap_or_else(|_| ZoneName::root());
     let first = of / agents.branching * agents.branching;
-    let seeds = vec![address(first), address((of + agents.branching) % agents.count())];
+    let seeds = match seeds {
+        Seeds::Near => vec![address(first), address((of + agents.branching) % agents.count())],
+        Seeds::First => vec![address(0)],
+    };
     Agent::new(config.clone(), name, address(of), seeds, seed)
 }
 
@@ -125,14 +139,14 @@ fn index(address: SocketAddr) -> Option<u32> {
 }
 
 impl World {
-    /// Agents that know nobody but a few: the first of their zone, and the one after them in the tree.
+    /// Agents that know nobody but a few.
     #[must_use]
     pub fn new(plan: Plan) -> Self {
         let count = plan.agents.count();
         let config = Arc::new(plan.config.clone());
         let mut rng = Rng::new(plan.seed);
         let mut agents: Vec<Agent> =
-            (0..count).map(|of| born(plan.agents, &config, of, rng.next_u64())).collect();
+            (0..count).map(|of| born((plan.agents, plan.seeds), &config, of, rng.next_u64())).collect();
         for function in &plan.functions {
             let installed = agents[0].install(Time::ZERO, &ZoneName::root(), function);
             installed.expect("the functions of a plan are right");
@@ -251,7 +265,7 @@ impl World {
     /// A dead agent is started again: another life.
     pub fn restart(&mut self, of: usize) {
         let config = Arc::new(self.plan.config.clone());
-        self.agents[of] = born(self.plan.agents, &config, of, self.rng.next_u64());
+        self.agents[of] = born((self.plan.agents, self.plan.seeds), &config, of, self.rng.next_u64());
         self.dead[of] = false;
         self.wakes[of] = self.now_ms() + 1;
         self.wheel.put(self.now_ms() + 1, Event::Tick(of as u32));

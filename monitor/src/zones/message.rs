@@ -4,6 +4,7 @@
 //! News      an issue, or that a generator is gone, passed on at once                              ──► some
 //! Compare   digests of the tables that both have ──►   ◄── Marks of a table that differs
 //!           Rows that the other lacks, marks of those lacked ──►   ◄── Rows
+//!                                             ◄── or Busy: who may do so instead
 //! Ask for a table of any zone ──►   ◄── Part of it, or Nearer: who may know
 //! Ping ──► ◄── Pong;  PingFor ──► (asks another one to ping)  ◄── Pong, or Silent: it does not hear it, either
 //! ```
@@ -45,6 +46,8 @@ pub enum Body {
     Marks(Vec<u32>),
     /// Rows of the zone's children, and marks of those that are wanted.
     Rows(Vec<Item>, Vec<u32>),
+    /// Too many strangers compare their tables with it now: this one knows as much.
+    Busy(SocketAddr),
     /// For the table of the message's zone. Answered with [`Body::Part`] or [`Body::Nearer`] of the same number.
     Ask(u32),
     /// Some of the items of the table: of so many, with so many agents that were there.
@@ -110,6 +113,7 @@ enum Wire<'a> {
     Ask(u32),
     Part(u32, (u32, i64), #[serde(borrow)] Vec<WireItem<'a>>),
     Nearer(u32, Vec<SocketAddr>),
+    Busy(SocketAddr),
 }
 
 #[derive(Serialize, Deserialize)]
@@ -184,6 +188,7 @@ impl Message {
             Body::Ping(_) | Body::Pong(_) | Body::Silent(_) | Body::Ask(_) => 5,
             Body::Part(_, _, items) => 10 + items.iter().map(Item::bytes).sum::<usize>(),
             Body::Nearer(_, whom) => 6 + 8 * whom.len(),
+            Body::Busy(_) => 8,
             Body::PingFor(..) => 12,
         };
         DATAGRAM + 4 + self.zone.as_str().len() + body
@@ -205,6 +210,7 @@ impl Message {
             Body::Ask(n) => Wire::Ask(*n),
             Body::Part(n, of, items) => Wire::Part(*n, *of, written(items)),
             Body::Nearer(n, whom) => Wire::Nearer(*n, whom.clone()),
+            Body::Busy(whom) => Wire::Busy(*whom),
         };
         // Nothing in a message can fail to be written.
         postcard::to_allocvec(&Frame { version: VERSION, zone: self.zone.as_str(), body }).unwrap_or_default()
@@ -234,6 +240,7 @@ impl Message {
             Wire::Ask(n) => Body::Ask(n),
             Wire::Part(n, of, items) => Body::Part(n, of, read(items)?),
             Wire::Nearer(n, whom) => Body::Nearer(n, whom),
+            Wire::Busy(whom) => Body::Busy(whom),
         };
         Ok(Self { zone: frame.zone.parse().map_err(|_| MessageError)?, body })
     }
@@ -273,6 +280,7 @@ mod tests {
             Body::Ask(5),
             Body::Part(6, (300, 7000), items),
             Body::Nearer(7, vec![whom]),
+            Body::Busy(whom),
         ]
         .into_iter()
         .map(|body| Message { zone: "/eu/ams".parse().unwrap(), body })
@@ -303,7 +311,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn other_bytes_are_no_message_and_no_panic(which in 0_usize..11, at: prop::sample::Index, byte: u8, cut: prop::sample::Index) {
+        fn other_bytes_are_no_message_and_no_panic(which in 0_usize..12, at: prop::sample::Index, byte: u8, cut: prop::sample::Index) {
             let mut bytes = all()[which].encode();
             let at = at.index(bytes.len());
             bytes[at] = byte;

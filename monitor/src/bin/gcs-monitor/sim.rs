@@ -8,7 +8,7 @@ use std::{
 
 use clap::Args;
 use gcs_monitor::{
-    sim::{Agents, Changing, Network, Plan, World},
+    sim::{Agents, Changing, Network, Plan, Seeds, World},
     value::Value,
     zones::{
         agent::{Agent, Config},
@@ -86,7 +86,8 @@ pub(crate) fn run(sim: &Sim) -> Result<(), Box<dyn std::error::Error>> {
     let network = Network { latency_ms: (least, most), loss_per_mille: sim.loss_per_mille };
     let config = Config::default();
     progress("everybody meets everybody");
-    let mut world = World::grown(Plan { agents, config, functions, network, seed: sim.seed });
+    let mut world =
+        World::grown(Plan { agents, config, seeds: Seeds::Near, functions, network, seed: sim.seed });
     world.run(Duration::from_secs(5));
     println!(
         "{count} agents, {} in a zone, {} levels; messages take {least} to {most} ms, {} of 1000 get lost",

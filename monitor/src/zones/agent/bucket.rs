@@ -27,11 +27,16 @@ impl Bucket {
         self.tokens + PLENTY >= self.burst
     }
 
+    /// Whether there are tokens for so many bytes.
+    pub(super) fn holds(&mut self, now: Time, rate: u64, bytes: usize) -> bool {
+        self.fill(now, rate);
+        self.tokens >= self.needed(bytes)
+    }
+
     /// Takes tokens for so many bytes, if there are as many, or if it is full: what is larger than all of it passes then. It fills at `rate` a
     /// second.
     pub(super) fn take(&mut self, now: Time, rate: u64, bytes: usize) -> bool {
-        self.fill(now, rate);
-        let enough = self.tokens >= self.needed(bytes);
+        let enough = self.holds(now, rate, bytes);
         if enough {
             self.tokens = self.tokens.saturating_sub(bytes as u64);
         }

@@ -27,7 +27,8 @@ pub struct Config {
     pub rate: u64,
     /// And how many in one go after it was silent.
     pub burst: u64,
-    /// How many bytes a second it sends in exchanges. When all is known, hardly anything is.
+    /// How many bytes a second it sends in exchanges with those who share a zone with it, half as many with others, and as many in answers to
+    /// those who ask for a table. When all is known, hardly anything is.
     pub exchange_rate: u64,
     /// And how many in one go: what all its neighbours may ask for that have just been started.
     pub exchange_burst: u64,
@@ -37,7 +38,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             seed: 0,
-            fanout: 4,
+            fanout: 3,
             exchange: Duration::from_millis(500),
             watch: Duration::from_millis(400),
             answer: Duration::from_millis(300),
@@ -47,7 +48,7 @@ impl Default for Config {
             refresh: Duration::from_secs(600),
             rate: 1000,
             burst: 48 << 10,
-            exchange_rate: 500,
+            exchange_rate: 450,
             exchange_burst: 64 << 10,
         }
     }

@@ -5,16 +5,15 @@ use std::{collections::BTreeSet, net::SocketAddr};
 
 use gcs::time::Time;
 
-use super::{Agent, Sends};
+use super::{Agent, Sends, bucket::Bucket};
 use crate::zones::{
     message::{Body, Item, Message, ROWS_MAX, Subject},
+    name::ZoneName,
     table::{Table, mark},
 };
 
-/// One time in so many exchanges also go to seeds, and to an agent that is gone, in case it is not.
-const ABROAD: u64 = 20;
-/// So many of the first exchanges all do.
-const YOUNG: u32 = 16;
+/// One time in so many exchanges also go to seeds, and to an agent that is gone, in case it is not; and the first, second, fourth … of them all.
+const ABROAD: u64 = 40;
 /// Datagrams with rows that one message is answered with: who lacks more asks others, too, and nobody is asked for everything by all.
 const ANSWER: usize = 2;
 
@@ -35,7 +34,7 @@ impl Agent {
         }
         self.exchanges = self.exchanges.saturating_add(1);
         let mut strangers: Vec<SocketAddr> = self.strangers.take().unwrap_or_default().into_vec();
-        if alone || self.exchanges <= YOUNG || self.rng.below(ABROAD) == 0 {
+        if alone || self.exchanges.is_power_of_two() || self.rng.below(ABROAD) == 0 {
             strangers.extend(&self.seeds);
             let gone = self.tables.iter().flat_map(Table::slots).filter(|slot| slot.issue().is_none());
             let gone: Vec<_> = gone.flat_map(|slot| slot.contacts().iter().copied()).collect();
@@ -52,9 +51,18 @@ impl Agent {
         }
     }
 
-    fn may_exchange(&mut self, now: Time, bytes: usize) -> bool {
+    /// Strangers have a budget of their own, half as large: neither they nor those who share a zone with this agent take all that there is.
+    fn budget(&mut self, with: SocketAddr) -> (&mut Bucket, u64) {
         let rate = self.config.exchange_rate;
-        self.for_exchanges.take(now, rate, bytes)
+        match self.knows(with) {
+            true => (&mut self.for_exchanges, rate),
+            false => (&mut self.for_strangers, rate / 2),
+        }
+    }
+
+    fn may_exchange(&mut self, now: Time, with: SocketAddr, bytes: usize) -> bool {
+        let (bucket, rate) = self.budget(with);
+        bucket.take(now, rate, bytes)
     }
 
     fn pick<T: Copy>(&mut self, among: &[T]) -> Option<T> {
@@ -64,7 +72,7 @@ impl Agent {
 
     fn compare(&mut self, now: Time, to: SocketAddr, level: usize, sends: &mut Sends) {
         let digests: Vec<u64> = self.tables[..=level].iter().map(Table::digest).collect();
-        if self.may_exchange(now, 60 + 10 * digests.len()) {
+        if self.for_exchanges.take(now, self.config.exchange_rate, 60 + 10 * digests.len()) {
             self.say(to, level, Body::Compare(digests), sends);
         }
     }
@@ -82,28 +90,60 @@ impl Agent {
         self.marked(level).map(|(mark, _)| mark)
     }
 
-    /// Says what it has in tables that differ: in one of them, if not much may be sent.
+    /// Says what it has in tables that differ: in one of them, if not much may be sent. Strangers are sent to others then.
     pub(super) fn on_compare(
         &mut self,
         now: Time,
+        zone: &ZoneName,
         level: usize,
         digests: &[u64],
         from: SocketAddr,
         sends: &mut Sends,
     ) {
-        let rate = self.config.exchange_rate;
         let own = self.tables.iter().map(Table::digest);
         let differ = own.zip(digests).take(level + 1).enumerate().filter(|(_, (own, other))| own != *other);
         let mut differ: Vec<usize> = differ.map(|(level, _)| level).rev().collect();
-        if !self.for_exchanges.plenty(now, rate) {
+        if differ.is_empty() {
+            return;
+        }
+        let (bucket, rate) = self.budget(from);
+        if !bucket.plenty(now, rate) {
             differ = self.pick(&differ).into_iter().collect();
         }
         for level in differ {
             let marks: Vec<u32> = self.marks(level).collect();
-            if self.may_exchange(now, 60 + 5 * marks.len()) {
+            let bytes = 60 + 5 * marks.len();
+            let (bucket, rate) = self.budget(from);
+            // Marks are of no use if there is nothing left for the rows that are wanted then.
+            if bucket.holds(now, rate, bytes + ROWS_MAX) {
+                bucket.take(now, rate, bytes);
                 self.say(from, level, Body::Marks(marks), sends);
+            } else if !self.knows(from) {
+                self.send_on(zone, level, from, sends);
             }
         }
+    }
+
+    /// Whether somebody spreads news in a zone that this agent is in.
+    fn knows(&self, who: SocketAddr) -> bool {
+        self.tables.iter().flat_map(Table::slots).any(|slot| slot.contacts().contains(&who))
+    }
+
+    /// There are too many strangers for one: it names another one who can tell as much, as near to the stranger's zone as it knows any. That is
+    /// less than the stranger has sent, and so it takes nothing out of a budget.
+    fn send_on(&mut self, zone: &ZoneName, level: usize, from: SocketAddr, sends: &mut Sends) {
+        let mut nearer = self.nearer(zone);
+        if nearer.is_empty() {
+            nearer = self.ring(level);
+        }
+        nearer.retain(|whom| *whom != self.contact && *whom != from);
+        let Some(whom) = self.pick(&nearer) else { return };
+        self.say(from, level, Body::Busy(whom), sends);
+    }
+
+    /// Another one has no time now, but knows others.
+    pub(super) fn on_busy(&mut self, whom: SocketAddr) {
+        self.strangers.get_or_insert_default().push(whom);
     }
 
     /// Sends the rows that the other lacks, and asks for those that it has.
@@ -135,8 +175,9 @@ impl Agent {
         let mut answer = Vec::new();
         let before = self.tables[level].slots().len();
         for item in items {
-            if !self.take(now, level, &item)
-                && let Subject::Child(child) = item.subject()
+            if self.take(now, level, &item) {
+                self.pass_below(now, level, &item.subject());
+            } else if let Subject::Child(child) = item.subject()
                 && let Some(slot) = self.tables[level].slot(&child)
                 && slot.issue().is_none()
             {
@@ -176,7 +217,7 @@ impl Agent {
             }
             let body = Body::Rows(part, std::mem::take(&mut wanted));
             let message = Message { zone: self.zones[level].clone(), body };
-            if !self.may_exchange(now, message.bytes()) {
+            if !self.may_exchange(now, to, message.bytes()) {
                 return;
             }
             sends.push((to, message));

@@ -256,7 +256,7 @@ impl Agent {
     }
 
     /// Who is nearer to a zone that this agent is not in.
-    fn nearer(&self, zone: &ZoneName) -> Vec<SocketAddr> {
+    pub(super) fn nearer(&self, zone: &ZoneName) -> Vec<SocketAddr> {
         let level = self.common(zone);
         let child = zone.parts().nth(level).unwrap_or_default();
         let slot = self.tables[level].slot(child).filter(|slot| slot.issue().is_some());

@@ -95,7 +95,7 @@ pub struct Agent {
     exchange_at: Time,
     /// So many have begun.
     exchanges: u32,
-    /// Others who speak for a zone that this agent is in: an exchange with one of them is due.
+    /// Others in a zone that this agent is in, whom it may not know: an exchange with them is due.
     strangers: Option<SmallVec<[SocketAddr; CONTACTS]>>,
     forget_at: Time,
     /// Its own row is to be issued again.
@@ -103,6 +103,7 @@ pub struct Agent {
     /// By level: what may be sent in its ring.
     for_news: Vec<Bucket>,
     for_exchanges: Bucket,
+    for_strangers: Bucket,
     for_answers: Bucket,
     rng: Rng,
     counters: Counters,
@@ -148,6 +149,7 @@ impl Agent {
             reissue_at: Time::NEVER,
             for_news: vec![Bucket::new(config.burst); depth],
             for_exchanges: Bucket::new(config.exchange_burst),
+            for_strangers: Bucket::new(config.exchange_burst),
             for_answers: Bucket::new(config.exchange_burst),
             config,
             rng,
@@ -283,7 +285,8 @@ impl Agent {
         };
         match message.body {
             Body::News(items) => self.on_news(now, level, items),
-            Body::Compare(digests) => self.on_compare(now, level, &digests, from, sends),
+            Body::Compare(digests) => self.on_compare(now, &message.zone, level, &digests, from, sends),
+            Body::Busy(whom) => self.on_busy(whom),
             Body::Marks(marks) => self.on_marks(now, level, &marks, from, sends),
             Body::Rows(items, wanted) => self.on_rows(now, level, items, &wanted, from, sends),
             Body::Ping(number) => self.say(from, level, Body::Pong(number), sends),

@@ -23,13 +23,23 @@ const GATHER: Duration = Duration::from_millis(2);
 /// Trees in a ring: who passes on much in one is a leaf in most others.
 const TREES: usize = 8;
 
+/// How far something is passed on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Passes {
+    /// To those below in the tree: an exchange has brought it, so that they may have missed it, too.
+    Below,
+    /// To neighbours as well.
+    On,
+    /// And to the root of its tree, as it comes from elsewhere.
+    In,
+}
+
 /// Something to be passed on in a ring.
 #[derive(Clone, Debug)]
 struct Told {
     level: u8,
     subject: Subject,
-    /// It has come from elsewhere: the root of its tree may not know it.
-    enters: bool,
+    passes: Passes,
 }
 
 impl Told {
@@ -53,10 +63,10 @@ impl News {
         self.at.unwrap_or(Time::NEVER)
     }
 
-    fn push(&mut self, now: Time, level: u8, subject: &Subject, enters: bool) {
+    fn push(&mut self, now: Time, level: u8, subject: &Subject, passes: Passes) {
         match self.told.iter_mut().find(|told| told.level == level && told.subject == *subject) {
-            Some(told) => told.enters |= enters,
-            None => self.told.push_back(Told { level, subject: subject.clone(), enters }),
+            Some(told) => told.passes = told.passes.max(passes),
+            None => self.told.push_back(Told { level, subject: subject.clone(), passes }),
         }
         self.at.get_or_insert(now + GATHER);
     }
@@ -93,7 +103,18 @@ impl Agent {
         for ring in level..self.tables.len() {
             if self.takes_part(ring) {
                 let level = u8::try_from(level).unwrap_or(u8::MAX);
-                self.news[ring].push(now, level, subject, came != Some(ring));
+                let passes = if came == Some(ring) { Passes::On } else { Passes::In };
+                self.news[ring].push(now, level, subject, passes);
+            }
+        }
+    }
+
+    /// An exchange has brought a row: those below in the trees may lack it, and when they hear of it later they are not told again.
+    pub(super) fn pass_below(&mut self, now: Time, level: usize, subject: &Subject) {
+        for ring in level..self.tables.len() {
+            if self.takes_part(ring) {
+                let level = u8::try_from(level).unwrap_or(u8::MAX);
+                self.news[ring].push(now, level, subject, Passes::Below);
             }
         }
     }
@@ -114,12 +135,15 @@ impl Agent {
         let Some(place) = members.iter().position(|contact| *contact == self.contact) else { return };
         while let Some(first) = told.front() {
             let plenty = self.for_news[ring].plenty(now, rate);
-            let like = (first.tree(), first.enters);
+            let like = (first.tree(), first.passes);
             let introduces = first.level == own.0 && first.subject == own.1;
-            let to = match plenty {
-                true => targets(place, members.len(), self.config.fanout).collect(),
-                false => lean(place, members.len(), like),
-            };
+            // Along its tree it always goes: who is told by one that sends little passes it on to nobody else.
+            let mut to = lean(place, members.len(), like);
+            if plenty && first.passes > Passes::Below {
+                to.extend(targets(place, members.len(), self.config.fanout));
+                to.sort_unstable();
+                to.dedup();
+            }
             let mut to: Vec<SocketAddr> = to.into_iter().map(|to| members[to]).collect();
             if introduces {
                 // Those who speak for the zone are to hear first of its agents.
@@ -129,7 +153,7 @@ impl Agent {
             }
             let (mut items, mut bytes, mut taken) = (Vec::new(), 0, Vec::new());
             for (at, told) in told.iter().enumerate() {
-                if !plenty && (told.tree(), told.enters) != like {
+                if (told.tree(), told.passes) != like {
                     continue;
                 }
                 let item = item(&self.tables[usize::from(told.level)], &told.subject);
@@ -156,10 +180,10 @@ impl Agent {
 }
 
 /// Those below `place` in a tree, and its root if it may not know.
-fn lean(place: usize, len: usize, (tree, enters): (usize, bool)) -> Vec<usize> {
+fn lean(place: usize, len: usize, (tree, passes): (usize, Passes)) -> Vec<usize> {
     let root = len * tree / TREES;
     let mut to: Vec<usize> = below(place, root, len).collect();
-    if enters && place != root && !to.contains(&root) {
+    if passes == Passes::In && place != root && !to.contains(&root) {
         to.push(root);
     }
     to

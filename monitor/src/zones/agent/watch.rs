@@ -5,9 +5,10 @@
 //! ```text
 //!   Ping ──no Pong──► Ping, PingFor to three others ──none──► the same again, to three more ──none, and one of them was Silent──► Gone, to all
 //! ```
-//! A question is asked twice before it counts as not answered. That somebody is gone takes the word of a second agent, as an agent that is
-//! overloaded finds everybody silent (Dadgar, Phillips and Currey, "Lifeguard", DSN 2018, lets it doubt itself by degrees); and who is late with
-//! its own timers says nothing of others. Who hears that it is gone objects by issuing its row anew; for a zone, who speaks for it does.
+//! A question is asked twice before it counts as not answered, and of a zone all who speak for it are asked, one after the other. That somebody
+//! is gone takes the word of a second agent, as an agent that is overloaded finds everybody silent (Dadgar, Phillips and Currey, "Lifeguard",
+//! DSN 2018, lets it doubt itself by degrees); and who is late with its own timers says nothing of others. Who hears that it is gone objects by
+//! issuing its row anew; for a zone, who speaks for it does.
 //!
 //! * **Bounds**: [`ASKED`] questions at a time, [`HELPING`] for others.
 
@@ -169,6 +170,13 @@ impl Agent {
         }
     }
 
+    /// A zone is there as long as one of those who speak for it is: another one of them is asked.
+    fn next_contact(&self, asked: &Asked) -> SocketAddr {
+        let contacts = self.tables[asked.level].slot(&asked.child).map_or(&[][..], |slot| slot.contacts());
+        let next = contacts.iter().position(|contact| *contact == asked.whom).map_or(0, |at| at + 1);
+        contacts.get(next).or(contacts.first()).copied().unwrap_or(asked.whom)
+    }
+
     fn unanswered(&mut self, now: Time, mut asked: Asked, sends: &mut Sends) {
         let level = asked.level;
         let late = now.since(asked.until) > self.config.answer;
@@ -177,6 +185,7 @@ impl Agent {
             _ if late => {}
             Some((other, number)) => self.say(other, level, Body::Silent(number), sends),
             None if asked.rounds < ROUNDS => {
+                asked.whom = self.next_contact(&asked);
                 let mut others: Vec<SocketAddr> = self.ring(level);
                 others.retain(|other| *other != self.contact && *other != asked.whom);
                 asked.silent |= others.is_empty();
