@@ -104,6 +104,11 @@ pub(crate) fn headers(url: &str) -> ureq::http::HeaderMap {
     ureq::get(url).call().expect("an answer").headers().clone()
 }
 
+/// An answer, whatever its status, that is not read yet.
+pub(crate) fn stream(url: &str) -> ureq::http::Response<ureq::Body> {
+    ureq::get(url).config().http_status_as_error(false).build().call().expect("an answer")
+}
+
 /// Says an attribute of an agent; the status of the answer.
 pub(crate) fn say(origin: &str, name: &str, json: &str) -> u16 {
     let put = ureq::put(format!("{origin}/attributes/{name}")).header("content-type", "application/json");

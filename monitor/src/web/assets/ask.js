@@ -3,7 +3,7 @@
 import { address, Away, follow, get, post, Refused, remove } from './agent.js';
 import { Grid } from './grid.js';
 import { EVERYWHERE_MS } from './limits.js';
-import { completeness, make, plain, short, write } from './text.js';
+import { make, plain, short, write, writeCompleteness } from './text.js';
 
 /** Characters beside a mistake that are shown of its line. */
 const AROUND = 60;
@@ -112,7 +112,7 @@ export class AskPanel {
 
   #show(answer) {
     this.result.hidden = false;
-    write(this.says, completeness(answer.completeness, answer.zone));
+    writeCompleteness(this.says, answer);
     write(this.faults, answer.faults.length ? `Not known (–) because: ${answer.faults.map(plain).join('; ')}` : '');
     this.grid.columns = answer.columns;
     this.grid.rows = answer.rows.map((row, n) => {

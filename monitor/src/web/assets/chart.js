@@ -1,6 +1,6 @@
 // A column over time, on a canvas: a line for each child, or a band where there are many.
 
-import { LINES, SAMPLE_MS } from './limits.js';
+import { SAMPLE_MS } from './limits.js';
 import { make, plain, seconds, short, shown, UNKNOWN, unit, write } from './text.js';
 
 const HEIGHT = 96;
@@ -15,8 +15,11 @@ function step(range) {
   return [1, 2, 5, 10].map((of) => of * power).find((of) => range / of <= 2.000001);
 }
 
+/** Whether it can only go from 0 to 100. */
+const percent = (name) => name === 'cpu' || name.endsWith('_percent');
+
 /** From where to where the axis goes, and its rules: round numbers. */
-function axis(lines) {
+function axis(lines, name) {
   let low = Infinity;
   let high = -Infinity;
   for (const line of lines) {
@@ -27,6 +30,7 @@ function axis(lines) {
     }
   }
   if (low > high) return null;
+  if (percent(name) && low >= 0 && high <= 100) return { low: 0, high: 100, rules: [0, 50, 100] };
   // From zero, unless all of it is far from there: then what differs would not be seen.
   if (low >= 0 && low < high / 2) low = 0;
   // What differs by a little only is not to look like a mountain.
@@ -36,17 +40,6 @@ function axis(lines) {
   const rules = [];
   for (let n = Math.round(from / by); n * by <= to + by / 2 && rules.length < 4; n += 1) rules.push(n * by);
   return { low: from, high: to, rules };
-}
-
-/** Of each moment the least, the middle and the most that was said; null where nobody said anything. */
-function band(lines, length) {
-  const of = [[], [], []];
-  for (let n = 0; n < length; n += 1) {
-    const values = lines.map((line) => line[n]).filter((value) => value !== null).sort((a, b) => a - b);
-    const pick = (at) => (values.length ? values[at] : null);
-    [0, values.length >> 1, values.length - 1].forEach((at, m) => of[m].push(pick(at)));
-  }
-  return of;
 }
 
 export class Chart {
@@ -61,7 +54,9 @@ export class Chart {
 
   /** Draws it as it is in the history of the zone. */
   draw(history) {
-    const lines = [...(history?.series.get(this.name) ?? [])].sort(([a], [b]) => (a < b ? -1 : 1));
+    const series = history?.series.get(this.name) ?? { band: [[], [], []], lines: new Map(), of: 0 };
+    const lines = [...series.lines].sort(([a], [b]) => (a < b ? -1 : 1));
+    const many = lines.length === 0;
     const width = this.canvas.clientWidth;
     if (!width) return;
     const pixels = window.devicePixelRatio || 1;
@@ -75,9 +70,8 @@ export class Chart {
     pen.font = `11px ${style.fontFamily}`;
     const at = history?.at ?? [];
     const values = lines.map(([, line]) => line);
-    const range = axis(values);
-    const many = lines.length > LINES;
-    this.#legend(lines, many, colour);
+    const range = axis(series.band, this.name);
+    this.#legend(lines, series, colour);
     if (!range || at.length < 2) {
       pen.fillStyle = colour('--faint');
       pen.fillText('The first points come within some seconds.', LEFT, HEIGHT / 2);
@@ -91,7 +85,7 @@ export class Chart {
     this.#axes(pen, { rules: range.rules, span, width, y, colour });
     pen.lineJoin = 'round';
     if (many) {
-      const [least, middle, most] = band(values, at.length);
+      const [least, middle, most] = series.band;
       this.#area(pen, at, least, most, { x, y, colour: colour('--band') });
       this.#line(pen, at, middle, { x, y, colour: colour('--line0') });
     } else {
@@ -138,28 +132,30 @@ export class Chart {
     pen.stroke();
   }
 
+  /** What is between two lines, from one gap to the next. */
   #area(pen, at, least, most, { x, y, colour }) {
     pen.fillStyle = colour;
-    for (let n = 1; n < at.length; n += 1) {
-      if (least[n] === null || least[n - 1] === null || at[n] - at[n - 1] > 3 * SAMPLE_MS) continue;
+    const fill = (from, to) => {
       pen.beginPath();
-      pen.moveTo(x(at[n - 1]), y(most[n - 1]));
-      pen.lineTo(x(at[n]) + 0.5, y(most[n]));
-      pen.lineTo(x(at[n]) + 0.5, y(least[n]));
-      pen.lineTo(x(at[n - 1]), y(least[n - 1]));
+      for (let n = from; n < to; n += 1) pen.lineTo(x(at[n]), y(most[n]));
+      for (let n = to - 1; n >= from; n -= 1) pen.lineTo(x(at[n]), y(least[n]));
       pen.fill();
+    };
+    let from = 0;
+    for (let n = 1; n <= at.length; n += 1) {
+      const ends = n === at.length || least[n] === null || at[n] - at[n - 1] > 3 * SAMPLE_MS;
+      if (ends && n > from) fill(from, n);
+      if (ends) from = n < at.length && least[n] === null ? n + 1 : n;
     }
   }
 
   /** Which line is whose, and what it says now. */
-  #legend(lines, many, colour) {
-    const now = (line) => line[line.length - 1];
-    let says = lines.map(([key, line], n) => [`--line${n}`, plain(key), now(line)]);
-    if (many) {
-      const said = lines.map(([, line]) => now(line)).filter((value) => value !== null).sort((a, b) => a - b);
-      const pick = (at) => (said.length ? said[at] : null);
-      says = [['--band', 'least', pick(0)], ['--line0', 'median', pick(said.length >> 1)], ['--band', 'most', pick(said.length - 1)]];
-    }
+  #legend(lines, series, colour) {
+    const now = (line) => line[line.length - 1] ?? null;
+    const [least, middle, most] = series.band.map(now);
+    const many = lines.length === 0;
+    const says = many ? [['--band', 'least', least], ['--line0', 'median', middle], ['--band', 'most', most]]
+      : lines.map(([key, line], n) => [`--line${n}`, plain(key), now(line)]);
     while (this.shown.length > says.length) this.shown.pop().item.remove();
     while (this.shown.length < says.length) {
       const [swatch, name, value] = [make('i', { 'aria-hidden': 'true' }), make('span'), make('b')];
@@ -173,7 +169,7 @@ export class Chart {
       write(label, short(name));
       write(number, value === null ? UNKNOWN : shown(value, this.name));
     });
-    const whose = many ? `of ${lines.length} children` : says.map(([, name, value]) => `${name} ${shown(value, this.name)}`).join(', ');
+    const whose = says.map(([, name, value]) => `${name} ${shown(value, this.name)}`).join(', ') + (many ? ` of ${series.of} children` : '');
     this.canvas.setAttribute('aria-label', short(plain(this.name)) + (whose ? `: ${whose}` : ''));
   }
 }

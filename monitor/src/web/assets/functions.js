@@ -3,7 +3,7 @@
 import { get, remove } from './agent.js';
 import { Grid } from './grid.js';
 import { FUNCTIONS_MS } from './limits.js';
-import { completeness, make, plain, seconds, short, write } from './text.js';
+import { make, plain, seconds, short, write, writeCompleteness } from './text.js';
 
 /** One function. */
 class Card {
@@ -32,8 +32,8 @@ class Card {
     write(this.error, of.error ? plain(of.error) : '');
     const answer = of.answer;
     this.grid.element.hidden = !answer;
-    write(this.says, answer ? completeness(answer.completeness, answer.zone) : of.error ? '' : 'No answer yet.');
-    if (!answer) return;
+    if (!answer) return write(this.says, of.error ? '' : 'No answer yet.');
+    writeCompleteness(this.says, answer);
     this.grid.columns = answer.columns;
     this.grid.rows = answer.rows.map((row, n) => {
       const values = Object.create(null);

@@ -162,6 +162,7 @@ function complete() {
     write(at('missing'), missing);
     write(at('oldest'), rest);
   };
+  at('main').classList.toggle('lost', Boolean(state?.lost));
   if (state?.lost) return says('', plain(state.lost), '');
   if (!state?.table) return says('', '', awaySince ? '' : 'Asking …');
   const { members: there, expected } = members(state);
@@ -195,8 +196,11 @@ function begin() {
   onReach(reach);
   at('away-now').addEventListener('click', tryNow);
   window.addEventListener('hashchange', fromAddress);
-  // Nobody looks: no connection is held for it. A browser has six for an address, in all of its windows.
-  document.addEventListener('visibilitychange', followed);
+  // Nobody looks: nothing is asked. A browser has six connections to an address, in all of its windows together.
+  document.addEventListener('visibilitychange', () => {
+    followed();
+    PANELS.find(({ id }) => id === shownPanel).panel.shown?.(!document.hidden);
+  });
   window.addEventListener('resize', () => table.drawCharts());
   matchMedia('(prefers-color-scheme: dark)').addEventListener('change', () => table.drawCharts());
   document.addEventListener('keydown', (event) => {

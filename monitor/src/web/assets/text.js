@@ -20,15 +20,17 @@ export function cut(text, chars) {
   return `${text.slice(0, end)}…`;
 }
 
-const whole = new Intl.NumberFormat('en-GB', { maximumFractionDigits: 0 });
-const digits = new Intl.NumberFormat('en-GB', { maximumSignificantDigits: 4 });
+const fixed = (digits) => new Intl.NumberFormat('en-GB', { maximumFractionDigits: digits });
+const [whole, tenths, hundredths] = [fixed(0), fixed(1), fixed(2)];
+const small = new Intl.NumberFormat('en-GB', { maximumSignificantDigits: 3 });
 
+/** A number with as many digits as can be taken in at a glance. */
 export function number(value) {
   if (!Number.isFinite(value)) return String(value);
   if (Number.isInteger(value)) return whole.format(value);
   const size = Math.abs(value);
-  if (size < 0.0001 || size >= 1e15) return value.toExponential(3);
-  return size >= 1000 ? whole.format(value) : digits.format(value);
+  if (size < 0.0001 || size >= 1e15) return value.toExponential(2);
+  return (size < 1 ? small : size < 100 ? hundredths : size < 1000 ? tenths : whole).format(value);
 }
 
 const SIZES = ['B', 'KiB', 'MiB', 'GiB', 'TiB', 'PiB'];
@@ -120,11 +122,12 @@ export function count(members, expected) {
   return expected > members ? `${whole.format(members)} of ${whole.format(expected)}` : whole.format(members);
 }
 
-/** How much of a zone is in an answer: always of how many, who is gone, and how old it is. */
-export function completeness(c, zone) {
+/** Writes how much of a zone is in an answer: always of how many, who is gone, and how old it is. */
+export function writeCompleteness(element, { completeness: c, zone }) {
   const gone = c.gone?.length ? `, ${c.gone.length} gone` : '';
   const silent = c.members - c.reported;
   const word = silent > 0 ? `, ${whole.format(silent)} without a word on this` : '';
   const age = c.oldest_s === null || c.oldest_s === undefined ? '' : `; the oldest row is ${seconds(c.oldest_s)} old`;
-  return `${whole.format(c.reported)} of ${whole.format(c.expected)} agents in ${plain(zone)}${gone}${word}${age}`;
+  element.classList.toggle('missing', c.reported < c.expected);
+  write(element, `${whole.format(c.reported)} of ${whole.format(c.expected)} agents in ${plain(zone)}${gone}${word}${age}`);
 }
