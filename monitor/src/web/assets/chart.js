@@ -141,11 +141,15 @@ export class Chart {
       for (let n = to - 1; n >= from; n -= 1) pen.lineTo(x(at[n]), y(least[n]));
       pen.fill();
     };
-    let from = 0;
-    for (let n = 1; n <= at.length; n += 1) {
-      const ends = n === at.length || least[n] === null || at[n] - at[n - 1] > 3 * SAMPLE_MS;
-      if (ends && n > from) fill(from, n);
-      if (ends) from = n < at.length && least[n] === null ? n + 1 : n;
+    let from = null;
+    for (let n = 0; n <= at.length; n += 1) {
+      const here = n < at.length && least[n] !== null;
+      const joined = here && from !== null && at[n] - at[n - 1] <= 3 * SAMPLE_MS;
+      if (from !== null && !joined) {
+        fill(from, n);
+        from = null;
+      }
+      if (here && from === null) from = n;
     }
   }
 
