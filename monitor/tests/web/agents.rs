@@ -9,14 +9,22 @@ use std::{
 /// Nothing here takes as long.
 const PATIENCE: Duration = Duration::from_secs(90);
 
-/// Waits until it is so.
+/// Tries until it succeeds; what it says otherwise is told in the end.
 #[expect(clippy::disallowed_methods, reason = "processes take real time")]
-pub(crate) fn until(what: &str, so: impl Fn() -> bool) {
+pub(crate) fn tried<T>(what: &str, attempt: impl Fn() -> Result<T, String>) -> T {
     let end = Instant::now() + PATIENCE;
-    while !so() {
-        assert!(Instant::now() < end, "not so: {what}");
+    loop {
+        match attempt() {
+            Ok(got) => return got,
+            Err(e) => assert!(Instant::now() < end, "{what}: {e}"),
+        }
         std::thread::sleep(Duration::from_millis(50));
     }
+}
+
+/// Waits until it is so.
+pub(crate) fn until(what: &str, so: impl Fn() -> bool) {
+    tried(what, || if so() { Ok(()) } else { Err("it is not so".to_owned()) });
 }
 
 /// An agent; it is killed with the test.
@@ -46,15 +54,7 @@ pub(crate) fn agent_with(name: &str, words: &[&str]) -> Agent {
 
 /// One that answers at the address of another, when that is free.
 pub(crate) fn agent_at(name: &str, api: &str, words: &[&str]) -> Agent {
-    let started = std::cell::Cell::new(None);
-    until("the address is free", || {
-        started.set(start(name, api, words));
-        let agent = started.take();
-        let is = agent.is_some();
-        started.set(agent);
-        is
-    });
-    started.into_inner().expect("it was started")
+    tried(api, || start(name, api, words).ok_or_else(|| "it does not start there".to_owned()))
 }
 
 fn start(name: &str, api: &str, words: &[&str]) -> Option<Agent> {

@@ -8,7 +8,7 @@ use std::{
 
 use serde_json::{Value, json};
 
-use crate::agents::until;
+use crate::agents::tried;
 
 pub(crate) const UP: &str = "\u{e013}";
 pub(crate) const ENTER: &str = "\u{e007}";
@@ -121,54 +121,39 @@ impl Browser {
 
     /// Runs the script until what it returns is right.
     pub(crate) fn until(&self, what: &str, script: &str, right: impl Fn(&Value) -> bool) -> Value {
-        let last = RefCell::new(Value::Null);
-        let so = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-            until(what, || {
-                last.replace(self.script(script));
-                right(&last.borrow())
-            });
-        }));
-        assert!(so.is_ok(), "{what}: {}", last.borrow());
-        last.into_inner()
+        tried(what, || {
+            let value = self.script(script);
+            if right(&value) { Ok(value) } else { Err(value.to_string()) }
+        })
     }
 
     pub(crate) fn until_text(&self, selector: &str, right: impl Fn(&str) -> bool) {
-        let script = format!("return document.querySelector({}) ?.textContent", json!(selector));
+        let script = format!("return document.querySelector({})?.textContent", json!(selector));
         self.until(selector, &script, |text| text.as_str().is_some_and(&right));
     }
 
-    fn element(&self, selector: &str) -> String {
-        let found = RefCell::new(String::new());
-        until(selector, || {
-            let element = self.try_do("/element", &json!({ "using": "css selector", "value": selector }));
-            let id = element.ok().and_then(|element| element[ELEMENT].as_str().map(ToOwned::to_owned));
-            let is = id.is_some();
-            found.replace(id.unwrap_or_default());
-            is
-        });
-        found.into_inner()
+    fn element(&self, selector: &str) -> Result<String, String> {
+        let element = self.try_do("/element", &json!({ "using": "css selector", "value": selector }))?;
+        element[ELEMENT].as_str().map(ToOwned::to_owned).ok_or_else(|| element.to_string())
     }
 
-    /// Clicks it as soon as a person could.
+    /// Does something with an element as soon as a person could.
+    fn with(&self, selector: &str, what: &str, body: &Value) {
+        tried(selector, || self.try_do(&format!("/element/{}/{what}", self.element(selector)?), body));
+    }
+
     pub(crate) fn click(&self, selector: &str) {
-        until(&format!("a click on {selector}"), || {
-            let element = self.element(selector);
-            self.try_do(&format!("/element/{element}/click"), &json!({})).is_ok()
-        });
+        self.with(selector, "click", &json!({}));
     }
 
     pub(crate) fn keys(&self, selector: &str, keys: &str) {
-        until(&format!("keys for {selector}"), || {
-            let element = self.element(selector);
-            self.try_do(&format!("/element/{element}/value"), &json!({ "text": keys })).is_ok()
-        });
+        self.with(selector, "value", &json!({ "text": keys }));
     }
 
     /// Writes it in the place of what was there.
     pub(crate) fn fill(&self, selector: &str, text: &str) {
-        let element = self.element(selector);
-        self.command(&format!("/element/{element}/clear"), &json!({}));
-        self.command(&format!("/element/{element}/value"), &json!({ "text": text }));
+        self.with(selector, "clear", &json!({}));
+        self.keys(selector, text);
     }
 
     fn log(&self, kind: &str) -> Vec<Value> {

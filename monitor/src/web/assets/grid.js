@@ -15,7 +15,7 @@ function compare(a, b) {
 
 /**
  * A row: `key` (text), `values` (by column), and if there are such `gone` (a note), `open` (where the first cell leads), `notes` (by
- * column, small and behind the value), `kind` (a class).
+ * column, small and beside the value), `kind` (a class).
  */
 export class Grid {
   #columns = [];
@@ -154,7 +154,9 @@ export class Grid {
     if (exact !== head) cell.title = exact;
     else cell.removeAttribute('title');
     const inside = n === 0 && row.open ? make('a', { href: row.open }, head) : head;
-    cell.replaceChildren(inside, ...(note ? [make('small', {}, note)] : []));
+    const small = note ? [make('small', {}, note)] : [];
+    // Numbers stay under each other.
+    cell.replaceChildren(...(numeric ? [...small, inside] : [inside, ...small]));
   }
 
   /** Columns become wider with what is in them, and never narrower: numbers that change do not move what stands beside them. */

@@ -11,6 +11,9 @@ const kept = new Map();
 /** The history of a zone, if there is one. */
 export const of = (zone) => kept.get(zone);
 
+/** The zones that have one. */
+export const zones = () => [...kept.keys()];
+
 /** Adds a point: what the children of the zone say of these columns now. */
 export function add(zone, columns, rows, now) {
   const history = kept.get(zone) ?? { at: [], series: new Map() };

@@ -4,10 +4,11 @@ import { address, follow, get, onReach, tryNow } from './agent.js';
 import { AskPanel } from './ask.js';
 import { FunctionsPanel } from './functions.js';
 import { HealthPanel } from './health.js';
+import * as history from './history.js';
 import { SAMPLE_MS, ZONES_HELD, ZONES_OPEN } from './limits.js';
 import { count, make, plain, seconds, timeOfDay, write } from './text.js';
 import { members, Tree } from './tree.js';
-import { ZonePanel } from './zone.js';
+import { sample, ZonePanel } from './zone.js';
 
 const at = (id) => document.getElementById(id);
 
@@ -88,10 +89,11 @@ function fromAddress() {
 
 let ends = () => {};
 let follows = '';
+let paths = [];
 
-/** Follows the zones that are seen: the root, the chosen one, and the open ones, in one stream. */
+/** Follows the zones that are seen: the root, the chosen one, the open ones, and those with charts; all in one stream. */
 function followed() {
-  const paths = [...new Set(['/', chosen, ...open])].slice(0, ZONES_OPEN).sort();
+  paths = [...new Set(['/', chosen, ...open, ...history.zones()])].slice(0, ZONES_OPEN).sort();
   // What was known of others is kept a while: who comes back sees what those that are gone said last.
   for (const path of zones.keys()) if (zones.size > ZONES_HELD && !paths.includes(path)) zones.delete(path);
   redraw();
@@ -191,6 +193,17 @@ async function whoami() {
   }
 }
 
+/** The next point of every chart, also of zones that were looked at before. */
+function points(now) {
+  for (const path of paths) {
+    const state = zones.get(path);
+    if (!state?.table || state.lost) continue;
+    const kept = history.of(path);
+    if (path === chosen) table.sample(now);
+    else if (kept) sample(state, [...kept.series.keys()], now);
+  }
+}
+
 function begin() {
   tabs();
   onReach(reach);
@@ -211,7 +224,7 @@ function begin() {
   });
   setInterval(() => {
     complete();
-    if (!awaySince && !document.hidden && zones.get(chosen)?.table) table.sample(Date.now());
+    if (!awaySince && !document.hidden) points(Date.now());
   }, SAMPLE_MS);
   fromAddress();
   reach(null);

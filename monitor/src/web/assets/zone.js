@@ -44,6 +44,8 @@ export function rowsOf(state) {
     const values = Object.assign(Object.create(null), attributes, { id: child });
     const inner = attributes.depth !== undefined;
     const notes = Object.create(null);
+    const missing = attributes.expected - attributes.nmembers;
+    if (inner && missing > 0) notes.nmembers = `${missing} gone`;
     for (const { name, columns } of inner ? functions : []) {
       const said = attributes[`&${name}`];
       const fewer = typeof said === 'number' && said < attributes.nmembers;
@@ -58,6 +60,11 @@ export function rowsOf(state) {
     return { key: child, values, gone: since === undefined ? 'gone' : `gone since ${timeOfDay(since)}` };
   });
   return [...rows, ...gone].sort((a, b) => (a.key < b.key ? -1 : 1));
+}
+
+/** Adds a point to the history of a zone: what these columns are now. Who is gone says nothing. */
+export function sample(state, columns, now) {
+  history.add(state.table.zone, columns, rowsOf(state).filter((row) => !row.gone), now);
 }
 
 export class ZonePanel {
@@ -139,8 +146,7 @@ export class ZonePanel {
   /** A moment later: the next point of every chart. */
   sample(now) {
     if (!this.#state || this.#charts.size === 0) return;
-    const rows = rowsOf(this.#state).filter((row) => !row.gone);
-    history.add(this.zone, [...this.#charts.keys()], rows, now);
+    sample(this.#state, [...this.#charts.keys()], now);
     this.drawCharts();
   }
 
