@@ -7,11 +7,13 @@
 //! [`zones`] are how the tables come to be everywhere: agents that gossip. [`sim`] runs many of them on virtual time, [`daemon`] one of them on a
 //! machine. [`health`] is what a group of representatives agrees on: which components are up. [`trust`] says who may say what: keys,
 //! certificates, and what is refused. [`sources`] are where an agent's own attributes come from.
+//! [`web`] shows all of it in a browser.
 
 mod clock;
 pub mod codec;
 pub mod daemon;
 pub mod display;
+mod guard;
 pub mod health;
 pub mod order;
 pub mod row;
@@ -22,4 +24,5 @@ pub mod sources;
 pub mod sql;
 pub mod trust;
 pub mod value;
+pub mod web;
 pub mod zones;

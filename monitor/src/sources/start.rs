@@ -90,8 +90,7 @@ impl Sources {
         this.start_files(&config)?;
         this.start_databases(&config);
         if let (Some(listener), Some(table)) = (http, &config.http) {
-            let at = this.http.unwrap_or(table.listen);
-            let router = http::router_with(this.handle.clone(), at, table.life);
+            let router = http::router_with(this.handle.clone(), table.life);
             this.tasks.spawn(http::serve(listener, router));
         }
         if let (Some(socket), Some(table)) = (statsd, &config.statsd) {

@@ -109,6 +109,11 @@ impl Slot {
     pub fn stamp(&self) -> Stamp {
         self.stamp
     }
+
+    /// Since when it shows its row, or is gone, by the clock of this agent.
+    pub fn since(&self) -> Time {
+        self.since
+    }
 }
 
 /// What became of an issue that was offered to a table.

@@ -9,11 +9,13 @@ use std::{
 use clap::Args;
 use gcs_monitor::{
     daemon::{
-        api::router,
+        api,
         node::{Node, Place},
     },
+    health::client::Client,
     sources::{Sources, config, http},
     value::Value,
+    web,
     zones::{agent::Config, name::ZoneName},
 };
 use tokio::net::TcpListener;
@@ -40,6 +42,9 @@ pub(crate) struct Agent {
     /// Lets --api be an address that other machines reach. Whoever does can install functions.
     #[arg(long)]
     api_is_open: bool,
+    /// Representatives of component health, as the --listen of `gcs-monitor health serve` says: the dashboard shows what they agreed on.
+    #[arg(long, value_name = "ADDR:PORT", value_delimiter = ',')]
+    health: Vec<String>,
     /// What it says of its machine, from which files, commands, databases and so on (docs/attributes.md). Without: what the system tells.
     #[arg(long, value_name = "FILE.toml")]
     attributes: Option<PathBuf>,
@@ -83,8 +88,9 @@ async fn live(agent: Agent) -> Outcome {
     for (name, value) in agent.set {
         attributes.set(&name, value).map_err(|e| format!("--set {name}: {e}"))?;
     }
+    let health = representatives(agent.health)?;
     let node = Node::bind(&place, Config::default())?;
-    let api = TcpListener::bind(agent.api)
+    let listener = TcpListener::bind(agent.api)
         .await
         .map_err(|e| format!("cannot listen on {} for questions: {e}; choose another --api", agent.api))?;
     eprintln!(
@@ -94,9 +100,11 @@ async fn live(agent: Agent) -> Outcome {
     if place.seeds.is_empty() {
         eprintln!("no --seed: this agent is alone until another one is told of {}", node.contact());
     }
-    let at = api.local_addr()?;
+    let at = listener.local_addr()?;
     println!("{} at {}, asked at http://{}", place.name, node.contact(), at);
     let (living, says): (Arc<Node>, Arc<Node>) = (node.clone(), node.clone());
+    let pages =
+        api::router(node).merge(http::router(attributes)).merge(api::health(health)).merge(web::router());
     let telling = async {
         loop {
             says.set(sources.next().await.into_iter().map(|update| (update.name, update.value)));
@@ -105,9 +113,20 @@ async fn live(agent: Agent) -> Outcome {
     tokio::select! {
         () = living.run() => Ok(()),
         () = telling => Ok(()),
-        served = axum::serve(api, router(node).merge(http::router(attributes, at))) => Ok(served?),
+        served = axum::serve(listener, pages) => Ok(served?),
         () = ended() => Ok(()),
     }
+}
+
+/// Whom it asks for the health of components.
+fn representatives(at: Vec<String>) -> Result<Option<Client>, Box<dyn std::error::Error>> {
+    if at.is_empty() {
+        return Ok(None);
+    }
+    let who = format!("agent/{}", std::process::id()).parse()?;
+    // It watches nothing, so there is no news.
+    let (client, _) = Client::new(at, who)?;
+    Ok(Some(client))
 }
 
 /// Which attributes it has.

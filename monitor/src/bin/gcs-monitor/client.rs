@@ -56,7 +56,8 @@ impl Api {
         config.timeout_connect(Some(PATIENCE)).build().into()
     }
 
-    fn url(self, path: &str) -> String {
+    /// Where something of the agent is.
+    pub(crate) fn url(self, path: &str) -> String {
         format!("http://{}{path}", self.api)
     }
 

@@ -18,6 +18,7 @@ mod health;
 mod query;
 mod sim;
 mod table;
+mod web;
 mod zones;
 
 fn say(line: fmt::Arguments<'_>) {
@@ -62,6 +63,8 @@ enum Command {
     List(functions::List),
     /// Shows the tree of zones.
     Zones(zones::Zones),
+    /// Opens the dashboard of the agent in a browser.
+    Web(web::Web),
     /// Tells who computed a value, and from which rows.
     Explain(explain::Explain),
     /// Which components are up, agreed on: whoever watches one is told the same verdicts in the same order.
@@ -80,6 +83,7 @@ fn main() -> ExitCode {
         Command::Remove(remove) => functions::remove(&remove),
         Command::List(list) => functions::list(&list),
         Command::Zones(zones) => zones::run(&zones),
+        Command::Web(web) => web::run(&web),
         Command::Explain(explain) => explain::run(&explain),
         Command::Health(health) => health::run(*health),
         Command::Ca(ca) => ca::run(&ca),

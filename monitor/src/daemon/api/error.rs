@@ -9,6 +9,7 @@ use serde_json::json;
 
 use crate::{
     daemon::node::SpreadError,
+    guard::Foreign,
     sql::{EvalError, SqlError},
     zones::{
         agent::{InstallError, LookupError},
@@ -42,6 +43,12 @@ impl IntoResponse for Refused {
         let (line, column) = self.at.unzip();
         let error = json!({ "error": { "message": self.message, "line": line, "column": column } });
         (self.status, Json(error)).into_response()
+    }
+}
+
+impl From<Foreign> for Refused {
+    fn from(foreign: Foreign) -> Self {
+        Self::new(foreign.status(), foreign)
     }
 }
 

@@ -5,9 +5,10 @@
 
 mod error;
 mod functions;
-mod guard;
+mod health;
 mod metrics;
 mod query;
+mod tables;
 mod watch;
 mod zones;
 
@@ -20,7 +21,10 @@ use axum::{
     routing::{delete, get, post},
 };
 
+use self::error::Refused;
+pub use self::health::health;
 use super::node::Node;
+use crate::guard::guard;
 
 /// Bytes of a request.
 const BODY_MAX: usize = 64 << 10;
@@ -30,6 +34,7 @@ pub fn router(node: Arc<Node>) -> Router {
     Router::new()
         .route("/v1/agent", get(zones::agent))
         .route("/v1/zone", get(zones::zone))
+        .route("/v1/tables", get(tables::tables))
         .route("/v1/query", post(query::query))
         .route("/v1/watch", get(watch::watch))
         .route("/v1/functions", get(functions::list).post(functions::install))
@@ -37,6 +42,6 @@ pub fn router(node: Arc<Node>) -> Router {
         .route("/v1/functions/{name}/answer", get(functions::answer))
         .route("/metrics", get(metrics::metrics))
         .layer(DefaultBodyLimit::max(BODY_MAX))
-        .layer(middleware::from_fn(guard::guard))
+        .layer(middleware::from_fn(guard::<Refused>))
         .with_state(node)
 }

@@ -5,32 +5,43 @@ use std::{convert::Infallible, sync::Arc, time::Duration};
 use axum::{
     extract::{Query, State},
     http::StatusCode,
-    response::sse::{Event, KeepAlive, Sse},
+    response::{
+        IntoResponse,
+        sse::{Event, KeepAlive, Sse},
+    },
 };
 use tokio::sync::{Semaphore, mpsc};
 
 use super::{error::Refused, query::Asked, query::ask};
 use crate::daemon::{answer::Answer, node::Node};
 
-/// Questions that are watched at a time.
+/// Questions and tables that are watched at a time.
 const WATCHES: usize = 64;
 static PLACES: Semaphore = Semaphore::const_new(WATCHES);
 /// How often one is asked at most, and at least.
-const PACE: Duration = Duration::from_millis(200);
-const LOOK: Duration = Duration::from_secs(2);
+pub(super) const PACE: Duration = Duration::from_millis(200);
+pub(super) const LOOK: Duration = Duration::from_secs(2);
 
 /// `GET /v1/watch?sql=SELECT…&zone=/eu`: an event `answer` for each new answer, `error` when there is none.
 pub(super) async fn watch(
     State(node): State<Arc<Node>>,
     Query(asked): Query<Asked>,
-) -> Result<Sse<impl futures_core::Stream<Item = Result<Event, Infallible>>>, Refused> {
+) -> Result<impl IntoResponse, Refused> {
+    let first = ask(&node, &asked).await?;
+    events(|to| async move { follow(&node, &asked, first, &to).await })
+}
+
+/// Events for as long as `tell` has some and somebody reads them, if there is a place.
+pub(super) fn events<F: Future<Output = ()> + Send + 'static>(
+    tell: impl FnOnce(mpsc::Sender<Event>) -> F,
+) -> Result<impl IntoResponse, Refused> {
     let Ok(place) = PLACES.try_acquire() else {
         return Err(Refused::new(StatusCode::TOO_MANY_REQUESTS, "there are too many watches: end one"));
     };
-    let first = ask(&node, &asked).await?;
     let (to, events) = mpsc::channel(4);
+    let told = tell(to);
     tokio::spawn(async move {
-        follow(&node, &asked, first, &to).await;
+        told.await;
         drop(place);
     });
     Ok(Sse::new(Events(events)).keep_alive(KeepAlive::default()))
@@ -67,7 +78,8 @@ async fn follow(node: &Node, asked: &Asked, first: Answer, to: &mpsc::Sender<Eve
     }
 }
 
-struct Events(mpsc::Receiver<Event>);
+/// What is told.
+pub(super) struct Events(mpsc::Receiver<Event>);
 
 impl futures_core::Stream for Events {
     type Item = Result<Event, Infallible>;

@@ -6,6 +6,7 @@ use axum::{
     Json,
     extract::{Query, State},
 };
+use gcs::time::Time;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -13,7 +14,11 @@ use super::error::Refused;
 use crate::{
     daemon::node::Node,
     display,
-    zones::{agent::Found, name::ZoneName},
+    zones::{
+        agent::{Agent, Found},
+        name::ZoneName,
+        table::Slot,
+    },
 };
 
 #[derive(Deserialize)]
@@ -66,11 +71,11 @@ pub(super) async fn zone(
     Query(Path { path }): Query<Path>,
 ) -> Result<Json<Value>, Refused> {
     let found = node.find(&zone_of(&path)?).await?;
-    let now_s = node.look(|agent, now| agent.seconds(now));
-    Ok(Json(table(&found, now_s)))
+    Ok(Json(table(&node, &found)))
 }
 
-fn table(found: &Found, now_s: u64) -> Value {
+pub(super) fn table(node: &Node, found: &Found) -> Value {
+    let (now_s, gone_since_s) = node.look(|agent, now| (agent.seconds(now), gone_since_s(agent, now, found)));
     let rows: Vec<Value> = found
         .rows
         .iter()
@@ -91,6 +96,7 @@ fn table(found: &Found, now_s: u64) -> Value {
             json!({
                 "name": said.name,
                 "sql": said.text,
+                "columns": function.query().map(|query| query.outputs().iter().map(AsRef::as_ref).collect::<Vec<&str>>()),
                 "strong": said.strong,
                 "expires_in_s": said.expires_s.saturating_sub(now_s),
             })
@@ -102,6 +108,17 @@ fn table(found: &Found, now_s: u64) -> Value {
         "expected": found.expected,
         "rows": rows,
         "gone": found.gone.iter().map(AsRef::as_ref).collect::<Vec<&str>>(),
+        "gone_since_s": gone_since_s,
+        "now_s": now_s,
         "functions": functions,
     })
+}
+
+/// Since which second children are gone: known of zones that the agent is in.
+fn gone_since_s(agent: &Agent, now: Time, found: &Found) -> Value {
+    let level = (0..agent.levels()).find(|depth| agent.name().ancestor(*depth) == found.zone);
+    let slots = level.and_then(|level| agent.table(level)).into_iter().flat_map(|table| table.slots());
+    let gone = slots.filter(|slot| slot.issue().is_none());
+    let since = |slot: &Slot| agent.seconds(now).saturating_sub(now.since(slot.since()).as_secs());
+    gone.map(|slot| (slot.child().to_string(), since(slot).into())).collect::<serde_json::Map<_, _>>().into()
 }

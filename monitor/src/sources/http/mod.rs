@@ -7,14 +7,11 @@
 //! | `DELETE /attributes/NAME` | ends it |
 //! | `GET /attributes` | what is reported, by whom, and what went wrong |
 //!
-//! Pages in a browser on this host could send such requests as well. They are kept out by what browsers cannot leave away or make up:
-//! a request with an `Origin`, one for another host than this (a name that was made to mean this address), and content that is not said to
-//! be JSON are refused. Bounds: [`super::limits::BODY_BYTES`] and, in the server that `[http]` starts, connections and their time.
+//! Pages in a browser on this host could send such requests as well; `crate::guard` keeps them out. Bounds: [`super::limits::BODY_BYTES`] and, in the server that `[http]` starts, connections and their time.
 
-mod guard;
 mod serve;
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use axum::{
     Json, Router,
@@ -23,7 +20,7 @@ use axum::{
         DefaultBodyLimit, Path, Query, State,
         rejection::{BytesRejection, QueryRejection},
     },
-    http::{HeaderMap, StatusCode, header},
+    http::StatusCode,
     middleware,
     response::{IntoResponse, Response},
     routing,
@@ -39,6 +36,7 @@ use super::{
     status::Status,
     store::{Refused, SourceId},
 };
+use crate::guard::{Foreign, guard};
 
 /// What requests need.
 #[derive(Debug, Clone)]
@@ -47,18 +45,18 @@ struct Context {
     life: Duration,
 }
 
-/// Answers under `/attributes` for a server that listens at `listen`; attributes live for five minutes unless a request says otherwise.
+/// Answers under `/attributes`; attributes live for five minutes unless a request says otherwise.
 /// The server has to see to the number and the time of connections.
-pub fn router(handle: Handle, listen: SocketAddr) -> Router {
-    router_with(handle, listen, Duration::from_secs(300))
+pub fn router(handle: Handle) -> Router {
+    router_with(handle, Duration::from_secs(300))
 }
 
-pub(super) fn router_with(handle: Handle, listen: SocketAddr, life: Duration) -> Router {
+pub(super) fn router_with(handle: Handle, life: Duration) -> Router {
     Router::new()
         .route("/attributes", routing::get(show).put(put_all))
         .route("/attributes/{name}", routing::put(put).delete(delete))
         .layer(DefaultBodyLimit::max(limits::BODY_BYTES))
-        .layer(middleware::from_fn(move |request, next| guard::guard(listen.ip(), request, next)))
+        .layer(middleware::from_fn(guard::<Sorry>))
         .with_state(Arc::new(Context { handle, life }))
 }
 
@@ -72,6 +70,12 @@ struct Sorry {
 impl Sorry {
     fn new(status: StatusCode, error: impl ToString) -> Self {
         Self { status, content: json!({ "error": error.to_string() }) }
+    }
+}
+
+impl From<Foreign> for Sorry {
+    fn from(foreign: Foreign) -> Self {
+        Self::new(foreign.status(), foreign)
     }
 }
 
@@ -116,13 +120,7 @@ fn life(options: Result<Query<Options>, QueryRejection>, default: Duration) -> R
 }
 
 /// The JSON that a request brings.
-fn content(headers: &HeaderMap, body: Result<Bytes, BytesRejection>) -> Result<Content, Sorry> {
-    let kind = headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
-    let kind = kind.split(';').next().unwrap_or_default().trim();
-    if !kind.eq_ignore_ascii_case("application/json") {
-        let error = "the content is not said to be JSON; send the header Content-Type: application/json";
-        return Err(Sorry::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, error));
-    }
+fn content(body: Result<Bytes, BytesRejection>) -> Result<Content, Sorry> {
     let too_large = format!("at most {} bytes are taken; say less", limits::BODY_BYTES);
     let body = body.map_err(|e| Sorry::new(e.status(), too_large))?;
     serde_json::from_slice(&body).map_err(|e| {
@@ -138,10 +136,9 @@ async fn put(
     State(context): State<Arc<Context>>,
     Path(name): Path<String>,
     options: Result<Query<Options>, QueryRejection>,
-    headers: HeaderMap,
     body: Result<Bytes, BytesRejection>,
 ) -> Done {
-    let value = content(&headers, body)?;
+    let value = content(body)?;
     say(&context.handle, &name, &value, life(options, context.life)?)?;
     Ok(StatusCode::NO_CONTENT)
 }
@@ -149,10 +146,9 @@ async fn put(
 async fn put_all(
     State(context): State<Arc<Context>>,
     options: Result<Query<Options>, QueryRejection>,
-    headers: HeaderMap,
     body: Result<Bytes, BytesRejection>,
 ) -> Done {
-    let Content::Object(object) = content(&headers, body)? else {
+    let Content::Object(object) = content(body)? else {
         return Err(Sorry::new(StatusCode::BAD_REQUEST, "this is no object; send {\"name\": value}"));
     };
     let life = life(options, context.life)?;
