@@ -12,6 +12,8 @@ macro_rules! say {
 mod agent;
 mod ca;
 mod client;
+mod completions;
+mod demo;
 mod explain;
 mod functions;
 mod health;
@@ -52,6 +54,8 @@ At any of them:
 enum Command {
     /// Runs the agent of this machine.
     Agent(agent::Agent),
+    /// Thirty agents on this machine in three zones: asked, one of them killed, and started again. About half a minute.
+    Demo(demo::Demo),
     /// Asks a question: of the children of a zone, or of all agents in it.
     Query(query::Query),
     /// Installs a function: a question that all agents of a zone answer from now on, level over level.
@@ -68,6 +72,8 @@ enum Command {
     Health(Box<health::Health>),
     /// Keys and certificates: who may be which agent, change what, install which functions.
     Ca(ca::Ca),
+    /// What a shell needs to complete these commands.
+    Completions(completions::Completions),
     /// What a tree of so many agents would do, on virtual time: how soon news is everywhere, what it costs, how soon a death is noticed.
     Sim(sim::Sim),
 }
@@ -75,6 +81,7 @@ enum Command {
 fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
         Command::Agent(agent) => agent::run(agent),
+        Command::Demo(demo) => demo::run(&demo),
         Command::Query(query) => query::run(&query),
         Command::Install(install) => functions::install(&install),
         Command::Remove(remove) => functions::remove(&remove),
@@ -83,6 +90,7 @@ fn main() -> ExitCode {
         Command::Explain(explain) => explain::run(&explain),
         Command::Health(health) => health::run(*health),
         Command::Ca(ca) => ca::run(&ca),
+        Command::Completions(completions) => completions::run(&completions),
         Command::Sim(sim) => sim::run(&sim),
     };
     match outcome {
