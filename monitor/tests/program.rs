@@ -52,7 +52,7 @@ fn shells_complete_commands() {
         std::fs::remove_file(file).expect("it is there");
     }
     let script = out(&run("completions bash"));
-    let asked = "COMP_WORDS=(gcs-monitor quer); COMP_CWORD=1; _gcs-monitor gcs-monitor quer gcs-monitor; echo \"${COMPREPLY[@]}\"";
+    let asked = "COMP_WORDS=(gcs-monitor quer); COMP_CWORD=1; _gcs__monitor gcs-monitor quer gcs-monitor; echo \"${COMPREPLY[@]}\"";
     let reply =
         Command::new("bash").args(["-c", &format!("{script}\n{asked}")]).output().expect("bash is there");
     assert_eq!(out(&reply), "query\n");

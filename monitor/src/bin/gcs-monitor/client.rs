@@ -59,6 +59,11 @@ impl Api {
         Self { api, patience: PATIENCE }
     }
 
+    /// For those who would rather not wait for long.
+    pub(crate) fn with_patience(self, patience: Duration) -> Self {
+        Self { patience, ..self }
+    }
+
     /// Where it is.
     pub(crate) fn address(self) -> SocketAddr {
         self.api
