@@ -98,7 +98,7 @@ fn functions_that_say_nothing_and_that_end() {
     let _b = agent("/eu/b", &["--seed", &a.contact, "--set", big]);
     a.until(&["zones"], |_, text| text.starts_with("/  2 agents"));
     assert!(a.run(&["install", "sum", "SELECT SUM(big) AS sum"]).status.success());
-    finds(&a, "wrong", "the function sum says NULL in /: an integer is beyond 64 bits");
+    finds(&a, "wrong", "the function sum says NULL in /eu: an integer is beyond 64 bits");
     assert!(a.run(&["install", "n", "SELECT COUNT(*) AS n", "--days", "1"]).status.success());
     finds(&a, "note", "the function n of / ends in 23 hours");
 }

@@ -324,7 +324,7 @@ fn footer(frame: &mut Frame<'_>, area: Rect, state: &State) {
     }
     if let Some((why, since)) = &state.lost {
         let ago = state.now_s.saturating_sub(*since);
-        let text = format!("for {}: {}; trying again", age(ago), plain(why, 300));
+        let text = format!("trying again for {}: {}", age(ago), plain(why, 300));
         put(buffer, area, 0, &text, state.bad());
         return;
     }

@@ -322,7 +322,7 @@ fn nobody_answers_and_then_somebody_does() {
     state.now_s = 1010;
     let text = screen(&state, 80, 9);
     assert!(
-        text.ends_with("for 5 s: no agent answers at http://127.0.0.1:4805: refused; trying again"),
+        text.ends_with("trying again for 5 s: no agent answers at http://127.0.0.1:4805: refused"),
         "{text}"
     );
     // What was known stays to be seen.
