@@ -36,3 +36,24 @@ fn what_is_wrong_is_one_sentence() {
         assert!(!output.status.success() && said.starts_with(says) && said.lines().count() == 1, "{said}");
     }
 }
+
+/// Each shell takes its own script, if it is there.
+#[test]
+fn shells_complete_commands() {
+    for (shell, check) in [("bash", "-n"), ("zsh", "-n"), ("fish", "--no-execute")] {
+        let output = run(&format!("completions {shell}"));
+        let script = out(&output);
+        assert!(output.status.success() && script.contains("everywhere"), "{shell}: {script}");
+        let file = std::env::temp_dir().join(format!("gcs-monitor-{}.{shell}", std::process::id()));
+        std::fs::write(&file, &script).expect("a file");
+        if let Ok(checked) = Command::new(shell).arg(check).arg(&file).output() {
+            assert!(checked.status.success(), "{shell}: {checked:?}");
+        }
+        std::fs::remove_file(file).expect("it is there");
+    }
+    let script = out(&run("completions bash"));
+    let asked = "COMP_WORDS=(gcs-monitor quer); COMP_CWORD=1; _gcs__monitor gcs-monitor quer gcs-monitor; echo \"${COMPREPLY[@]}\"";
+    let reply =
+        Command::new("bash").args(["-c", &format!("{script}\n{asked}")]).output().expect("bash is there");
+    assert_eq!(out(&reply), "query\n");
+}

@@ -106,6 +106,8 @@ pub struct Node {
     clock: Clock,
     socket: UdpSocket,
     contact: SocketAddr,
+    seeds: Vec<SocketAddr>,
+    receive_buffer: usize,
     /// Something was asked of the agent that may have made it want to be woken sooner.
     wake: Notify,
     /// Something in its tables may have changed.
@@ -143,15 +145,38 @@ impl Node {
         agent.set_epoch(clock.epoch_s());
         let state =
             State { agent, waiting: BTreeMap::new(), to_send: Sends::new(), traffic: Traffic::default() };
+        let receive_buffer = granted(&socket).map_err(bind)?;
         let socket = UdpSocket::from_std(socket).map_err(bind)?;
+        let seeds = place.seeds.clone();
         let (wake, changed) = (Notify::new(), Notify::new());
-        Ok(Arc::new(Self { state: Mutex::new(state), clock, socket, contact, wake, changed }))
+        Ok(Arc::new(Self {
+            state: Mutex::new(state),
+            clock,
+            socket,
+            contact,
+            seeds,
+            receive_buffer,
+            wake,
+            changed,
+        }))
     }
 
     /// Where others reach it.
     #[must_use]
     pub fn contact(&self) -> SocketAddr {
         self.contact
+    }
+
+    /// Agents that it was told of when it began.
+    #[must_use]
+    pub fn seeds(&self) -> &[SocketAddr] {
+        &self.seeds
+    }
+
+    /// How many bytes of datagrams the system holds for it.
+    #[must_use]
+    pub fn receive_buffer(&self) -> usize {
+        self.receive_buffer
     }
 
     /// Looks at the agent, at this moment.
@@ -323,6 +348,12 @@ fn socket(listen: SocketAddr) -> io::Result<std::net::UdpSocket> {
     socket.set_nonblocking(true)?;
     socket.bind(&listen.into())?;
     Ok(socket.into())
+}
+
+/// The size of the receive buffer. Linux counts what it needs for itself, too, and says twice what it was asked for.
+fn granted(socket: &std::net::UdpSocket) -> io::Result<usize> {
+    let size = socket2::SockRef::from(socket).recv_buffer_size()?;
+    Ok(if cfg!(target_os = "linux") { size / 2 } else { size })
 }
 
 /// Which of its addresses this machine has towards another one.

@@ -1,10 +1,6 @@
 //! `gcs-monitor agent`.
 
-use std::{
-    net::SocketAddr,
-    path::{Path, PathBuf},
-    sync::Arc,
-};
+use std::{net::SocketAddr, path::PathBuf, sync::Arc};
 
 use clap::Args;
 use gcs_monitor::{
@@ -13,32 +9,48 @@ use gcs_monitor::{
         node::{Node, Place},
     },
     health::client::Client,
-    sources::{Sources, config, http},
+    sources::{Sources, http},
     value::Value,
     web,
     zones::{agent::Config, name::ZoneName},
 };
-use tokio::net::TcpListener;
+use serde::Deserialize;
+use tokio::{net::TcpListener, sync::oneshot};
 
 use crate::Outcome;
 
-#[derive(Args)]
+mod config;
+
+use config::Attributes;
+
+const LISTEN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 4804);
+/// Where an agent is asked who is not told where.
+pub(crate) const API: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 4805);
+
+/// Flags; a file of `--config` has the same, and flags win.
+#[derive(Args, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub(crate) struct Agent {
+    /// A file that says what these flags say, such as name = "/eu/ams/a" and seed = ["10.0.0.1:4804"]. Flags win (docs/monitor.md).
+    #[arg(long, value_name = "FILE.toml")]
+    #[serde(skip)]
+    config: Option<PathBuf>,
     /// Where it is in the tree: a path that ends with the machine, such as /eu/ams/rack7/host12.
-    #[arg(long)]
-    name: ZoneName,
-    /// Where other agents reach it, over UDP.
-    #[arg(long, default_value = "127.0.0.1:4804")]
-    listen: SocketAddr,
+    #[arg(long, required_unless_present = "config")]
+    #[serde(deserialize_with = "config::parsed")]
+    name: Option<ZoneName>,
+    /// Where other agents reach it, over UDP. [default: 127.0.0.1:4804]
+    #[arg(long, value_name = "ADDR:PORT")]
+    listen: Option<SocketAddr>,
     /// The address that others are told, if it is another one (behind NAT, or with --listen 0.0.0.0:4804).
-    #[arg(long)]
+    #[arg(long, value_name = "ADDR:PORT")]
     contact: Option<SocketAddr>,
     /// Agents that are there already, anywhere in the tree; one is enough, three are better. May be given several times.
     #[arg(long, value_name = "ADDR:PORT")]
     seed: Vec<SocketAddr>,
-    /// Where it is asked, over HTTP: on loopback, because who may ask may also change.
-    #[arg(long, default_value = "127.0.0.1:4805")]
-    api: SocketAddr,
+    /// Where it is asked, over HTTP: on loopback, because who may ask may also change. [default: 127.0.0.1:4805]
+    #[arg(long, value_name = "ADDR:PORT")]
+    api: Option<SocketAddr>,
     /// Lets --api be an address that other machines reach. Whoever does can install functions.
     #[arg(long)]
     api_is_open: bool,
@@ -47,10 +59,15 @@ pub(crate) struct Agent {
     health: Vec<String>,
     /// What it says of its machine, from which files, commands, databases and so on (docs/attributes.md). Without: what the system tells.
     #[arg(long, value_name = "FILE.toml")]
-    attributes: Option<PathBuf>,
+    attributes: Option<Attributes>,
     /// An attribute of this machine that does not change, such as role=db. May be given several times.
     #[arg(long, value_name = "NAME=VALUE", value_parser = attribute)]
+    #[serde(deserialize_with = "config::pairs")]
     set: Vec<(String, Value)>,
+    /// Ends when its standard input does: for a program that starts agents and may be killed.
+    #[arg(long)]
+    #[serde(skip)]
+    attached: bool,
 }
 
 /// A number if it looks like one, otherwise text.
@@ -62,37 +79,39 @@ fn attribute(text: &str) -> Result<(String, Value), String> {
 }
 
 pub(crate) fn run(agent: Agent) -> Outcome {
-    if !agent.api.ip().is_loopback() && !agent.api_is_open {
+    let agent = agent.with_file()?;
+    let api = agent.api.unwrap_or(API);
+    if !api.ip().is_loopback() && !agent.api_is_open {
         return Err(format!(
-            "--api {}: other machines reach this address, and whoever asks there may change functions; choose a loopback address, or say --api-is-open",
-            agent.api
+            "--api {api}: other machines reach this address, and whoever asks there may change functions; choose a loopback address, or say --api-is-open"
         )
         .into());
     }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(live(agent))
+    runtime.block_on(live(agent, api))
 }
 
-async fn live(agent: Agent) -> Outcome {
-    let place = Place {
-        name: agent.name,
-        listen: agent.listen,
-        contact: agent.contact,
-        seeds: agent.seed.into_iter().filter(|seed| *seed != agent.listen).collect(),
-    };
+async fn live(agent: Agent, api: SocketAddr) -> Outcome {
+    let listen = agent.listen.unwrap_or(LISTEN);
+    let name = agent.name.ok_or(
+        "it has no name: say --name /eu/ams/host1, or name = \"/eu/ams/host1\" in the file of --config",
+    )?;
+    let seeds = agent.seed.into_iter().filter(|seed| *seed != listen).collect();
+    let place = Place { name, listen, contact: agent.contact, seeds };
     if place.name.depth() == 0 {
         return Err("--name /: an agent is below the root, such as /eu/host1".into());
     }
-    let mut sources = Sources::start(sources(agent.attributes.as_deref())?).await?;
+    let ended = ended(agent.attached);
+    let mut sources = Sources::start(agent.attributes.unwrap_or_default().load()?).await?;
     let attributes = sources.handle();
     for (name, value) in agent.set {
         attributes.set(&name, value).map_err(|e| format!("--set {name}: {e}"))?;
     }
     let health = representatives(agent.health)?;
     let node = Node::bind(&place, Config::default())?;
-    let listener = TcpListener::bind(agent.api)
+    let listener = TcpListener::bind(api)
         .await
-        .map_err(|e| format!("cannot listen on {} for questions: {e}; choose another --api", agent.api))?;
+        .map_err(|e| format!("cannot listen on {api} for questions: {e}; choose another --api"))?;
     eprintln!(
         "open: there are no keys, so whoever reaches {} may change every row and function",
         node.contact()
@@ -114,7 +133,7 @@ async fn live(agent: Agent) -> Outcome {
         () = living.run() => Ok(()),
         () = telling => Ok(()),
         served = axum::serve(listener, pages) => Ok(served?),
-        () = ended() => Ok(()),
+        () = ended => Ok(()),
     }
 }
 
@@ -129,15 +148,8 @@ fn representatives(at: Vec<String>) -> Result<Option<Client>, Box<dyn std::error
     Ok(Some(client))
 }
 
-/// Which attributes it has.
-fn sources(file: Option<&Path>) -> Result<config::Config, String> {
-    let Some(file) = file else { return Ok(config::Config::default()) };
-    let text = std::fs::read_to_string(file).map_err(|e| format!("cannot read {}: {e}", file.display()))?;
-    config::Config::from_toml(&text).map_err(|e| format!("{}: {e}", file.display()))
-}
-
 /// Until somebody wants it to end.
-async fn ended() {
+async fn ended(attached: bool) {
     let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()).ok();
     let terminated = async {
         match &mut terminate {
@@ -145,10 +157,28 @@ async fn ended() {
             None => std::future::pending().await,
         }
     };
+    let detached = async {
+        match attached {
+            true => input_ends().await,
+            false => std::future::pending().await,
+        }
+    };
     tokio::select! {
         () = terminated => {}
+        () = detached => {}
         _ = tokio::signal::ctrl_c() => {}
     }
+}
+
+/// Until nobody can write to the standard input any more.
+async fn input_ends() {
+    let (to, end) = oneshot::channel();
+    std::thread::spawn(move || {
+        // An error is an end, too.
+        let _ = std::io::copy(&mut std::io::stdin().lock(), &mut std::io::sink());
+        let _ = to.send(());
+    });
+    let _ = end.await;
 }
 
 #[cfg(test)]

@@ -21,6 +21,9 @@ pub(crate) struct Api {
     /// Where the agent is asked.
     #[arg(long, default_value = "127.0.0.1:4805")]
     api: SocketAddr,
+    /// How long an answer may take.
+    #[arg(skip = PATIENCE)]
+    patience: Duration,
 }
 
 /// Why there is no answer.
@@ -51,9 +54,24 @@ impl Unanswered {
 }
 
 impl Api {
+    /// The agent that is asked there.
+    pub(crate) fn at(api: SocketAddr) -> Self {
+        Self { api, patience: PATIENCE }
+    }
+
+    /// For those who would rather not wait for long.
+    pub(crate) fn with_patience(self, patience: Duration) -> Self {
+        Self { patience, ..self }
+    }
+
+    /// Where it is.
+    pub(crate) fn address(self) -> SocketAddr {
+        self.api
+    }
+
     fn agent(self) -> ureq::Agent {
         let config = ureq::Agent::config_builder().http_status_as_error(false).proxy(None);
-        config.timeout_connect(Some(PATIENCE)).build().into()
+        config.timeout_connect(Some(self.patience)).build().into()
     }
 
     /// Where something of the agent is.
@@ -85,17 +103,23 @@ impl Api {
     pub(crate) fn get(self, path: &str, query: &[(&str, &str)]) -> Result<Value, Unanswered> {
         let request =
             query.iter().fold(self.agent().get(self.url(path)), |r, (name, value)| r.query(name, value));
-        self.answer(request.config().timeout_global(Some(PATIENCE)).build().call())
+        self.answer(request.config().timeout_global(Some(self.patience)).build().call())
     }
 
     pub(crate) fn post(self, path: &str, body: &Value) -> Result<Value, Unanswered> {
-        self.answer(self.agent().post(self.url(path)).send_json(body))
+        let request = self.agent().post(self.url(path)).config().timeout_global(Some(self.patience)).build();
+        self.answer(request.send_json(body))
+    }
+
+    pub(crate) fn put(self, path: &str, body: &Value) -> Result<Value, Unanswered> {
+        let request = self.agent().put(self.url(path)).config().timeout_global(Some(self.patience)).build();
+        self.answer(request.send_json(body))
     }
 
     pub(crate) fn delete(self, path: &str, query: &[(&str, &str)]) -> Result<Value, Unanswered> {
         let request =
             query.iter().fold(self.agent().delete(self.url(path)), |r, (name, value)| r.query(name, value));
-        self.answer(request.call())
+        self.answer(request.config().timeout_global(Some(self.patience)).build().call())
     }
 
     /// Server-sent events, one after the other: the name and the data of each.

@@ -12,12 +12,17 @@ macro_rules! say {
 mod agent;
 mod ca;
 mod client;
+mod completions;
+mod demo;
+mod doctor;
 mod explain;
 mod functions;
 mod health;
 mod query;
 mod sim;
 mod table;
+#[cfg(feature = "top")]
+mod top;
 mod web;
 mod zones;
 
@@ -53,6 +58,8 @@ At any of them:
 enum Command {
     /// Runs the agent of this machine.
     Agent(agent::Agent),
+    /// Thirty agents on this machine in three zones: asked, one of them killed, and started again. About half a minute.
+    Demo(demo::Demo),
     /// Asks a question: of the children of a zone, or of all agents in it.
     Query(query::Query),
     /// Installs a function: a question that all agents of a zone answer from now on, level over level.
@@ -71,6 +78,13 @@ enum Command {
     Health(Box<health::Health>),
     /// Keys and certificates: who may be which agent, change what, install which functions.
     Ca(ca::Ca),
+    /// All zones in the terminal: tables, functions, health, and what changes.
+    #[cfg(feature = "top")]
+    Top(top::Top),
+    /// Looks at the agent of this machine and at whom it reaches: what is wrong, and what to do.
+    Doctor(doctor::Doctor),
+    /// What a shell needs to complete these commands.
+    Completions(completions::Completions),
     /// What a tree of so many agents would do, on virtual time: how soon news is everywhere, what it costs, how soon a death is noticed.
     Sim(sim::Sim),
 }
@@ -78,6 +92,8 @@ enum Command {
 fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
         Command::Agent(agent) => agent::run(agent),
+        Command::Demo(demo) => demo::run(&demo),
+        Command::Doctor(doctor) => doctor::run(&doctor),
         Command::Query(query) => query::run(&query),
         Command::Install(install) => functions::install(&install),
         Command::Remove(remove) => functions::remove(&remove),
@@ -87,6 +103,9 @@ fn main() -> ExitCode {
         Command::Explain(explain) => explain::run(&explain),
         Command::Health(health) => health::run(*health),
         Command::Ca(ca) => ca::run(&ca),
+        #[cfg(feature = "top")]
+        Command::Top(top) => top::run(top),
+        Command::Completions(completions) => completions::run(&completions),
         Command::Sim(sim) => sim::run(&sim),
     };
     match outcome {

@@ -3,7 +3,7 @@
 use std::io::{self, Write as _};
 
 use clap::ValueEnum;
-use gcs_monitor::display;
+use gcs_monitor::{display, value::Value};
 use serde_json::Value as Json;
 
 #[derive(Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
@@ -23,25 +23,26 @@ pub(crate) fn show(answer: &Json, format: Format) -> io::Result<()> {
     if format == Format::Json {
         return writeln!(out, "{answer}");
     }
-    let names: Vec<&str> = texts(&answer["columns"]).collect();
-    let none = Vec::new();
-    let rows: Vec<Vec<gcs_monitor::value::Value>> = answer["rows"]
-        .as_array()
-        .unwrap_or(&none)
-        .iter()
-        .map(|row| row.as_array().unwrap_or(&none).iter().map(display::from_json).collect())
-        .collect();
-    let rows = rows.iter().map(Vec::as_slice);
-    match format {
-        Format::Csv => {
-            write!(out, "{}", display::csv(&names, rows))?;
-            writeln!(io::stderr(), "{}", completeness(answer))
-        }
-        _ => {
-            write!(out, "{}", display::table(&names, rows))?;
-            writeln!(out, "{}", completeness(answer))
-        }
+    if format == Format::Csv {
+        let (names, rows) = cells(answer);
+        write!(out, "{}", display::csv(&names, rows.iter().map(Vec::as_slice)))?;
+        return writeln!(io::stderr(), "{}", completeness(answer));
     }
+    write!(out, "{}", text(answer))
+}
+
+/// An answer for people: the table, and a line of how complete it is.
+pub(crate) fn text(answer: &Json) -> String {
+    let (names, rows) = cells(answer);
+    format!("{}{}\n", display::table(&names, rows.iter().map(Vec::as_slice)), completeness(answer))
+}
+
+/// The names of the columns, and the values of each row.
+pub(crate) fn cells(answer: &Json) -> (Vec<&str>, Vec<Vec<Value>>) {
+    let none = Vec::new();
+    let rows = answer["rows"].as_array().unwrap_or(&none).iter();
+    let rows = rows.map(|row| row.as_array().unwrap_or(&none).iter().map(display::from_json).collect());
+    (texts(&answer["columns"]).collect(), rows.collect())
 }
 
 fn texts(of: &Json) -> impl Iterator<Item = &str> {

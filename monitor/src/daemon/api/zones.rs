@@ -44,6 +44,8 @@ pub(super) async fn agent(State(node): State<Arc<Node>>) -> Json<Value> {
             "name": agent.name().as_str(),
             "version": env!("CARGO_PKG_VERSION"),
             "contact": contact,
+            "seeds": node.seeds().iter().map(ToString::to_string).collect::<Vec<_>>(),
+            "receive_buffer": node.receive_buffer(),
             "zones": zones,
             "now_s": agent.seconds(now),
             "counters": {

@@ -1,0 +1,69 @@
+//! Agents as processes, for tests of what looks at them.
+
+use std::{
+    io::{BufRead as _, BufReader},
+    process::{Child, ChildStdout, Command, Output, Stdio},
+    time::{Duration, Instant},
+};
+
+/// Nothing here takes as long.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+
+/// An agent; it dies with the test.
+pub(crate) struct Agent {
+    process: Child,
+    pub(crate) contact: String,
+    pub(crate) api: String,
+    _out: BufReader<ChildStdout>,
+}
+
+impl Drop for Agent {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+/// Starts one, with more flags.
+pub(crate) fn agent(name: &str, flags: &[&str]) -> Agent {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_gcs-monitor"));
+    command.args(["agent", "--name", name, "--listen", "127.0.0.1:0", "--api", "127.0.0.1:0"]);
+    let command = command.args(flags).stdout(Stdio::piped()).stderr(Stdio::null());
+    let mut process = command.spawn().expect("it starts");
+    let mut out = BufReader::new(process.stdout.take().expect("piped"));
+    let mut line = String::new();
+    out.read_line(&mut line).expect("it says where it is");
+    let at = line.trim().strip_prefix(&format!("{name} at "));
+    let at = at.and_then(|rest| rest.split_once(", asked at http://"));
+    let (contact, api) = at.unwrap_or_else(|| panic!("{line}"));
+    Agent { process, contact: contact.into(), api: api.into(), _out: out }
+}
+
+impl Agent {
+    pub(crate) fn run(&self, words: &[&str]) -> Output {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_gcs-monitor"));
+        command.args(words).args(["--api", &self.api]).output().expect("it runs")
+    }
+
+    /// Asks until what is said on either output is right.
+    pub(crate) fn until(&self, words: &[&str], right: impl Fn(&Output, &str) -> bool) -> String {
+        until(|| {
+            let output = self.run(words);
+            let text = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
+            if right(&output, &text) { Ok(text.into_owned()) } else { Err(text.into_owned()) }
+        })
+    }
+}
+
+/// Looks until it is right; otherwise shows what was seen last.
+#[expect(clippy::disallowed_methods, reason = "processes take real time")]
+pub(crate) fn until<T>(mut look: impl FnMut() -> Result<T, String>) -> T {
+    let end = Instant::now() + PATIENCE;
+    loop {
+        match look() {
+            Ok(right) => return right,
+            Err(seen) => assert!(Instant::now() < end, "it stays at\n{seen}"),
+        }
+        std::thread::park_timeout(Duration::from_millis(20));
+    }
+}
