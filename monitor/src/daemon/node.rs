@@ -218,7 +218,11 @@ impl Node {
         }
         // Who removes a function sees nothing of it in the end.
         let shown = found.functions.iter().any(|f| f.said().name == function.said().name);
-        if function.query().is_none() && !shown { Ok(()) } else { Err(SpreadError::NotTaken(zone.clone())) }
+        if function.said().text.is_empty() && !shown {
+            Ok(())
+        } else {
+            Err(SpreadError::NotTaken(zone.clone()))
+        }
     }
 
     /// Lives until the future is dropped.

@@ -13,6 +13,7 @@ use crate::{
     zones::{
         agent::{InstallError, LookupError},
         function::FunctionError,
+        kind::KindError,
         name::ZoneNameError,
     },
 };
@@ -55,7 +56,7 @@ impl From<SqlError> for Refused {
 impl From<FunctionError> for Refused {
     fn from(e: FunctionError) -> Self {
         match e {
-            FunctionError::Sql(e) => e.into(),
+            FunctionError::Sql(e) | FunctionError::Kind(KindError::Sql(e)) => e.into(),
             other => Self::new(StatusCode::BAD_REQUEST, other),
         }
     }
