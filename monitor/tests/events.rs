@@ -77,7 +77,7 @@ impl Came {
         for event in events {
             self.times += event.times;
             self.lost += event.lost;
-            for told in event.told {
+            if let Some(told) = &event.told {
                 for row in &told.rows {
                     let state = row.get("state").as_int().expect("a state");
                     *self.told.entry((told.agent.clone(), state)).or_default() += 1;
@@ -122,4 +122,180 @@ fn a_condition_that_becomes_true_on_one_of_a_thousand_is_told_within_a_second() 
     assert_eq!(came.times, 60);
     assert_eq!(came.told.len(), 60);
     came.nothing_twice();
+}
+
+#[test]
+fn where_every_seventh_message_is_lost_nothing_is_and_nothing_comes_twice() {
+    let mut world = asked(LOSSY, 2, &SURE);
+    let (mut came, mut took) = (Came::default(), Vec::new());
+    for nth in 0..60_u64 {
+        let of = usize::try_from(nth * 263 % 1000).expect("few");
+        world.set(of, "state", Value::Int(i64::try_from(nth + 1).expect("few")));
+        took.push(until(&mut world, SURE.by, &mut came, nth + 1, 30_000));
+        world.run(Duration::from_millis(700 + nth * 13 % 500));
+        came.add(world.heard(SURE.by, NAME));
+    }
+    took.sort_unstable();
+    println!(
+        "until told, 15 % lost: median {} ms, of 60 the 57th {} ms, worst {} ms",
+        took[30], took[56], took[59]
+    );
+    world.run(Duration::from_secs(30));
+    came.add(world.heard(SURE.by, NAME));
+    assert_eq!((came.times, came.told.len(), came.lost), (60, 60, 0));
+    came.nothing_twice();
+}
+
+#[test]
+fn an_event_in_the_hands_of_who_dies_is_said_again_by_others() {
+    let mut world = asked(LAN, 3, &SURE);
+    let mut came = Came::default();
+    for round in 0..10_usize {
+        // Those who speak for the zone of the agent, and in some rounds those who speak for more.
+        let (zone, of) = (round * 10 + 200, round * 10 + 205);
+        world.set(of, "state", Value::Int(1));
+        let fired = |world: &World| world.agent(of).counters().fired;
+        let before = fired(&world);
+        while fired(&world) == before {
+            world.run(Duration::from_millis(1));
+        }
+        world.run(Duration::from_millis(20 * round as u64));
+        world.kill(zone);
+        world.kill(zone + 1);
+        if round % 3 == 2 {
+            world.kill(round / 3 * 100);
+        }
+        until(&mut world, SURE.by, &mut came, round as u64 + 1, 30_000);
+    }
+    world.run(Duration::from_secs(30));
+    came.add(world.heard(SURE.by, NAME));
+    assert_eq!((came.times, came.told.len(), came.lost), (10, 10, 0));
+    came.nothing_twice();
+}
+
+fn storm(network: Network, seed: u64, delivery: Delivery, right: impl Fn(&Came) -> bool) -> Vec<u64> {
+    let mut world = asked(network, seed, &Asked { delivery, ..SURE });
+    let before = traffic(&world);
+    (0..1000).for_each(|of| world.set(of, "state", Value::Int(1)));
+    let (began, mut came) = (world.now_ms(), Came::default());
+    while !right(&came) {
+        world.run(Duration::from_millis(50));
+        came.add(world.heard(SURE.by, NAME));
+        assert!(world.now_ms() - began < 180_000, "{} of 1000, {} lost", came.times, came.lost);
+    }
+    let mut sent: Vec<u64> = traffic(&world).iter().zip(before).map(|(now, before)| now - before).collect();
+    println!(
+        "{delivery:?}: {} in {} ms, {} of them told, {} lost; who has asked has sent {} bytes",
+        came.times,
+        world.now_ms() - began,
+        came.told.len(),
+        came.lost,
+        sent[SURE.by]
+    );
+    world.run(Duration::from_secs(40));
+    came.add(world.heard(SURE.by, NAME));
+    assert_eq!(came.times + came.lost, 1000, "and nothing more");
+    came.nothing_twice();
+    sent.sort_unstable();
+    println!("bytes sent: median {}, most {}", sent[500], sent[999]);
+    sent
+}
+
+#[test]
+fn when_all_fire_at_once_all_are_counted_and_nobody_sends_much() {
+    let sent = storm(LAN, 4, Delivery::AtLeastOnce, |came| came.times == 1000);
+    assert!(sent[999] < 150_000, "{}", sent[999]);
+    let sent = storm(LOSSY, 5, Delivery::AtLeastOnce, |came| came.times == 1000);
+    assert!(sent[999] < 250_000, "{}", sent[999]);
+    let sent = storm(LAN, 6, Delivery::AtMostOnce, |came| came.times + came.lost == 1000);
+    assert!(sent[999] < 150_000, "{}", sent[999]);
+}
+
+fn fired(world: &World) -> u64 {
+    world.living().map(|(_, agent)| agent.counters().fired).sum()
+}
+
+#[test]
+fn at_a_level_it_is_told_as_long_as_it_holds_and_only_by_the_zone_that_is_asked() {
+    let mut world = asked(LAN, 7, &Asked { trigger: Trigger::Level, zone: "/z07", ..SURE });
+    world.set(701, "state", Value::Int(1));
+    world.set(301, "state", Value::Int(1));
+    world.run(Duration::from_secs(10));
+    let mut came = Came::default();
+    came.add(world.heard(SURE.by, NAME));
+    assert!((17..=20).contains(&came.times), "{}", came.times);
+    assert_eq!(came.told.len(), 1, "{:?}", came.told);
+    world.set(701, "state", Value::Int(0));
+    world.run(Duration::from_secs(3));
+    world.heard(SURE.by, NAME);
+    world.run(Duration::from_secs(5));
+    assert_eq!(world.heard(SURE.by, NAME), []);
+}
+
+#[test]
+fn when_the_lease_ends_nobody_looks_any_more() {
+    let mut world = asked(LAN, 8, &Asked { for_s: 10, ..SURE });
+    world.set(1, "state", Value::Int(1));
+    world.run(Duration::from_secs(2));
+    assert_eq!(fired(&world), 1);
+    world.run(Duration::from_secs(8));
+    assert!(world.living().all(|(_, agent)| agent.standing(world.now()).count() == 0));
+    (0..1000).for_each(|of| world.set(of, "state", Value::Int(2)));
+    world.run(Duration::from_secs(5));
+    assert_eq!(fired(&world), 1);
+}
+
+#[test]
+fn events_for_an_agent_that_has_died_end_with_the_lease() {
+    let mut world = asked(LAN, 9, &Asked { for_s: 20, ..SURE });
+    world.kill(SURE.by);
+    (0..1000).step_by(7).filter(|of| *of != SURE.by).for_each(|of| world.set(of, "state", Value::Int(1)));
+    world.run(Duration::from_secs(30));
+    assert_eq!(fired(&world), 143 - 1);
+    // Nothing of it is left: all send what agents send when nothing happens.
+    let before = traffic(&world);
+    world.run(Duration::from_secs(20));
+    let most = traffic(&world).iter().zip(before).map(|(now, before)| (now - before) / 20).max();
+    assert!(most < Some(1000), "{most:?}");
+}
+
+/// What nobody would send, to those who speak for others and to who has asked.
+#[test]
+fn forged_messages_do_no_harm() {
+    let mut world = asked(LAN, 10, &SURE);
+    let told = |agent: &str| Some(Told { agent: agent.into(), at_ms: u64::MAX, rows: Vec::new() });
+    let fired =
+        |origin, nth, told| Fired { id: EventId { origin, nth }, rows: u32::MAX, lost: u32::MAX, told };
+    let zones = ["/", "/z00", "/z00/z00", "/z07/z07", "/nowhere"];
+    for nth in 0..2000_u64 {
+        let zone: ZoneName = zones[(nth % 5) as usize].parse().expect("a zone");
+        let name = if nth % 3 == 0 { NAME } else { "event-2" };
+        let nths = [1, u32::MAX, (nth as u32).wrapping_mul(77), 2];
+        let many = nths.map(|n| fired(nth % 17, n.max(1), (n % 2 == 1).then(|| told("/x/y")).flatten()));
+        let ids = many.iter().map(|fired| fired.id).collect();
+        // Not to whoever has asked: that one has to believe what it is told, as long as nobody signs it.
+        for to in [0, 1, 100, 770] {
+            let fired = Message { zone: zone.clone(), body: Body::Fired(name.into(), many.to_vec()) };
+            assert_eq!(Message::decode(&fired.encode()).as_ref(), Ok(&fired));
+            world.deliver(to, 999, fired);
+            let confirmed = Body::Confirmed(name.into(), Vec::clone(&ids));
+            world.deliver(to, 998, Message { zone: zone.clone(), body: confirmed });
+        }
+    }
+    let before = traffic(&world);
+    world.run(Duration::from_secs(30));
+    let most = traffic(&world).iter().zip(before).map(|(now, before)| now - before).max();
+    assert!(most < Some(48_000 + 30 * 4000), "{most:?}");
+    world.heard(SURE.by, NAME);
+    // What is true still arrives; and whoever confirms without having been told is not believed.
+    world.set(555, "state", Value::Int(9));
+    let ids: Vec<EventId> = (1..100).map(|nth| EventId { origin: 1, nth }).collect();
+    world.deliver(555, 3, Message { zone: ZoneName::root(), body: Body::Confirmed(NAME.into(), ids) });
+    let mut came = Came::default();
+    for _ in 0..600 {
+        world.run(Duration::from_millis(50));
+        let events = world.heard(SURE.by, NAME).into_iter();
+        came.add(events.filter(|e| e.told.as_ref().is_some_and(|told| told.agent != "/x/y")).collect());
+    }
+    assert_eq!(came.told.into_iter().collect::<Vec<_>>(), [(("/z05/z05/z05".to_owned(), 9), 1)]);
 }

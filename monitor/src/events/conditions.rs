@@ -73,6 +73,12 @@ impl Conditions {
         self.of.values().map(|condition| condition.due).min().unwrap_or(Time::NEVER)
     }
 
+    /// All of them.
+    #[must_use]
+    pub fn all(&self) -> Vec<Due> {
+        self.due(Time::NEVER)
+    }
+
     /// Which are to be looked at now.
     #[must_use]
     pub fn due(&self, now: Time) -> Vec<Due> {

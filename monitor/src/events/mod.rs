@@ -8,3 +8,4 @@
 //! `docs/events.md` is for those who ask.
 
 pub mod conditions;
+pub mod tables;

@@ -9,9 +9,11 @@ use std::{
 use clap::Args;
 use gcs_monitor::{
     daemon::{
-        api::router,
+        api::{self, router},
+        events::look,
         node::{Node, Place},
     },
+    events::tables::{Application, Tables},
     sources::{Sources, config, http},
     value::Value,
     zones::{agent::Config, name::ZoneName},
@@ -43,6 +45,9 @@ pub(crate) struct Agent {
     /// What it says of its machine, from which files, commands, databases and so on (docs/attributes.md). Without: what the system tells.
     #[arg(long, value_name = "FILE.toml")]
     attributes: Option<PathBuf>,
+    /// A file whose new lines standing queries find in the table log. May be given several times, up to 32.
+    #[arg(long, value_name = "FILE")]
+    log: Vec<PathBuf>,
     /// An attribute of this machine that does not change, such as role=db. May be given several times.
     #[arg(long, value_name = "NAME=VALUE", value_parser = attribute)]
     set: Vec<(String, Value)>,
@@ -84,7 +89,7 @@ async fn live(agent: Agent) -> Outcome {
         attributes.set(&name, value).map_err(|e| format!("--set {name}: {e}"))?;
     }
     let node = Node::bind(&place, Config::default())?;
-    let api = TcpListener::bind(agent.api)
+    let listener = TcpListener::bind(agent.api)
         .await
         .map_err(|e| format!("cannot listen on {} for questions: {e}; choose another --api", agent.api))?;
     eprintln!(
@@ -94,7 +99,7 @@ async fn live(agent: Agent) -> Outcome {
     if place.seeds.is_empty() {
         eprintln!("no --seed: this agent is alone until another one is told of {}", node.contact());
     }
-    let at = api.local_addr()?;
+    let at = listener.local_addr()?;
     println!("{} at {}, asked at http://{}", place.name, node.contact(), at);
     let (living, says): (Arc<Node>, Arc<Node>) = (node.clone(), node.clone());
     let telling = async {
@@ -102,10 +107,14 @@ async fn live(agent: Agent) -> Outcome {
             says.set(sources.next().await.into_iter().map(|update| (update.name, update.value)));
         }
     };
+    let application = Arc::new(Application::default());
+    let (watched, tables) = (node.clone(), Tables::new(agent.log, application.clone()));
+    let served = router(node).merge(api::tables(application)).merge(http::router(attributes, at));
     tokio::select! {
+        () = look(&watched, tables) => Ok(()),
         () = living.run() => Ok(()),
         () = telling => Ok(()),
-        served = axum::serve(api, router(node).merge(http::router(attributes, at))) => Ok(served?),
+        served = axum::serve(listener, served) => Ok(served?),
         () = ended() => Ok(()),
     }
 }

@@ -3,11 +3,15 @@
 //! Whoever may open a connection to it may ask, and change what the agent says of itself; so it listens on loopback. A page that a browser
 //! has from elsewhere may not: what names another host than this one, or comes from another origin, is refused.
 
+mod announcements;
 mod error;
+mod events;
 mod functions;
 mod guard;
 mod metrics;
 mod query;
+mod stream;
+mod tables;
 mod watch;
 mod zones;
 
@@ -17,10 +21,11 @@ use axum::{
     Router,
     extract::DefaultBodyLimit,
     middleware,
-    routing::{delete, get, post},
+    routing::{delete, get, post, put},
 };
 
 use super::node::Node;
+use crate::events::tables::{Application, BYTES};
 
 /// Bytes of a request.
 const BODY_MAX: usize = 64 << 10;
@@ -32,6 +37,9 @@ pub fn router(node: Arc<Node>) -> Router {
         .route("/v1/zone", get(zones::zone))
         .route("/v1/query", post(query::query))
         .route("/v1/watch", get(watch::watch))
+        .route("/v1/events", get(events::events))
+        .route("/v1/subscriptions", get(events::list))
+        .route("/v1/announcements", get(announcements::follow).post(announcements::make))
         .route("/v1/functions", get(functions::list).post(functions::install))
         .route("/v1/functions/{name}", delete(functions::remove))
         .route("/v1/functions/{name}/answer", get(functions::answer))
@@ -39,4 +47,14 @@ pub fn router(node: Arc<Node>) -> Router {
         .layer(DefaultBodyLimit::max(BODY_MAX))
         .layer(middleware::from_fn(guard::guard))
         .with_state(node)
+}
+
+/// The tables that applications fill.
+pub fn tables(tables: Arc<Application>) -> Router {
+    Router::new()
+        .route("/v1/tables", get(tables::list))
+        .route("/v1/tables/{name}", put(tables::put).delete(tables::delete))
+        .layer(DefaultBodyLimit::max(BYTES))
+        .layer(middleware::from_fn(guard::guard))
+        .with_state(tables)
 }
