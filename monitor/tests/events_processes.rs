@@ -157,7 +157,7 @@ fn what_happens_on_another_machine_is_told() {
         let line = scope.spawn(|| log.line());
         while !line.is_finished() {
             append("fine\nERROR 17\n");
-            std::thread::yield_now();
+            third.standing("/");
         }
         line.join().expect("it ends")
     });

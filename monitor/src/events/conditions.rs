@@ -182,7 +182,7 @@ mod tests {
     fn a_query_that_fails_says_so_once() {
         let mut conditions = Conditions::default();
         conditions.follow(Time::ZERO, [standing("SELECT pid FROM processes", Trigger::Edge, 0)].iter());
-        let many = table(&vec![0; 600]);
+        let many = table(&vec![0; 2049]);
         let rows = conditions.look(Time::ZERO, "event-1", &many, &Context::default());
         assert!(rows.len() == 1 && rows[0].get(ERROR).as_text().is_some(), "{rows:?}");
         assert!(conditions.look(Time::ZERO, "event-1", &many, &Context::default()).is_empty());

@@ -12,7 +12,7 @@ pub const ROW_BYTES_MAX: usize = 800;
 /// Which event of one standing query.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct EventId {
-    /// The life of the agent at which it fired.
+    /// At which agent it fired, while the query stood there without a break: random.
     pub origin: u64,
     /// Counts from 1.
     pub nth: u32,

@@ -92,9 +92,9 @@ pub fn limits() -> Limits {
     Limits {
         text_bytes: CONDITION_MAX,
         outputs: 32,
-        output_rows: 512,
+        output_rows: 2048,
         output_bytes: 2048,
-        groups: 512,
+        groups: 2048,
         work: 5_000_000,
         ..Limits::default()
     }

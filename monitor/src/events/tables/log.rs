@@ -24,7 +24,7 @@ const READ_BYTES: u64 = 256 << 10;
 /// Bytes of a line that are shown.
 const LINE_BYTES: usize = 1024;
 /// Lines for one query at a time: the newest.
-const LINES: usize = 4096;
+const LINES: usize = 2048;
 
 /// The files, and what each query has still to see.
 #[derive(Debug)]

@@ -64,11 +64,6 @@ impl Events {
         let routes = self.routes.values().map(Route::next_timer);
         routes.min().unwrap_or(Time::NEVER).min(self.sweep_at)
     }
-
-    fn route(&mut self, now: Time, query: &Arc<str>) -> &mut Route {
-        self.sweep_at = self.sweep_at.min(now + SWEEP);
-        self.routes.entry(query.clone()).or_default()
-    }
 }
 
 impl Agent {
@@ -105,10 +100,9 @@ impl Agent {
         let all = u32::try_from(rows.len()).unwrap_or(u32::MAX);
         let at_ms = self.seconds(Time::ZERO).saturating_mul(1000).saturating_add(now.0 / 1_000_000);
         let told = Told { agent: self.name.to_string(), at_ms, rows: shown(rows) };
-        let (origin, level) = (self.generator.0, self.tables.len());
+        let level = self.tables.len();
         self.counters.fired += 1;
-        let route = self.events.route(now, query);
-        if !route.fire(now, origin, level, (told, all), standing.delivery) {
+        if !self.route(now, query).fire(now, level, (told, all), standing.delivery) {
             self.counters.events_lost += 1;
         }
     }
@@ -141,6 +135,12 @@ impl Agent {
         self.tables.iter().enumerate().find_map(stands)
     }
 
+    fn route(&mut self, now: Time, query: &Arc<str>) -> &mut Route {
+        let (events, rng) = (&mut self.events, &mut self.rng);
+        events.sweep_at = events.sweep_at.min(now + SWEEP);
+        events.routes.entry(query.clone()).or_insert_with(|| Route::new(rng.next_u64()))
+    }
+
     /// Sends what is due.
     pub(super) fn send_events(&mut self, now: Time, sends: &mut Sends) {
         if self.events.sweep_at <= now {
@@ -168,11 +168,12 @@ impl Agent {
 
     fn send_batch(&mut self, now: Time, query: &Arc<str>, sends: &mut Sends) {
         let Some((scope, standing)) = self.find_standing(now, query) else { return };
-        let (origin, rate) = (self.generator.0, self.event_rate());
-        let Some((lane, fired)) = self.events.route(now, query).batch() else { return };
+        let rate = self.event_rate();
+        let Some((lane, fired)) = self.route(now, query).batch() else { return };
         let (zone, towards) = self.towards(lane.level, scope, standing.to);
         if standing.to == self.contact && towards.as_slice() == [self.contact] {
-            self.events.route(now, query).sent(now, origin, &fired, &[self.contact]);
+            let own = self.contact;
+            self.route(now, query).sent(now, &fired, &[own]);
             let ids: Vec<EventId> = fired.iter().map(|fired| fired.id).collect();
             let taken = self.events.inboxes.get_mut(query).map_or(ids, |inbox| inbox.take(fired));
             return self.on_confirmed(now, self.contact, query, &taken, sends);
@@ -187,9 +188,9 @@ impl Agent {
         if !self.events.bucket.take(now, rate, cost) {
             let until = now + self.events.bucket.wait(rate, cost);
             let fired = fired.clone();
-            return self.events.route(now, query).put_back(until, lane, fired);
+            return self.route(now, query).put_back(until, lane, fired);
         }
-        self.events.route(now, query).sent(now, origin, fired, &to);
+        self.route(now, query).sent(now, fired, &to);
         sends.extend(to.iter().map(|to| (*to, message.clone())));
     }
 
@@ -238,8 +239,8 @@ impl Agent {
             self.counters.strange += 1;
             return;
         }
-        for fired in fired.into_iter().filter(|fired| fired.id.origin != self.generator.0) {
-            self.events.route(now, &query).pass(now, level, from, fired, standing.delivery);
+        for fired in fired {
+            self.route(now, &query).pass(now, level, from, fired, standing.delivery);
         }
     }
 
@@ -263,9 +264,8 @@ impl Agent {
         ids: &[EventId],
         sends: &mut Sends,
     ) {
-        let origin = self.generator.0;
         let Some(route) = self.events.routes.get_mut(query) else { return };
-        for (to, ids) in route.confirmed(origin, from, ids) {
+        for (to, ids) in route.confirmed(from, ids) {
             self.confirm(now, to, query, ids, sends);
         }
     }

@@ -50,8 +50,10 @@ const NEIGHBOURS: usize = 4;
 type Neighbours = SmallVec<[SocketAddr; NEIGHBOURS]>;
 
 /// Of one standing query.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Route {
+    /// Of own events. An agent at which the query did not stand for a while begins to count anew, under another number.
+    origin: u64,
     nth: u32,
     /// Own events that were given up since the last one that was not.
     lost: u32,
@@ -111,6 +113,22 @@ fn remember(neighbours: &mut Neighbours, one: SocketAddr) {
 }
 
 impl Route {
+    /// The way of events of a query; its own are those of this origin.
+    pub(super) fn new(origin: u64) -> Self {
+        Self {
+            origin,
+            nth: 0,
+            lost: 0,
+            kept: BTreeMap::new(),
+            passed: BTreeMap::new(),
+            came: VecDeque::new(),
+            queue: VecDeque::new(),
+            told: 0,
+            at: None,
+            next: Time::ZERO,
+        }
+    }
+
     /// When something is due.
     pub(super) fn next_timer(&self) -> Time {
         let retries = self.kept.values().filter(|kept| !kept.waits).map(|kept| kept.retry_at);
@@ -126,7 +144,6 @@ impl Route {
     pub(super) fn fire(
         &mut self,
         now: Time,
-        origin: u64,
         level: usize,
         (told, rows): (Told, u32),
         delivery: Delivery,
@@ -139,7 +156,7 @@ impl Route {
         }
         self.nth = self.nth.saturating_add(1);
         let (nth, lost) = (self.nth, std::mem::take(&mut self.lost));
-        let fired = Fired { id: EventId { origin, nth }, rows, lost, told: Some(told) };
+        let fired = Fired { id: EventId { origin: self.origin, nth }, rows, lost, told: Some(told) };
         let lane = Lane { level, tries: 0 };
         if delivery == Delivery::AtMostOnce {
             return self.wait(now, lane, fired, delivery);
@@ -160,6 +177,9 @@ impl Route {
         delivery: Delivery,
     ) {
         let id = fired.id;
+        if id.origin == self.origin {
+            return;
+        }
         if let Some(passed) = self.passed.get_mut(&id) {
             remember(&mut passed.from, from);
             if passed.waits || now.since(passed.at) < COPY {
@@ -249,11 +269,11 @@ impl Route {
     }
 
     /// These were sent.
-    pub(super) fn sent(&mut self, now: Time, origin: u64, fired: &[Fired], to: &[SocketAddr]) {
+    pub(super) fn sent(&mut self, now: Time, fired: &[Fired], to: &[SocketAddr]) {
         self.next = now + GATHER;
         self.at = (!self.queue.is_empty()).then_some(self.next);
         for fired in fired {
-            let sent = if fired.id.origin == origin {
+            let sent = if fired.id.origin == self.origin {
                 self.kept.get_mut(&fired.id.nth).map(|kept| {
                     kept.waits = false;
                     &mut kept.sent
@@ -273,13 +293,12 @@ impl Route {
     /// Somebody whom these events were sent to has them confirmed: who else is to hear of it.
     pub(super) fn confirmed(
         &mut self,
-        origin: u64,
         by: SocketAddr,
         ids: &[EventId],
     ) -> BTreeMap<SocketAddr, Vec<EventId>> {
         let mut back: BTreeMap<SocketAddr, Vec<EventId>> = BTreeMap::new();
         for id in ids {
-            if id.origin == origin {
+            if id.origin == self.origin {
                 if self.kept.get(&id.nth).is_some_and(|kept| kept.sent.contains(&by)) {
                     self.kept.remove(&id.nth);
                 }
