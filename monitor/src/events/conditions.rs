@@ -92,8 +92,7 @@ impl Conditions {
         of.due = now + of.standing.every();
         let result: BTreeSet<Row> = match of.query.evaluate(table, context) {
             Ok(answer) => {
-                let row =
-                    |values: Box<[Value]>| Row::new(answer.names.iter().cloned().zip(values.into_iter()));
+                let row = |values: Box<[Value]>| Row::new(answer.names.iter().cloned().zip(values));
                 answer.rows.into_iter().map(row).collect()
             }
             Err(e) => BTreeSet::from([Row::new([(ERROR, Value::text(e.to_string()))])]),
