@@ -221,16 +221,16 @@ fn components_and_how_they_were_are_shown() {
 fn what_is_followed_is_bounded() {
     let agent = agent("/zone/host", None, &[]);
     let status = |path: &str| agents::stream(&agent.url(path)).status().as_u16();
-    let many = |n: usize| format!("/v1/tables?{}", (0..n).map(|n| format!("path=/{n}&")).collect::<String>());
+    let many = |n: usize| format!("/v1/zones?{}", (0..n).map(|n| format!("path=/{n}&")).collect::<String>());
     assert_eq!(
-        [status("/v1/tables?path=/zone"), status("/v1/tables"), status("/v1/tables?zone=/")],
+        [status("/v1/zones?path=/zone"), status("/v1/zones"), status("/v1/zones?zone=/")],
         [200, 400, 400]
     );
-    assert_eq!([status(&many(32)), status(&many(33)), status("/v1/tables?path=zone")], [200, 400, 400]);
+    assert_eq!([status(&many(32)), status(&many(33)), status("/v1/zones?path=zone")], [200, 400, 400]);
     // As many as there are places; a place is free again when its reader is gone.
     let mut readers = Vec::new();
     loop {
-        let reader = agents::stream(&agent.url("/v1/tables?path=/zone"));
+        let reader = agents::stream(&agent.url("/v1/zones?path=/zone"));
         if reader.status().as_u16() == 429 {
             break;
         }
@@ -238,7 +238,7 @@ fn what_is_followed_is_bounded() {
         assert!(readers.len() <= 64, "{} readers", readers.len());
     }
     drop(readers);
-    until("a place is free", || status("/v1/tables?path=/zone") == 200);
+    until("a place is free", || status("/v1/zones?path=/zone") == 200);
 }
 
 #[test]

@@ -5,8 +5,10 @@
 //!                           │
 //!                       zones::Agent
 //! ```
-//! [`node`] drives the agent; [`answer`] is what a question is answered with; [`api`] is how it is asked.
+//! [`node`] drives the agent; [`answer`] is what a question is answered with; [`api`] is how it is asked. [`events`]
+//! looks at what standing queries ask, and hands out what they tell.
 
 pub mod answer;
 pub mod api;
+pub mod events;
 pub mod node;

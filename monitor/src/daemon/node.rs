@@ -13,7 +13,7 @@ use parking_lot::Mutex;
 use thiserror::Error;
 use tokio::{
     net::UdpSocket,
-    sync::{Notify, oneshot},
+    sync::{Notify, mpsc, oneshot, watch},
 };
 
 use crate::{
@@ -21,7 +21,9 @@ use crate::{
     value::Value,
     zones::{
         agent::{Agent, Config, Found, InstallError, Lookup, LookupError, Sends},
+        event::Event,
         function::Function,
+        kind::Delivery,
         message::{Body, Item, Message},
         name::ZoneName,
     },
@@ -112,12 +114,16 @@ pub struct Node {
     wake: Notify,
     /// Something in its tables may have changed.
     changed: Notify,
+    /// [`Agent::others_changed`].
+    others: watch::Sender<u64>,
 }
 
 #[derive(Debug)]
 struct State {
     agent: Agent,
     waiting: BTreeMap<Lookup, oneshot::Sender<Result<Found, LookupError>>>,
+    /// Who takes what standing queries tell, by name.
+    listening: BTreeMap<Arc<str>, mpsc::Sender<Event>>,
     to_send: Sends,
     traffic: Traffic,
 }
@@ -143,12 +149,17 @@ impl Node {
         let (clock, seeds) = (Clock::start(), place.seeds.clone());
         let mut agent = Agent::new(Arc::new(config), place.name.clone(), contact, seeds, seed);
         agent.set_epoch(clock.epoch_s());
-        let state =
-            State { agent, waiting: BTreeMap::new(), to_send: Sends::new(), traffic: Traffic::default() };
+        let state = State {
+            agent,
+            waiting: BTreeMap::new(),
+            listening: BTreeMap::new(),
+            to_send: Sends::new(),
+            traffic: Traffic::default(),
+        };
         let receive_buffer = granted(&socket).map_err(bind)?;
         let socket = UdpSocket::from_std(socket).map_err(bind)?;
         let seeds = place.seeds.clone();
-        let (wake, changed) = (Notify::new(), Notify::new());
+        let (wake, changed, others) = (Notify::new(), Notify::new(), watch::Sender::new(0));
         Ok(Arc::new(Self {
             state: Mutex::new(state),
             clock,
@@ -158,6 +169,7 @@ impl Node {
             receive_buffer,
             wake,
             changed,
+            others,
         }))
     }
 
@@ -193,6 +205,33 @@ impl Node {
     /// Waits until the agent has heard something.
     pub async fn changed(&self) {
         self.changed.notified().await;
+    }
+
+    /// Says when standing queries or announcements may be others.
+    pub(super) fn others(&self) -> watch::Receiver<u64> {
+        self.others.subscribe()
+    }
+
+    /// Does something with the agent, which may make it want to be woken sooner.
+    pub(super) fn act<T>(&self, act: impl FnOnce(&mut Agent, Time) -> T) -> T {
+        let done = act(&mut self.state.lock().agent, self.clock.now());
+        self.wake.notify_one();
+        done
+    }
+
+    /// From now on what a standing query tells goes there; `None`: nowhere.
+    pub(super) fn listen(&self, query: &Arc<str>, to: Option<(Delivery, mpsc::Sender<Event>)>) {
+        let mut state = self.state.lock();
+        match to {
+            Some((delivery, to)) => {
+                state.agent.listen(query, delivery);
+                state.listening.insert(query.clone(), to);
+            }
+            None => {
+                state.agent.listen_no_more(query);
+                state.listening.remove(query);
+            }
+        }
     }
 
     /// Sets attributes; `Null` removes one.
@@ -243,7 +282,11 @@ impl Node {
         }
         // Who removes a function sees nothing of it in the end.
         let shown = found.functions.iter().any(|f| f.said().name == function.said().name);
-        if function.query().is_none() && !shown { Ok(()) } else { Err(SpreadError::NotTaken(zone.clone())) }
+        if function.said().text.is_empty() && !shown {
+            Ok(())
+        } else {
+            Err(SpreadError::NotTaken(zone.clone()))
+        }
     }
 
     /// Lives until the future is dropped.
@@ -267,6 +310,8 @@ impl Node {
                 () = self.wake.notified() => {}
             }
             self.changed.notify_waiters();
+            let others = self.state.lock().agent.others_changed();
+            self.others.send_if_modified(|seen| std::mem::replace(seen, others) != others);
         }
     }
 
@@ -330,12 +375,18 @@ impl State {
         self.agent.receive(now, from, message, &mut self.to_send);
     }
 
-    /// Hands out what has come of lookups.
+    /// Hands out what has come of lookups, and of standing queries as far as it is taken.
     fn answer(&mut self) {
         for (lookup, found) in self.agent.found() {
             if let Some(to) = self.waiting.remove(&lookup) {
                 // Whoever has asked may be gone.
                 let _ = to.send(found);
+            }
+        }
+        for (query, to) in &self.listening {
+            if let Ok(places) = to.try_reserve_many(to.capacity()) {
+                let events = self.agent.heard(query, places.len());
+                events.into_iter().zip(places).for_each(|(event, place)| place.send(event));
             }
         }
     }

@@ -10,10 +10,12 @@ use gcs::{rng::Rng, time::Time};
 
 use super::wheel::Wheel;
 use crate::{
+    events::conditions::Conditions,
     value::Value,
     zones::{
         agent::{Agent, Config, Found, InstallError, Lookup, LookupError, Sends, summary},
         function::Function,
+        kind::Kind,
         message::Message,
         name::ZoneName,
         table::{Issue, Stamp, Table},
@@ -109,6 +111,8 @@ pub struct World {
     /// How long a message lies with an agent before it is looked at, in milliseconds.
     slow: Vec<u64>,
     traffic: Vec<Traffic>,
+    /// What agents look at, and of which state of their standing queries that is.
+    conditions: Vec<(u64, Conditions)>,
     wheel: Wheel<Event>,
     rng: Rng,
     /// Of everything that was delivered.
@@ -161,6 +165,7 @@ impl World {
             parts: vec![0; count],
             slow: vec![0; count],
             traffic: vec![Traffic::default(); count],
+            conditions: std::iter::repeat_with(Default::default).take(count).collect(),
             wheel,
             rng,
             trace: 0,
@@ -266,6 +271,7 @@ impl World {
     pub fn restart(&mut self, of: usize) {
         let config = Arc::new(self.plan.config.clone());
         self.agents[of] = born((self.plan.agents, self.plan.seeds), &config, of, self.rng.next_u64());
+        self.conditions[of] = Default::default();
         self.dead[of] = false;
         self.wakes[of] = self.now_ms() + 1;
         self.wheel.put(self.now_ms() + 1, Event::Tick(of as u32));
@@ -307,6 +313,43 @@ impl World {
         Ok(())
     }
 
+    /// Installs a standing query at an agent, which takes what comes of it; what has come is at [`Self::heard`] later.
+    ///
+    /// # Errors
+    /// The agent does not take it.
+    pub fn subscribe(
+        &mut self,
+        of: usize,
+        zone: &ZoneName,
+        query: &Arc<Function>,
+    ) -> Result<(), InstallError> {
+        let now = self.now();
+        if let Kind::Standing(standing) = query.said().kind {
+            self.agents[of].listen(&query.said().name.as_str().into(), standing.delivery);
+        }
+        self.agents[of].install(now, zone, query)?;
+        self.send(of, Sends::new());
+        Ok(())
+    }
+
+    /// What has come of a standing query to the agent that has asked.
+    pub fn heard(&mut self, of: usize, query: &str) -> Vec<crate::zones::event::Event> {
+        self.agents[of].heard(query, usize::MAX)
+    }
+
+    /// Gives an agent a message from another one, as it is.
+    pub fn deliver(&mut self, to: usize, from: usize, message: Message) {
+        let (now, mut sends) = (self.now(), Sends::new());
+        self.agents[to].receive(now, address(from), message, &mut sends);
+        self.send(to, sends);
+    }
+
+    /// Where others reach an agent.
+    #[must_use]
+    pub fn address(&self, of: usize) -> SocketAddr {
+        address(of)
+    }
+
     /// Asks for the table of a zone at an agent; what has come of it is at [`Self::found`] later.
     ///
     /// # Errors
@@ -344,6 +387,7 @@ impl World {
                     return;
                 }
                 self.wakes[of] = u64::MAX;
+                self.look(now, of);
                 self.agents[of].tick(now, &mut sends);
                 of
             }
@@ -361,6 +405,23 @@ impl World {
         self.send(of, sends);
     }
 
+    /// An agent looks at what standing queries ask of its table `attributes`, the only one that agents have here.
+    fn look(&mut self, now: Time, of: usize) {
+        let (seen, conditions) = &mut self.conditions[of];
+        let agent = &mut self.agents[of];
+        if *seen != agent.others_changed() {
+            *seen = agent.others_changed();
+            conditions.follow(now, agent.standing(now));
+        }
+        for due in conditions.due(now) {
+            let context = agent.context(now);
+            let rows = conditions.look(now, &due.name, &[agent.attributes(now)], &context);
+            if !rows.is_empty() {
+                agent.fire(now, &due.name, rows);
+            }
+        }
+    }
+
     /// What an agent sends is under way, and it is woken when it wants to be.
     fn send(&mut self, from: usize, sends: Sends) {
         let now = self.now_ms();
@@ -375,7 +436,10 @@ impl World {
             let at = now + least + self.rng.below(most - least + 1) + self.slow[to as usize];
             self.wheel.put(at, Event::Deliver { to, from: from as u32, message });
         }
-        let at = self.agents[from].next_timer().0.div_ceil(1_000_000).max(now + 1);
+        let (seen, conditions) = &self.conditions[from];
+        let look =
+            if *seen == self.agents[from].others_changed() { conditions.next() } else { Time::from_ms(now) };
+        let at = self.agents[from].next_timer().min(look).0.div_ceil(1_000_000).max(now + 1);
         if at < self.wakes[from] {
             self.wakes[from] = at;
             self.wheel.put(at, Event::Tick(from as u32));

@@ -12,7 +12,10 @@ use std::{collections::BTreeMap, sync::Arc};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use super::table::CHILDREN_MAX;
+use super::{
+    kind::{Kind, KindError},
+    table::CHILDREN_MAX,
+};
 use crate::{
     sketch::hash::{FNV, fnv, mix},
     sql::{Limits, Parts, Query, SqlError},
@@ -22,7 +25,7 @@ use crate::{
 pub const NAME_MAX: usize = 48;
 /// Bytes of a text.
 pub const TEXT_MAX: usize = 4096;
-/// Functions for one zone.
+/// Functions of one kind for one zone.
 pub const FUNCTIONS_MAX: usize = 64;
 
 /// What every row says of itself: no function can change it.
@@ -35,6 +38,7 @@ pub fn count_name(function: &str) -> String {
 }
 
 fn parts(said: &Said) -> Result<Parts, SqlError> {
+    debug_assert_eq!(said.kind, Kind::Aggregation);
     Parts::new(&Query::parse(&said.text, &limits())?, &count_name(&said.name))
 }
 
@@ -57,6 +61,8 @@ pub struct Function {
     said: Said,
     /// None if it is removed, or says nothing that is known here.
     parts: Option<Parts>,
+    /// None if it is of another kind, is removed, or says nothing that is known here.
+    condition: Option<Arc<Query>>,
     hash: u64,
 }
 
@@ -65,7 +71,9 @@ pub struct Function {
 pub struct Said {
     /// Unique in its zone. In rows of zones an attribute `&name` tells in how many agents' values it has.
     pub name: String,
-    /// The SELECT; empty if it is removed.
+    /// What it is for.
+    pub kind: Kind,
+    /// The SELECT, or what is announced; empty if it is removed.
     pub text: String,
     /// Whether it counts before one of the same name for a zone further up, whichever is newer.
     pub strong: bool,
@@ -96,6 +104,9 @@ pub enum FunctionError {
     /// It ends before it begins.
     #[error("the function expires before it was issued: give it a later time to expire")]
     Time,
+    /// It cannot be of its kind.
+    #[error(transparent)]
+    Kind(#[from] KindError),
 }
 
 impl Function {
@@ -104,7 +115,8 @@ impl Function {
     /// # Errors
     /// What is wrong with it, in one sentence.
     pub fn new(said: Said) -> Result<Self, FunctionError> {
-        if !said.text.is_empty() {
+        said.kind.condition(&said.text)?;
+        if !said.text.is_empty() && said.kind == Kind::Aggregation {
             let parts = parts(&said)?;
             let taken = |name: &&Arc<str>| STANDARD.contains(&name.as_ref()) || name.contains('&');
             if let Some(name) = parts.query().outputs().iter().find(taken) {
@@ -120,7 +132,24 @@ impl Function {
     /// What is wrong with it, in one sentence.
     pub fn open(name: &str, text: &str, issued_s: u64, seconds: u64) -> Result<Self, FunctionError> {
         let (name, text, expires_s) = (name.into(), text.into(), issued_s.saturating_add(seconds));
-        Self::new(Said { name, text, strong: false, issued_s, expires_s, seal: Vec::new() })
+        let kind = Kind::Aggregation;
+        Self::new(Said { name, kind, text, strong: false, issued_s, expires_s, seal: Vec::new() })
+    }
+
+    /// What takes the place of this one at this second: the same for so many seconds from then on.
+    #[must_use]
+    pub fn renewed(&self, now_s: u64, seconds: u64) -> Said {
+        let issued_s = now_s.max(self.said.issued_s.saturating_add(1));
+        let expires_s = issued_s.saturating_add(seconds);
+        Said { issued_s, expires_s, seal: Vec::new(), ..self.said.clone() }
+    }
+
+    /// What removes it.
+    #[must_use]
+    pub fn removal(&self, now_s: u64) -> Said {
+        let renewed = self.renewed(now_s, 0);
+        let expires_s = self.said.expires_s.max(renewed.issued_s);
+        Said { text: String::new(), expires_s, ..renewed }
     }
 
     /// What somebody else says. If its text means nothing here (a newer version may know more), it is passed on all the same.
@@ -130,14 +159,20 @@ impl Function {
         if !first || said.name.len() > NAME_MAX || !said.name.bytes().all(shown) {
             return Err(FunctionError::Name(said.name));
         }
+        if said.text.len() > TEXT_MAX {
+            return Err(KindError::Words(said.text.len()).into());
+        }
         if said.expires_s < said.issued_s {
             return Err(FunctionError::Time);
         }
-        let parts = parts(&said).ok();
-        let words = [said.name.as_bytes(), &[0xff], said.text.as_bytes(), &[0xff], &said.seal];
+        let parts = if said.kind == Kind::Aggregation { parts(&said).ok() } else { None };
+        let condition = said.kind.condition(&said.text).ok().flatten();
+        let kind = postcard::to_allocvec(&said.kind).unwrap_or_default();
+        let words =
+            [said.name.as_bytes(), &[0xff], said.text.as_bytes(), &[0xff], &kind, &[0xff], &said.seal];
         let text = words.into_iter().fold(FNV, fnv);
         let times = mix(said.issued_s.rotate_left(32) ^ said.expires_s ^ u64::from(said.strong) << 63);
-        Ok(Self { hash: mix(text ^ times), said, parts })
+        Ok(Self { hash: mix(text ^ times), said, parts, condition })
     }
 
     /// What it says.
@@ -156,6 +191,17 @@ impl Function {
     #[must_use]
     pub fn parts(&self) -> Option<&Parts> {
         self.parts.as_ref()
+    }
+
+    /// What it asks of local tables, if it is a standing query.
+    #[must_use]
+    pub fn condition(&self) -> Option<&Arc<Query>> {
+        self.condition.as_ref()
+    }
+
+    /// Whether it takes one of the places that a zone has for functions of this kind.
+    pub(super) fn is_like(&self, other: &Self) -> bool {
+        self.said.kind.is_like(&other.said.kind)
     }
 
     /// Whether it is one of the functions that count at this time.
@@ -177,7 +223,8 @@ impl Function {
     /// About its bytes in a message.
     #[must_use]
     pub fn bytes(&self) -> usize {
-        self.said.name.len() + self.said.text.len() + self.said.seal.len() + 18
+        let kind = if self.condition.is_some() { 16 } else { 1 };
+        kind + self.said.name.len() + self.said.text.len() + self.said.seal.len() + 18
     }
 }
 
@@ -195,7 +242,8 @@ pub(crate) fn in_force<'a>(
 ) -> Vec<&'a Arc<Function>> {
     let mut best: BTreeMap<&str, (usize, &Arc<Function>)> = BTreeMap::new();
     let valid = scopes.enumerate().flat_map(|(depth, of)| of.map(move |function| (depth, function)));
-    for (depth, function) in valid.filter(|(_, function)| function.is_valid(now_s)) {
+    let counts = |function: &Function| function.said.kind == Kind::Aggregation && function.is_valid(now_s);
+    for (depth, function) in valid.filter(|(_, function)| counts(function)) {
         let rank =
             |depth: usize, f: &Function| (f.said.strong, if f.said.strong { depth } else { 0 }, f.order());
         let held = best.entry(&function.said.name).or_insert((depth, function));
@@ -213,6 +261,7 @@ mod tests {
     fn said(name: &str, text: &str, issued_s: u64, strong: bool) -> Said {
         Said {
             name: name.into(),
+            kind: Kind::Aggregation,
             text: text.into(),
             strong,
             issued_s,

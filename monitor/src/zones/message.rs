@@ -6,6 +6,7 @@
 //!           Rows that the other lacks, marks of those lacked ──►   ◄── Rows
 //!                                             ◄── or Busy: who may do so instead
 //! Ask for a table of any zone ──►   ◄── Part of it, or Nearer: who may know
+//! Fired: standing queries have fired ──►   ◄── Confirmed
 //! Ping ──► ◄── Pong;  PingFor ──► (asks another one to ping)  ◄── Pong, or Silent: it does not hear it, either
 //! ```
 
@@ -15,7 +16,8 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use super::{
-    function::{Function, Said},
+    event::{EventId, Fired},
+    function::{Function, NAME_MAX, Said},
     name::ZoneName,
     table::{Generator, Issue, Stamp},
 };
@@ -54,6 +56,10 @@ pub enum Body {
     Part(u32, (u32, i64), Vec<Item>),
     /// Agents that are nearer to the zone; none if there is no such zone.
     Nearer(u32, Vec<SocketAddr>),
+    /// A standing query of this name has fired. On its way to whoever has asked, who confirms it if that was asked for.
+    Fired(Arc<str>, Vec<Fired>),
+    /// Who has asked has these events of the query.
+    Confirmed(Arc<str>, Vec<EventId>),
     /// Answered with the same number.
     Ping(u32),
     /// The answer.
@@ -114,6 +120,8 @@ enum Wire<'a> {
     Part(u32, (u32, i64), #[serde(borrow)] Vec<WireItem<'a>>),
     Nearer(u32, Vec<SocketAddr>),
     Busy(SocketAddr),
+    Fired(&'a str, Vec<Fired>),
+    Confirmed(&'a str, Vec<EventId>),
 }
 
 #[derive(Serialize, Deserialize)]
@@ -147,6 +155,10 @@ impl<'a> WireItem<'a> {
             }
         })
     }
+}
+
+fn named(query: &str) -> bool {
+    (1..=NAME_MAX).contains(&query.len())
 }
 
 fn written(items: &[Item]) -> Vec<WireItem<'_>> {
@@ -190,6 +202,8 @@ impl Message {
             Body::Nearer(_, whom) => 6 + 8 * whom.len(),
             Body::Busy(_) => 8,
             Body::PingFor(..) => 12,
+            Body::Fired(query, fired) => 4 + query.len() + fired.iter().map(Fired::bytes).sum::<usize>(),
+            Body::Confirmed(query, ids) => 4 + query.len() + 12 * ids.len(),
         };
         DATAGRAM + 4 + self.zone.as_str().len() + body
     }
@@ -211,6 +225,8 @@ impl Message {
             Body::Part(n, of, items) => Wire::Part(*n, *of, written(items)),
             Body::Nearer(n, whom) => Wire::Nearer(*n, whom.clone()),
             Body::Busy(whom) => Wire::Busy(*whom),
+            Body::Fired(query, fired) => Wire::Fired(query, fired.clone()),
+            Body::Confirmed(query, ids) => Wire::Confirmed(query, ids.clone()),
         };
         // Nothing in a message can fail to be written.
         postcard::to_allocvec(&Frame { version: VERSION, zone: self.zone.as_str(), body }).unwrap_or_default()
@@ -241,6 +257,11 @@ impl Message {
             Wire::Part(n, of, items) => Body::Part(n, of, read(items)?),
             Wire::Nearer(n, whom) => Body::Nearer(n, whom),
             Wire::Busy(whom) => Body::Busy(whom),
+            Wire::Fired(query, fired) if named(query) && fired.iter().all(Fired::is_sound) => {
+                Body::Fired(query.into(), fired)
+            }
+            Wire::Confirmed(query, ids) if named(query) => Body::Confirmed(query.into(), ids),
+            Wire::Fired(..) | Wire::Confirmed(..) => return Err(MessageError),
         };
         Ok(Self { zone: frame.zone.parse().map_err(|_| MessageError)?, body })
     }
@@ -251,7 +272,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::value::Value;
+    use crate::{value::Value, zones::kind::Kind};
 
     fn all() -> Vec<Message> {
         let stamp = Stamp { generator: Generator(u64::MAX), version: 3 };
@@ -259,6 +280,7 @@ mod tests {
         let issue = Item::Issue("a".into(), Arc::new(Issue::new(stamp, row)));
         let said = Said {
             name: "load".into(),
+            kind: Kind::Aggregation,
             text: "SELECT SUM(load) AS load".into(),
             strong: true,
             issued_s: 1_790_000_000,
@@ -268,6 +290,10 @@ mod tests {
         let function = Item::Function(Arc::new(Function::new(said).unwrap()));
         let items = vec![issue, Item::Gone("c".into(), stamp), function];
         let whom = "10.0.0.1:4803".parse().unwrap();
+        let id = EventId { origin: u64::MAX, nth: 3 };
+        let rows = vec![Row::new([("pid", Value::Int(1))])];
+        let told = crate::zones::event::Told { agent: "/eu/ams/a".into(), at_ms: 1_790_000_000_000, rows };
+        let fired = Fired { id, rows: 1, lost: 0, told: Some(told) };
         [
             Body::News(items.iter().map(|item| (1, item.clone())).collect()),
             Body::Compare(vec![1, u64::MAX]),
@@ -281,6 +307,8 @@ mod tests {
             Body::Part(6, (300, 7000), items),
             Body::Nearer(7, vec![whom]),
             Body::Busy(whom),
+            Body::Fired("event-1".into(), vec![fired]),
+            Body::Confirmed("event-1".into(), vec![id]),
         ]
         .into_iter()
         .map(|body| Message { zone: "/eu/ams".parse().unwrap(), body })
@@ -311,7 +339,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn other_bytes_are_no_message_and_no_panic(which in 0_usize..12, at: prop::sample::Index, byte: u8, cut: prop::sample::Index) {
+        fn other_bytes_are_no_message_and_no_panic(which in 0_usize..14, at: prop::sample::Index, byte: u8, cut: prop::sample::Index) {
             let mut bytes = all()[which].encode();
             let at = at.index(bytes.len());
             bytes[at] = byte;

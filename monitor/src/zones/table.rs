@@ -10,7 +10,7 @@
 //!
 //! * **Invariants**, in [`Table::check`]: (T1) children are in order, each once; (T2) the digest is that of the rows and functions; (T3) the row of a slot has
 //!   the slot's stamp.
-//! * **Bounds**: [`CHILDREN_MAX`] children, [`FUNCTIONS_MAX`] functions.
+//! * **Bounds**: [`CHILDREN_MAX`] children, [`FUNCTIONS_MAX`] functions of each kind.
 
 use std::{collections::BTreeMap, net::SocketAddr, sync::Arc, time::Duration};
 
@@ -245,7 +245,9 @@ impl Table {
         match self.functions.get(function.said().name.as_str()) {
             Some(held) if held.order() >= function.order() => return Outcome::Known,
             Some(held) => self.digest ^= held.mark(),
-            None if self.functions.len() >= FUNCTIONS_MAX => return Outcome::Full,
+            None if self.functions().filter(|held| held.is_like(function)).count() >= FUNCTIONS_MAX => {
+                return Outcome::Full;
+            }
             None => {}
         }
         self.digest ^= function.mark();

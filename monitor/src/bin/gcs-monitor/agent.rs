@@ -6,8 +6,10 @@ use clap::Args;
 use gcs_monitor::{
     daemon::{
         api,
+        events::look,
         node::{Node, Place},
     },
+    events::tables::{Application, Tables},
     health::client::Client,
     sources::{Sources, http},
     value::Value,
@@ -60,6 +62,9 @@ pub(crate) struct Agent {
     /// What it says of its machine, from which files, commands, databases and so on (docs/attributes.md). Without: what the system tells.
     #[arg(long, value_name = "FILE.toml")]
     attributes: Option<Attributes>,
+    /// A file whose new lines standing queries find in the table log. May be given several times, up to 32.
+    #[arg(long, value_name = "FILE")]
+    log: Vec<PathBuf>,
     /// An attribute of this machine that does not change, such as role=db. May be given several times.
     #[arg(long, value_name = "NAME=VALUE", value_parser = attribute)]
     #[serde(deserialize_with = "config::pairs")]
@@ -122,14 +127,20 @@ async fn live(agent: Agent, api: SocketAddr) -> Outcome {
     let at = listener.local_addr()?;
     println!("{} at {}, asked at http://{}", place.name, node.contact(), at);
     let (living, says): (Arc<Node>, Arc<Node>) = (node.clone(), node.clone());
-    let pages =
-        api::router(node).merge(http::router(attributes)).merge(api::health(health)).merge(web::router());
     let telling = async {
         loop {
             says.set(sources.next().await.into_iter().map(|update| (update.name, update.value)));
         }
     };
+    let application = Arc::new(Application::default());
+    let (watched, tables) = (node.clone(), Tables::new(agent.log, application.clone()));
+    let pages = api::router(node)
+        .merge(http::router(attributes))
+        .merge(api::tables(application))
+        .merge(api::health(health))
+        .merge(web::router());
     tokio::select! {
+        () = look(&watched, tables) => Ok(()),
         () = living.run() => Ok(()),
         () = telling => Ok(()),
         served = axum::serve(listener, pages) => Ok(served?),

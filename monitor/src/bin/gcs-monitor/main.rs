@@ -10,6 +10,7 @@ macro_rules! say {
 }
 
 mod agent;
+mod announce;
 mod ca;
 mod client;
 mod completions;
@@ -20,6 +21,7 @@ mod functions;
 mod health;
 mod query;
 mod sim;
+mod subscribe;
 mod table;
 #[cfg(feature = "top")]
 mod top;
@@ -52,6 +54,7 @@ At any of them:
   gcs-monitor query 'SELECT id, nmembers FROM \"/eu\"'
   gcs-monitor query --everywhere 'SELECT MAX(load1) AS worst, AVG(load1) AS mean'
   gcs-monitor install load 'SELECT MAX(load1) AS worst'
+  gcs-monitor subscribe 'SELECT pid, name FROM processes WHERE memory > 2000000000'
 ";
 
 #[derive(Subcommand)]
@@ -74,6 +77,10 @@ enum Command {
     Web(web::Web),
     /// Tells who computed a value, and from which rows.
     Explain(explain::Explain),
+    /// Tells what happens, as it happens: processes, connections, lines of logs, attributes, at all agents of a zone; or announcements.
+    Subscribe(subscribe::Subscribe),
+    /// Tells everybody in a zone something, at once.
+    Announce(announce::Announce),
     /// Which components are up, agreed on: whoever watches one is told the same verdicts in the same order.
     Health(Box<health::Health>),
     /// Keys and certificates: who may be which agent, change what, install which functions.
@@ -101,6 +108,8 @@ fn main() -> ExitCode {
         Command::Zones(zones) => zones::run(&zones),
         Command::Web(web) => web::run(&web),
         Command::Explain(explain) => explain::run(&explain),
+        Command::Subscribe(subscribe) => subscribe::run(&subscribe),
+        Command::Announce(announce) => announce::run(&announce),
         Command::Health(health) => health::run(*health),
         Command::Ca(ca) => ca::run(&ca),
         #[cfg(feature = "top")]

@@ -14,6 +14,7 @@ use crate::{
     zones::{
         agent::{InstallError, LookupError},
         function::FunctionError,
+        kind::KindError,
         name::ZoneNameError,
     },
 };
@@ -62,7 +63,7 @@ impl From<SqlError> for Refused {
 impl From<FunctionError> for Refused {
     fn from(e: FunctionError) -> Self {
         match e {
-            FunctionError::Sql(e) => e.into(),
+            FunctionError::Sql(e) | FunctionError::Kind(KindError::Sql(e)) => e.into(),
             other => Self::new(StatusCode::BAD_REQUEST, other),
         }
     }

@@ -14,7 +14,10 @@ use super::{error::Refused, zones::zone_of};
 use crate::{
     daemon::{answer::Answer, node::Node},
     sql,
-    zones::function::{Function, Said},
+    zones::{
+        function::{Function, Said},
+        kind::Kind,
+    },
 };
 
 /// How long a function lives if nothing else is said: 30 days.
@@ -57,6 +60,7 @@ pub(super) async fn install(
     let held = node.find(&zone).await?.functions.into_iter().find(|f| f.said().name == new.name);
     let function = Arc::new(Function::new(Said {
         name: new.name,
+        kind: Kind::Aggregation,
         text: new.sql,
         strong: new.strong,
         // Newer than the one that it takes the place of.
@@ -88,15 +92,7 @@ pub(super) async fn remove(
         return Err(Refused::new(StatusCode::NOT_FOUND, message));
     };
     let now_s = node.look(|agent, now| agent.seconds(now));
-    let said = held.said();
-    let issued_s = now_s.max(said.issued_s + 1);
-    let function = Arc::new(Function::new(Said {
-        text: String::new(),
-        issued_s,
-        expires_s: said.expires_s.max(issued_s),
-        seal: Vec::new(),
-        ..said.clone()
-    })?);
+    let function = Arc::new(Function::new(held.removal(now_s))?);
     node.install(&zone, &function).await?;
     Ok(Json(json!({ "name": name, "zone": zone.as_str() })))
 }
@@ -108,7 +104,7 @@ pub(super) async fn list(
 ) -> Result<Json<Value>, Refused> {
     let found = node.find(&zone_of(&zone)?).await?;
     let (now_s, context) = node.look(|agent, now| (agent.seconds(now), agent.context(now)));
-    let functions = found.functions.iter().map(|function| {
+    let functions = found.functions.iter().filter(|function| function.query().is_some()).map(|function| {
         let said = function.said();
         let answer = Answer::of_agents(&found, &said.name, &context);
         json!({

@@ -3,11 +3,15 @@
 //! Whoever may open a connection to it may ask, and change what the agent says of itself; so it listens on loopback. A page that a browser
 //! has from elsewhere may not: what names another host than this one, or comes from another origin, is refused.
 
+mod announcements;
 mod error;
+mod events;
+mod follow;
 mod functions;
 mod health;
 mod metrics;
 mod query;
+mod stream;
 mod tables;
 mod watch;
 mod zones;
@@ -18,13 +22,16 @@ use axum::{
     Router,
     extract::DefaultBodyLimit,
     middleware,
-    routing::{delete, get, post},
+    routing::{delete, get, post, put},
 };
 
 use self::error::Refused;
 pub use self::health::health;
 use super::node::Node;
-use crate::guard::guard;
+use crate::{
+    events::tables::{Application, BYTES},
+    guard::guard,
+};
 
 /// Bytes of a request.
 const BODY_MAX: usize = 64 << 10;
@@ -34,9 +41,12 @@ pub fn router(node: Arc<Node>) -> Router {
     Router::new()
         .route("/v1/agent", get(zones::agent))
         .route("/v1/zone", get(zones::zone))
-        .route("/v1/tables", get(tables::tables))
+        .route("/v1/zones", get(follow::zones))
         .route("/v1/query", post(query::query))
         .route("/v1/watch", get(watch::watch))
+        .route("/v1/events", get(events::events))
+        .route("/v1/subscriptions", get(events::list))
+        .route("/v1/announcements", get(announcements::follow).post(announcements::make))
         .route("/v1/functions", get(functions::list).post(functions::install))
         .route("/v1/functions/{name}", delete(functions::remove))
         .route("/v1/functions/{name}/answer", get(functions::answer))
@@ -44,4 +54,14 @@ pub fn router(node: Arc<Node>) -> Router {
         .layer(DefaultBodyLimit::max(BODY_MAX))
         .layer(middleware::from_fn(guard::<Refused>))
         .with_state(node)
+}
+
+/// The tables that applications fill.
+pub fn tables(tables: Arc<Application>) -> Router {
+    Router::new()
+        .route("/v1/tables", get(tables::list))
+        .route("/v1/tables/{name}", put(tables::put).delete(tables::delete))
+        .layer(DefaultBodyLimit::max(BYTES))
+        .layer(middleware::from_fn(guard::<Refused>))
+        .with_state(tables)
 }

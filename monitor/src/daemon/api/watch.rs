@@ -1,18 +1,20 @@
 //! Questions that are answered whenever the answer is another one: server-sent events.
 
-use std::{convert::Infallible, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use axum::{
     extract::{Query, State},
     http::StatusCode,
-    response::{
-        IntoResponse,
-        sse::{Event, KeepAlive, Sse},
-    },
+    response::sse::Event,
 };
 use tokio::sync::{Semaphore, mpsc};
 
-use super::{error::Refused, query::Asked, query::ask};
+use super::{
+    error::Refused,
+    query::Asked,
+    query::ask,
+    stream::{Said, said},
+};
 use crate::daemon::{answer::Answer, node::Node};
 
 /// Questions and tables that are watched at a time.
@@ -26,7 +28,7 @@ pub(super) const LOOK: Duration = Duration::from_secs(2);
 pub(super) async fn watch(
     State(node): State<Arc<Node>>,
     Query(asked): Query<Asked>,
-) -> Result<impl IntoResponse, Refused> {
+) -> Result<Said, Refused> {
     let first = ask(&node, &asked).await?;
     events(|to| async move { follow(&node, &asked, first, &to).await })
 }
@@ -34,7 +36,7 @@ pub(super) async fn watch(
 /// Events for as long as `tell` has some and somebody reads them, if there is a place.
 pub(super) fn events<F: Future<Output = ()> + Send + 'static>(
     tell: impl FnOnce(mpsc::Sender<Event>) -> F,
-) -> Result<impl IntoResponse, Refused> {
+) -> Result<Said, Refused> {
     let Ok(place) = PLACES.try_acquire() else {
         return Err(Refused::new(StatusCode::TOO_MANY_REQUESTS, "there are too many watches: end one"));
     };
@@ -44,7 +46,7 @@ pub(super) fn events<F: Future<Output = ()> + Send + 'static>(
         told.await;
         drop(place);
     });
-    Ok(Sse::new(Events(events)).keep_alive(KeepAlive::default()))
+    Ok(said(events))
 }
 
 async fn follow(node: &Node, asked: &Asked, first: Answer, to: &mpsc::Sender<Event>) {
@@ -75,19 +77,5 @@ async fn follow(node: &Node, asked: &Asked, first: Answer, to: &mpsc::Sender<Eve
             () = tokio::time::sleep(LOOK) => {}
         }
         next = ask(node, asked).await;
-    }
-}
-
-/// What is told.
-pub(super) struct Events(mpsc::Receiver<Event>);
-
-impl futures_core::Stream for Events {
-    type Item = Result<Event, Infallible>;
-
-    fn poll_next(
-        mut self: std::pin::Pin<&mut Self>,
-        context: &mut std::task::Context<'_>,
-    ) -> std::task::Poll<Option<Self::Item>> {
-        self.0.poll_recv(context).map(|event| event.map(Ok))
     }
 }

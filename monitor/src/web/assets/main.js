@@ -97,7 +97,7 @@ function followed() {
   // What was known of others is kept a while: who comes back sees what those that are gone said last.
   for (const path of zones.keys()) if (zones.size > ZONES_HELD && !paths.includes(path)) zones.delete(path);
   redraw();
-  const key = document.hidden ? '' : address('/v1/tables', paths.map((path) => ['path', path]));
+  const key = document.hidden ? '' : address('/v1/zones', paths.map((path) => ['path', path]));
   if (key === follows) return;
   follows = key;
   ends();

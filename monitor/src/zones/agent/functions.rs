@@ -8,6 +8,7 @@ use thiserror::Error;
 use super::Agent;
 use crate::zones::{
     function::{FUNCTIONS_MAX, Function, count_name, in_force},
+    kind::Kind,
     message::Subject,
     name::ZoneName,
     table::Outcome,
@@ -34,7 +35,7 @@ pub enum InstallError {
     #[error("there is a newer function `{0}` already: is a clock wrong?")]
     Older(String),
     /// There are too many.
-    #[error("the zone has {FUNCTIONS_MAX} functions already: remove one")]
+    #[error("the zone has {FUNCTIONS_MAX} functions of this kind already: remove one")]
     Full,
     /// Its time is not now.
     #[error("the function is over already, or was issued in the future: is a clock wrong?")]
@@ -63,7 +64,7 @@ impl Agent {
             Outcome::Known => return Err(InstallError::Older(function.said().name.clone())),
             Outcome::Full => return Err(InstallError::Full),
         }
-        self.functions_changed(now, level);
+        self.function_changed(now, level, function);
         self.pass_on(now, level, &Subject::Function(function.said().name.as_str().into()), None);
         Ok(())
     }
@@ -82,7 +83,7 @@ impl Agent {
         }
         match self.tables[level].offer_function(function) {
             Outcome::Adopted => {
-                self.functions_changed(now, level);
+                self.function_changed(now, level, function);
                 true
             }
             Outcome::Known => false,
@@ -90,6 +91,21 @@ impl Agent {
                 self.counters.refused += 1;
                 false
             }
+        }
+    }
+
+    /// Standing queries and announcements for the zone of this level, by name.
+    pub(super) fn others(&self, now: Time, level: usize) -> impl Iterator<Item = &Arc<Function>> {
+        let now_s = self.seconds(now);
+        let counts = move |f: &&Arc<Function>| f.said().kind != Kind::Aggregation && f.is_valid(now_s);
+        self.tables[level].functions().filter(counts)
+    }
+
+    fn function_changed(&mut self, now: Time, level: usize, function: &Function) {
+        match function.said().kind {
+            Kind::Aggregation => self.functions_changed(now, level),
+            // Rows do not depend on these.
+            Kind::Standing(_) | Kind::Announcement => self.others_changed += 1,
         }
     }
 
@@ -113,10 +129,12 @@ impl Agent {
     /// Forgets what is over.
     pub(super) fn forget(&mut self, now: Time) {
         self.forget_at = now + self.config.remember / 4;
+        self.others_changed += 1;
         let (now_s, remember) = (self.seconds(now), self.config.remember);
         for level in 0..self.tables.len() {
             let names = |agent: &Self| -> BTreeSet<String> {
-                agent.tables[level].functions().map(|f| f.said().name.clone()).collect()
+                let of_rows = agent.tables[level].functions().filter(|f| f.said().kind == Kind::Aggregation);
+                of_rows.map(|f| f.said().name.clone()).collect()
             };
             let before = names(self);
             self.tables[level].forget(now, now_s, remember);

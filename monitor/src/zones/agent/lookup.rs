@@ -26,7 +26,7 @@ const LOOKUPS: usize = 64;
 /// Messages that one lookup may take: each level once, and some that get lost.
 const TRIES: u8 = 24;
 /// Items of a table.
-const ITEMS: usize = 2 * CHILDREN_MAX + FUNCTIONS_MAX;
+const ITEMS: usize = 2 * CHILDREN_MAX + 3 * FUNCTIONS_MAX;
 
 /// Names a lookup of an agent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -43,7 +43,7 @@ pub struct Found {
     pub rows: Vec<(Arc<str>, Arc<Issue>)>,
     /// Children that are gone, and not forgotten.
     pub gone: Vec<Arc<str>>,
-    /// The functions that count in the zone.
+    /// The functions that count in the zone, and the standing queries and announcements for it.
     pub functions: Vec<Arc<Function>>,
     /// How many agents were there at some time that is not forgotten.
     pub expected: i64,
@@ -270,8 +270,9 @@ impl Agent {
             Some(issue) => Item::Issue(slot.child().clone(), issue.clone()),
             None => Item::Gone(slot.child().clone(), slot.stamp()),
         });
-        let functions = self.functions(now, level);
-        let items = rows.chain(functions.into_iter().cloned().map(Item::Function)).collect();
+        let functions = self.functions(now, level).into_iter();
+        let others = self.others(now, level).filter(|other| !other.said().text.is_empty());
+        let items = rows.chain(functions.chain(others).cloned().map(Item::Function)).collect();
         (items, table.members().1)
     }
 }

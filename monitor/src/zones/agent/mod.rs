@@ -15,6 +15,7 @@
 
 mod bucket;
 mod config;
+mod events;
 mod exchange;
 mod functions;
 mod lookup;
@@ -28,7 +29,7 @@ use std::{collections::BTreeMap, net::SocketAddr, sync::Arc, time::Duration};
 use gcs::{rng::Rng, time::Time};
 use smallvec::SmallVec;
 
-use self::{bucket::Bucket, lookup::Lookups, news::News, pace::Pace, watch::Watch};
+use self::{bucket::Bucket, events::Events, lookup::Lookups, news::News, pace::Pace, watch::Watch};
 pub use self::{
     config::Config,
     functions::InstallError,
@@ -59,6 +60,10 @@ pub struct Counters {
     pub contradicted: u64,
     /// Agents that this one has found to be gone.
     pub found_gone: u64,
+    /// How often standing queries have fired here.
+    pub fired: u64,
+    /// And how often that was given up, because too much waited.
+    pub events_lost: u64,
 }
 
 /// What an agent sends.
@@ -92,6 +97,7 @@ pub struct Agent {
     speaks_at: Time,
     watch: Watch,
     lookups: Lookups,
+    events: Events,
     exchange_at: Time,
     /// So many have begun.
     exchanges: u32,
@@ -105,6 +111,8 @@ pub struct Agent {
     for_exchanges: Bucket,
     for_strangers: Bucket,
     for_answers: Bucket,
+    /// How often standing queries and announcements have changed.
+    others_changed: u64,
     rng: Rng,
     counters: Counters,
 }
@@ -142,6 +150,7 @@ impl Agent {
             speaks_at: Time::ZERO,
             watch,
             lookups: Lookups::default(),
+            events: Events::new(&config),
             exchange_at: Time::ZERO,
             exchanges: 0,
             strangers: None,
@@ -151,6 +160,7 @@ impl Agent {
             for_exchanges: Bucket::new(config.exchange_burst),
             for_strangers: Bucket::new(config.exchange_burst),
             for_answers: Bucket::new(config.exchange_burst),
+            others_changed: 0,
             config,
             rng,
             counters: Counters::default(),
@@ -216,6 +226,7 @@ impl Agent {
             .min(self.reissue_at)
             .min(self.watch.next_timer())
             .min(self.lookups.next_timer())
+            .min(self.events.next_timer())
     }
 
     /// Does what is due.
@@ -244,6 +255,9 @@ impl Agent {
         }
         if self.lookups.next_timer() <= now {
             self.continue_lookups(now, sends);
+        }
+        if self.events.next_timer() <= now {
+            self.send_events(now, sends);
         }
         if self.exchange_at <= now {
             self.begin_exchange(now, sends);
@@ -275,6 +289,10 @@ impl Agent {
             Body::Ask(number) => return self.on_ask(now, from, number, &message.zone, sends),
             Body::Part(number, of, items) => return self.lookups.on_part(from, number, of, items),
             Body::Nearer(number, whom) => return self.on_nearer(now, from, number, whom, sends),
+            Body::Fired(query, fired) => {
+                return self.on_fired(now, from, &message.zone, (query, fired), sends);
+            }
+            Body::Confirmed(query, ids) => return self.on_confirmed(now, from, &query, &ids, sends),
             _ if self.zones.get(depth) == Some(&message.zone) => depth,
             // Who knows nobody nearer may ask an agent of another zone: they have the tables of the zones around both.
             Body::Compare(_) => self.common(&message.zone),
@@ -294,6 +312,7 @@ impl Agent {
             Body::PingFor(number, whom) => self.ping_for(now, from, number, whom, sends),
             Body::Silent(number) => self.watch.on_silent(number),
             Body::Ask(_) | Body::Part(..) | Body::Nearer(..) => {}
+            Body::Fired(..) | Body::Confirmed(..) => {}
         }
     }
 

@@ -42,6 +42,7 @@ impl Agent {
             api_is_open: self.api_is_open || file.api_is_open,
             health: if self.health.is_empty() { file.health } else { self.health },
             attributes: self.attributes.or(file.attributes),
+            log: if self.log.is_empty() { file.log } else { self.log },
             set: others.into_iter().chain(self.set).collect(),
             attached: self.attached,
         }

@@ -1,0 +1,143 @@
+//! [`Inbox`]: what has come for a standing query of this agent's, each event once.
+//!
+//! * **Bounds**: [`INBOX`] events that nobody has taken yet, [`ORIGINS`] agents, [`SPAN`] events of one of them out of order.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use crate::zones::{
+    event::{Event, EventId, Fired},
+    kind::Delivery,
+};
+
+/// Events that nobody has taken.
+const INBOX: usize = 1024;
+/// Lives of agents from which events have come.
+const ORIGINS: usize = 1 << 17;
+/// An agent keeps no event that is older than so many of its later ones: what is missing before is not to come.
+pub(super) const SPAN: u32 = 256;
+
+/// What has come.
+#[derive(Debug)]
+pub(super) struct Inbox {
+    delivery: Delivery,
+    seen: BTreeMap<u64, Seen>,
+    events: VecDeque<Event>,
+    lost: u64,
+}
+
+/// Which events of one agent have come.
+#[derive(Debug, Default)]
+struct Seen {
+    /// All up to this one.
+    all: u32,
+    others: BTreeSet<u32>,
+}
+
+impl Seen {
+    fn has(&self, nth: u32) -> bool {
+        nth <= self.all || self.others.contains(&nth)
+    }
+
+    fn add(&mut self, nth: u32) {
+        self.others.insert(nth);
+        while self.others.first().is_some_and(|first| first - self.all == 1)
+            || self.others.len() > SPAN as usize
+        {
+            self.all = self.others.pop_first().unwrap_or(self.all);
+        }
+    }
+}
+
+impl Inbox {
+    pub(super) fn new(delivery: Delivery) -> Self {
+        Self { delivery, seen: BTreeMap::new(), events: VecDeque::new(), lost: 0 }
+    }
+
+    /// Takes what has come; which of it is to be confirmed. What there is no room for comes again, or is counted.
+    pub(super) fn take(&mut self, fired: Vec<Fired>) -> Vec<EventId> {
+        let taken = fired.into_iter().filter_map(|fired| {
+            let id = fired.id;
+            self.take_one(fired).then_some(id)
+        });
+        let taken: Vec<EventId> = taken.collect();
+        if self.delivery == Delivery::AtLeastOnce { taken } else { Vec::new() }
+    }
+
+    fn take_one(&mut self, fired: Fired) -> bool {
+        let EventId { origin, nth } = fired.id;
+        if self.seen.get(&origin).is_some_and(|seen| seen.has(nth)) {
+            return true;
+        }
+        let counted = fired.told.is_none() && self.events.back().is_some_and(|last| last.told.is_none());
+        let room = counted || self.events.len() < INBOX;
+        if !room || (self.seen.len() >= ORIGINS && !self.seen.contains_key(&origin)) {
+            if self.delivery == Delivery::AtMostOnce {
+                self.lost = self.lost.saturating_add(1).saturating_add(fired.lost.into());
+            }
+            return false;
+        }
+        self.seen.entry(origin).or_default().add(nth);
+        let lost = u64::from(fired.lost).saturating_add(std::mem::take(&mut self.lost));
+        match self.events.back_mut() {
+            Some(last) if counted => {
+                last.times = last.times.saturating_add(1);
+                last.rows = last.rows.saturating_add(fired.rows.into());
+                last.lost = last.lost.saturating_add(lost);
+            }
+            _ => self.events.push_back(Event { told: fired.told, times: 1, rows: fired.rows.into(), lost }),
+        }
+        true
+    }
+
+    /// At most so many of the oldest.
+    pub(super) fn events(&mut self, most: usize) -> impl Iterator<Item = Event> {
+        self.events.drain(..most.min(self.events.len()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fired(origin: u64, nth: u32) -> Fired {
+        Fired { id: EventId { origin, nth }, rows: 2, lost: 0, told: None }
+    }
+
+    fn told(origin: u64, nth: u32) -> Fired {
+        let told = crate::zones::event::Told { agent: "/a/b".into(), at_ms: 0, rows: Vec::new() };
+        Fired { told: Some(told), ..fired(origin, nth) }
+    }
+
+    #[test]
+    fn each_event_counts_once_in_whatever_order_they_come() {
+        let mut inbox = Inbox::new(Delivery::AtLeastOnce);
+        for nth in [3, 1, 3, 2, 1, 5, 4, 5] {
+            assert_eq!(inbox.take(vec![fired(7, nth)]), [EventId { origin: 7, nth }]);
+        }
+        inbox.take(vec![fired(8, 1), fired(8, u32::MAX)]);
+        let events: Vec<Event> = inbox.events(10).collect();
+        assert_eq!((events.len(), events[0].times, events[0].rows), (1, 7, 14));
+    }
+
+    #[test]
+    fn what_there_is_no_room_for_is_not_confirmed_or_is_counted() {
+        let mut sure = Inbox::new(Delivery::AtLeastOnce);
+        let many = || (0..INBOX as u64 + 1).map(|origin| told(origin, 1)).collect::<Vec<_>>();
+        assert_eq!(sure.take(many()).len(), INBOX);
+        assert_eq!(sure.events(1).count(), 1);
+        assert_eq!(sure.take(many()).len(), INBOX + 1, "now there is");
+        assert_eq!(sure.events(usize::MAX).map(|event| event.times).sum::<u64>(), INBOX as u64);
+        let mut once = Inbox::new(Delivery::AtMostOnce);
+        assert!(once.take(many()).is_empty());
+        assert_eq!(once.events(usize::MAX).count(), INBOX);
+        once.take(vec![told(0, 2)]);
+        assert_eq!(once.events(1).map(|event| event.lost).sum::<u64>(), 1);
+    }
+
+    #[test]
+    fn who_leaves_gaps_does_not_fill_the_memory() {
+        let mut seen = Seen::default();
+        (1..100_000).for_each(|n| seen.add(2 * n));
+        assert!(seen.others.len() <= SPAN as usize && seen.has(2) && seen.has(199_998) && !seen.has(199_997));
+    }
+}
