@@ -1,5 +1,7 @@
 //! [`World`].
 
+mod events;
+
 use std::{
     net::{Ipv4Addr, SocketAddr},
     sync::Arc,
@@ -15,7 +17,6 @@ use crate::{
     zones::{
         agent::{Agent, Config, Found, InstallError, Lookup, LookupError, Sends, summary},
         function::Function,
-        kind::Kind,
         message::Message,
         name::ZoneName,
         table::{Issue, Stamp, Table},
@@ -313,43 +314,6 @@ impl World {
         Ok(())
     }
 
-    /// Installs a standing query at an agent, which takes what comes of it; what has come is at [`Self::heard`] later.
-    ///
-    /// # Errors
-    /// The agent does not take it.
-    pub fn subscribe(
-        &mut self,
-        of: usize,
-        zone: &ZoneName,
-        query: &Arc<Function>,
-    ) -> Result<(), InstallError> {
-        let now = self.now();
-        if let Kind::Standing(standing) = query.said().kind {
-            self.agents[of].listen(&query.said().name.as_str().into(), standing.delivery);
-        }
-        self.agents[of].install(now, zone, query)?;
-        self.send(of, Sends::new());
-        Ok(())
-    }
-
-    /// What has come of a standing query to the agent that has asked.
-    pub fn heard(&mut self, of: usize, query: &str) -> Vec<crate::zones::event::Event> {
-        self.agents[of].heard(query, usize::MAX)
-    }
-
-    /// Gives an agent a message from another one, as it is.
-    pub fn deliver(&mut self, to: usize, from: usize, message: Message) {
-        let (now, mut sends) = (self.now(), Sends::new());
-        self.agents[to].receive(now, address(from), message, &mut sends);
-        self.send(to, sends);
-    }
-
-    /// Where others reach an agent.
-    #[must_use]
-    pub fn address(&self, of: usize) -> SocketAddr {
-        address(of)
-    }
-
     /// Asks for the table of a zone at an agent; what has come of it is at [`Self::found`] later.
     ///
     /// # Errors
@@ -403,23 +367,6 @@ impl World {
             }
         };
         self.send(of, sends);
-    }
-
-    /// An agent looks at what standing queries ask of its table `attributes`, the only one that agents have here.
-    fn look(&mut self, now: Time, of: usize) {
-        let (seen, conditions) = &mut self.conditions[of];
-        let agent = &mut self.agents[of];
-        if *seen != agent.others_changed() {
-            *seen = agent.others_changed();
-            conditions.follow(now, agent.standing(now));
-        }
-        for due in conditions.due(now) {
-            let context = agent.context(now);
-            let rows = conditions.look(now, &due.name, &[agent.attributes(now)], &context);
-            if !rows.is_empty() {
-                agent.fire(now, &due.name, rows);
-            }
-        }
     }
 
     /// What an agent sends is under way, and it is woken when it wants to be.
