@@ -51,7 +51,7 @@ class Component {
         health: held ? 'down, held: it goes up and down too often' : standing.health,
         since: timeOfDay(standing.since_ms / 1000),
         address: standing.address,
-        observers: opinions.map(({ observer, finding, evidence }) => `${observer}: ${finding}${evidence ? ` (${evidence})` : ''}`),
+        observers: opinions.length === 0 ? null : opinions.map(({ observer, finding, evidence }) => `${observer}: ${finding}${evidence ? ` (${evidence})` : ''}`),
       },
       kind: kind(standing.health),
     }));

@@ -124,7 +124,7 @@ export function count(members, expected) {
 
 /** Writes how much of a zone is in an answer: always of how many, who is gone, and how old it is. */
 export function writeCompleteness(element, { completeness: c, zone }) {
-  const gone = c.gone?.length ? `, ${c.gone.length} gone` : '';
+  const gone = c.expected > c.members ? `, ${whole.format(c.expected - c.members)} gone` : '';
   const silent = c.members - c.reported;
   const word = silent > 0 ? `, ${whole.format(silent)} without a word on this` : '';
   const age = c.oldest_s === null || c.oldest_s === undefined ? '' : `; the oldest row is ${seconds(c.oldest_s)} old`;
