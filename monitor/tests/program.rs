@@ -1,6 +1,11 @@
 //! `gcs-monitor` as its user runs it.
 
-use std::process::{Command, Output};
+use std::{
+    io::{BufRead as _, BufReader},
+    path::PathBuf,
+    process::{Command, Output, Stdio},
+    time::{Duration, Instant},
+};
 
 fn run(words: &str) -> Output {
     Command::new(env!("CARGO_BIN_EXE_gcs-monitor")).args(words.split(' ')).output().expect("it runs")
@@ -56,4 +61,57 @@ fn shells_complete_commands() {
     let reply =
         Command::new("bash").args(["-c", &format!("{script}\n{asked}")]).output().expect("bash is there");
     assert_eq!(out(&reply), "query\n");
+}
+
+/// A file of this test.
+fn file(name: &str, text: &str) -> PathBuf {
+    let file = std::env::temp_dir().join(format!("gcs-monitor-{}-{name}", std::process::id()));
+    std::fs::write(&file, text).expect("a file");
+    file
+}
+
+#[test]
+#[expect(clippy::disallowed_methods, reason = "processes take real time")]
+fn an_agent_is_what_its_file_says_and_flags_win() {
+    let attributes = file("attributes.toml", "[host]\nattributes = ['cores']\n");
+    let named = attributes.file_name().expect("it has one").display();
+    let text = format!(
+        "name = '/eu/a'\nlisten = '127.0.0.1:0'\napi = '127.0.0.1:0'\nset = {{ role = 'db', rack = 7 }}\nattributes = '{named}'\n"
+    );
+    let config = file("agent.toml", &text);
+    let mut agent = Command::new(env!("CARGO_BIN_EXE_gcs-monitor"))
+        .args(["agent", "--name", "/eu/b", "--set", "rack=8", "--attached", "--config"])
+        .arg(&config)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("it starts");
+    let mut line = String::new();
+    let mut said = BufReader::new(agent.stdout.take().expect("piped"));
+    said.read_line(&mut line).expect("it says where it is");
+    let api = line.trim().strip_prefix("/eu/b at ").and_then(|rest| rest.split_once("http://"));
+    let api = api.unwrap_or_else(|| panic!("{line}")).1;
+    let words = format!("query --format csv --api {api} --zone /eu");
+    let sql = "SELECT id, role, rack, cores > 0 AS cores, uptime";
+    let right = "id,role,rack,cores,uptime\r\nb,db,8,1,\r\n";
+    // What the host says comes soon after the agent.
+    let end = Instant::now() + Duration::from_secs(60);
+    let found = std::iter::repeat_with(|| {
+        let output = Command::new(env!("CARGO_BIN_EXE_gcs-monitor")).args(words.split(' ')).arg(sql).output();
+        out(&output.expect("it runs"))
+    });
+    let last = found.take_while(|found| found != right && Instant::now() < end).last();
+    assert!(Instant::now() < end, "{last:?}");
+    // It ends with its input.
+    drop(agent.stdin.take());
+    assert!(agent.wait().expect("it ends").success());
+    let wrong = file("wrong.toml", "name = '/eu/a'\nseeds = []\n");
+    let output = run(&format!("agent --config {}", wrong.display()));
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(
+        said.contains("wrong.toml: line 2: unknown field `seeds`") && said.lines().count() == 1,
+        "{said}"
+    );
+    [attributes, config, wrong].iter().for_each(|file| std::fs::remove_file(file).expect("it is there"));
 }

@@ -130,6 +130,22 @@ fn a_signal_gives_the_terminal_back() {
 }
 
 #[test]
+fn it_ends_with_its_terminal() {
+    let a = agent("/eu/a", &[]);
+    let terminal = top("ends", &a);
+    terminal.shows(&["1 of 1 agents"]);
+    let shell = terminal.tmux(&["display", "-p", "#{pane_pid}"]);
+    let shell = String::from_utf8_lossy(&shell.stdout).trim().to_owned();
+    let children = std::fs::read_to_string(format!("/proc/{shell}/task/{shell}/children")).expect("it lives");
+    let process = format!("/proc/{}/cmdline", children.trim());
+    drop(terminal);
+    until(|| match std::fs::read_to_string(&process) {
+        Ok(words) if words.contains("gcs-monitor") => Err(words),
+        _ => Ok(()),
+    });
+}
+
+#[test]
 fn without_a_terminal_it_says_what_else_there_is() {
     let output = Command::new(env!("CARGO_BIN_EXE_gcs-monitor")).arg("top").output().expect("it runs");
     let said = String::from_utf8_lossy(&output.stderr);

@@ -30,6 +30,8 @@ use state::{News, State};
 
 /// How soon what has come is on the screen.
 const FRAME: Duration = Duration::from_millis(50);
+/// How long the screen may take to end after a signal.
+const ENDS: Duration = Duration::from_secs(1);
 /// How long the agent may take.
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -111,6 +113,10 @@ fn end_signals() -> io::Result<mpsc::Receiver<()>> {
         });
         // Who has ended already need not be told.
         let _ = to.send(());
+        // Where the terminal is gone, reading keys does not come back.
+        thread::park_timeout(ENDS);
+        ratatui::restore();
+        std::process::exit(1);
     });
     Ok(ended)
 }

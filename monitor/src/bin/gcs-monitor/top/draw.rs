@@ -216,7 +216,7 @@ fn lines(text: &str) -> String {
 fn table(buffer: &mut Buffer, area: Rect, state: &State, grid: &Grid) {
     let (at, column) = state.position(grid);
     let columns: Vec<Column> = (0..grid.names.len()).map(|nth| grid.as_text(nth)).collect();
-    let shown = shown_columns(&columns, column, usize::from(area.width));
+    let shown = shown_columns(&columns, column, usize::from(area.width).saturating_sub(GAP));
     let focused = state.focus == Focus::Right;
     let sort = state.cursor().sort;
     for (x, nth) in &shown {

@@ -215,9 +215,9 @@ fn a_question_is_typed_and_answered_with_its_completeness() {
     let c = json!({ "reported": 2, "members": 2, "expected": 3, "oldest_s": 4, "gone": ["host3"] });
     let answer =
         json!({ "zone": "/eu", "columns": ["id", "x"], "rows": [["a", 5], ["b", 50]], "completeness": c });
+    state.on_news(1003, News::Answer("SELECT id, x".into(), Ok(answer)));
     // What is late is not the answer to this one.
     state.on_news(1003, News::Answer("SELECT SUN(x)".into(), Err("old".into())));
-    state.on_news(1003, News::Answer("SELECT id, x".into(), Ok(answer)));
     assert_eq!(
         screen(&state, 80, 8),
         "\
