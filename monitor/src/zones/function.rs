@@ -73,8 +73,18 @@ pub struct Said {
     pub issued_s: u64,
     /// Until when.
     pub expires_s: u64,
-    /// Who vouches for it; empty where everybody may.
+    /// Who vouches for it ([`FunctionSeal`](crate::trust::FunctionSeal)), and for which zone; empty where everybody may.
     pub seal: Vec<u8>,
+}
+
+impl Said {
+    /// What takes it away again: newer, and valid for as long, lest it come back. Not signed.
+    #[must_use]
+    pub fn removal(&self, now_s: u64) -> Self {
+        let issued_s = now_s.max(self.issued_s.saturating_add(1));
+        let expires_s = self.expires_s.max(issued_s);
+        Self { text: String::new(), issued_s, expires_s, seal: Vec::new(), ..self.clone() }
+    }
 }
 
 /// Why there cannot be such a function.

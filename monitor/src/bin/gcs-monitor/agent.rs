@@ -13,12 +13,13 @@ use gcs_monitor::{
         node::{Node, Place},
     },
     sources::{Sources, config, http},
+    trust::Keys,
     value::Value,
     zones::{agent::Config, name::ZoneName},
 };
 use tokio::net::TcpListener;
 
-use crate::Outcome;
+use crate::{Outcome, keys};
 
 #[derive(Args)]
 pub(crate) struct Agent {
@@ -40,6 +41,12 @@ pub(crate) struct Agent {
     /// Lets --api be an address that other machines reach. Whoever does can install functions.
     #[arg(long)]
     api_is_open: bool,
+    /// Its key, with the certificate for its name beside it (`gcs-monitor ca agent`): it signs what it says, and believes only what is signed.
+    #[arg(long, value_name = "FILE", requires = "authority")]
+    identity: Option<PathBuf>,
+    /// Whose certificates count, such as root.pub. May be given several times.
+    #[arg(long, value_name = "FILE", requires = "identity")]
+    authority: Vec<PathBuf>,
     /// What it says of its machine, from which files, commands, databases and so on (docs/attributes.md). Without: what the system tells.
     #[arg(long, value_name = "FILE.toml")]
     attributes: Option<PathBuf>,
@@ -78,25 +85,39 @@ async fn live(agent: Agent) -> Outcome {
     if place.name.depth() == 0 {
         return Err("--name /: an agent is below the root, such as /eu/host1".into());
     }
+    let keys = agent.identity.as_deref().map(|identity| loaded(identity, &agent.authority)).transpose()?;
+    let open = keys.is_none();
     let mut sources = Sources::start(sources(agent.attributes.as_deref())?).await?;
     let attributes = sources.handle();
     for (name, value) in agent.set {
         attributes.set(&name, value).map_err(|e| format!("--set {name}: {e}"))?;
     }
-    let node = Node::bind(&place, Config::default())?;
+    let node = match keys {
+        None => Node::bind(&place, Config::default())?,
+        Some(keys) => Node::closed(&place, Config::default(), keys)?,
+    };
     let api = TcpListener::bind(agent.api)
         .await
         .map_err(|e| format!("cannot listen on {} for questions: {e}; choose another --api", agent.api))?;
-    eprintln!(
-        "open: there are no keys, so whoever reaches {} may change every row and function",
-        node.contact()
-    );
+    if open {
+        eprintln!(
+            "open: there are no keys, so whoever reaches {} may change every row and function; give it --identity and --authority",
+            node.contact()
+        );
+    }
     if place.seeds.is_empty() {
         eprintln!("no --seed: this agent is alone until another one is told of {}", node.contact());
     }
     let at = api.local_addr()?;
     println!("{} at {}, asked at http://{}", place.name, node.contact(), at);
     let (living, says): (Arc<Node>, Arc<Node>) = (node.clone(), node.clone());
+    let hears = node.clone();
+    let refusing = async {
+        loop {
+            hears.changed().await;
+            hears.reasons().iter().for_each(|reason| eprintln!("refused: {reason}"));
+        }
+    };
     let telling = async {
         loop {
             says.set(sources.next().await.into_iter().map(|update| (update.name, update.value)));
@@ -105,9 +126,19 @@ async fn live(agent: Agent) -> Outcome {
     tokio::select! {
         () = living.run() => Ok(()),
         () = telling => Ok(()),
+        () = refusing => Ok(()),
         served = axum::serve(api, router(node).merge(http::router(attributes, at))) => Ok(served?),
         () = ended() => Ok(()),
     }
+}
+
+/// Its keys, if others will believe them.
+fn loaded(identity: &Path, authorities: &[PathBuf]) -> Result<Keys, Box<dyn std::error::Error>> {
+    let anchors = authorities.iter().map(|file| keys::authority(file)).collect::<Result<_, _>>()?;
+    let wrong = |e| format!("--identity {}: {e}", identity.display());
+    let mut loaded = Keys::new(keys::identity(identity)?, anchors).map_err(wrong)?;
+    loaded.check(keys::now_s()).map_err(wrong)?;
+    Ok(loaded)
 }
 
 /// Which attributes it has.

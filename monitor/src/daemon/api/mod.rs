@@ -8,6 +8,7 @@ mod functions;
 mod guard;
 mod metrics;
 mod query;
+mod signed;
 mod watch;
 mod zones;
 
@@ -35,6 +36,7 @@ pub fn router(node: Arc<Node>) -> Router {
         .route("/v1/functions", get(functions::list).post(functions::install))
         .route("/v1/functions/{name}", delete(functions::remove))
         .route("/v1/functions/{name}/answer", get(functions::answer))
+        .route("/v1/signed", post(signed::take))
         .route("/metrics", get(metrics::metrics))
         .layer(DefaultBodyLimit::max(BODY_MAX))
         .layer(middleware::from_fn(guard::guard))

@@ -72,6 +72,8 @@ struct Pending {
     whom: SmallVec<[SocketAddr; CONTACTS]>,
     until: Time,
     tries: u8,
+    /// Items of the table, as whoever is asked says.
+    of: Option<usize>,
     parts: BTreeMap<Subject, Item>,
     expected: i64,
 }
@@ -89,9 +91,14 @@ impl Lookups {
         self.pending.iter().map(|pending| pending.until).min().unwrap_or(Time::NEVER)
     }
 
-    fn asked(&mut self, from: SocketAddr, number: u32) -> Option<usize> {
+    fn asked(&self, from: SocketAddr, number: u32) -> Option<usize> {
         let fits = |p: &Pending| p.lookup.0 == number && p.whom.first() == Some(&from);
         self.pending.iter().position(fits)
+    }
+
+    /// The zone that whoever is there was asked for.
+    pub(super) fn zone(&self, from: SocketAddr, number: u32) -> Option<ZoneName> {
+        self.asked(from, number).map(|at| self.pending[at].zone.clone())
     }
 
     /// Some of a table.
@@ -99,18 +106,20 @@ impl Lookups {
         &mut self,
         from: SocketAddr,
         number: u32,
-        (of, expected): (u32, i64),
+        of: Option<(u32, i64)>,
         items: Vec<Item>,
     ) {
         let Some(at) = self.asked(from, number) else { return };
         let pending = &mut self.pending[at];
-        pending.expected = expected;
+        if let Some((of, expected)) = of {
+            (pending.of, pending.expected) = (Some((of as usize).min(ITEMS)), expected);
+        }
         for item in items {
             if pending.parts.len() < ITEMS {
                 pending.parts.insert(item.subject(), item);
             }
         }
-        if pending.parts.len() >= (of as usize).min(ITEMS) {
+        if pending.of.is_some_and(|of| pending.parts.len() >= of) {
             let pending = self.pending.swap_remove(at);
             let items = pending.parts.into_values();
             let found = Found::new(pending.zone, Some(from), items, pending.expected);
@@ -130,8 +139,9 @@ impl Found {
         for item in items {
             match item {
                 Item::Issue(child, issue) => rows.push((child, issue)),
-                Item::Gone(child, _) => gone.push(child),
+                Item::Gone(child, ..) => gone.push(child),
                 Item::Function(function) => functions.push(function),
+                Item::Revocation(_) => {}
             }
         }
         Self { zone, from, rows, gone, functions, expected }
@@ -148,7 +158,13 @@ impl Agent {
         if lookups.pending.len() + lookups.done.len() >= LOOKUPS {
             return Err(LookupError::Busy);
         }
-        lookups.number = lookups.number.wrapping_add(1);
+        // Neither the same as one that is under way, nor one that somebody guesses who is not asked.
+        lookups.number = loop {
+            let number = (self.rng.next_u64() >> 32) as u32;
+            if lookups.pending.iter().all(|pending| pending.lookup.0 != number) {
+                break number;
+            }
+        };
         let lookup = Lookup(lookups.number);
         if let Some(level) = self.zones.iter().position(|own| own == zone) {
             let (items, expected) = self.table_items(now, level);
@@ -161,7 +177,7 @@ impl Agent {
             return Err(LookupError::NoSuchZone(zone.clone()));
         }
         let (zone, parts) = (zone.clone(), BTreeMap::new());
-        let pending = Pending { lookup, zone, whom, until: now, tries: 0, parts, expected: 0 };
+        let pending = Pending { lookup, zone, whom, until: now, tries: 0, of: None, parts, expected: 0 };
         self.lookups.pending.push(pending);
         Ok(lookup)
     }
@@ -268,7 +284,7 @@ impl Agent {
         let table = &self.tables[level];
         let rows = table.slots().iter().map(|slot| match slot.issue() {
             Some(issue) => Item::Issue(slot.child().clone(), issue.clone()),
-            None => Item::Gone(slot.child().clone(), slot.stamp()),
+            None => Item::Gone(slot.child().clone(), slot.stamp(), slot.gone()),
         });
         let functions = self.functions(now, level);
         let items = rows.chain(functions.into_iter().cloned().map(Item::Function)).collect();

@@ -21,6 +21,7 @@ mod lookup;
 mod news;
 mod pace;
 pub(crate) mod summary;
+mod trust;
 mod watch;
 
 use std::{collections::BTreeMap, net::SocketAddr, sync::Arc, time::Duration};
@@ -28,7 +29,14 @@ use std::{collections::BTreeMap, net::SocketAddr, sync::Arc, time::Duration};
 use gcs::{rng::Rng, time::Time};
 use smallvec::SmallVec;
 
-use self::{bucket::Bucket, lookup::Lookups, news::News, pace::Pace, watch::Watch};
+use self::{
+    bucket::Bucket,
+    lookup::Lookups,
+    news::News,
+    pace::Pace,
+    trust::{Came, Trust},
+    watch::Watch,
+};
 pub use self::{
     config::Config,
     functions::InstallError,
@@ -106,6 +114,8 @@ pub struct Agent {
     for_answers: Bucket,
     rng: Rng,
     counters: Counters,
+    /// None: whoever reaches it is believed.
+    trust: Option<Box<Trust>>,
 }
 
 impl Agent {
@@ -152,6 +162,7 @@ impl Agent {
             config,
             rng,
             counters: Counters::default(),
+            trust: None,
         }
     }
 
@@ -178,6 +189,10 @@ impl Agent {
     /// Its clock began so many seconds after 1970. May change, when somebody has set the time of day: only the ages of rows and the expiry of
     /// functions depend on it.
     pub fn set_epoch(&mut self, epoch_s: u64) {
+        if let Some(trust) = self.trust.as_mut().filter(|_| self.version > 0 && self.epoch_s != epoch_s) {
+            trust.clock_set = true;
+            self.reissue_at = Time::ZERO;
+        }
         self.epoch_s = epoch_s;
     }
 
@@ -222,6 +237,7 @@ impl Agent {
             self.begin(now);
             self.issue_own(now);
         }
+        self.look_at_versions(now);
         if self.reissue_at <= now {
             self.reissue_at = Time::NEVER;
             self.issue_own(now);
@@ -265,13 +281,20 @@ impl Agent {
 
     /// A message from the agent at `from`.
     pub fn receive(&mut self, now: Time, from: SocketAddr, message: Message, sends: &mut Sends) {
+        self.hear(now, from, message, sends);
+        self.ask_whose(sends);
+    }
+
+    fn hear(&mut self, now: Time, from: SocketAddr, message: Message, sends: &mut Sends) {
         let depth = message.zone.depth();
         let level = match message.body {
             // Anybody may be asked whether it is there.
             Body::Ping(_) | Body::Pong(_) | Body::PingFor(..) | Body::Silent(_) => 0,
             // And for any table.
             Body::Ask(number) => return self.on_ask(now, from, number, &message.zone, sends),
-            Body::Part(number, of, items) => return self.lookups.on_part(from, number, of, items),
+            Body::Part(number, of, items) => return self.take_part(now, from, number, Some(of), items),
+            Body::Whose(signers) => return self.on_whose(now, from, &signers, sends),
+            Body::Chains(chains) => return self.on_chains(now, &chains),
             Body::Nearer(number, whom) => return self.on_nearer(now, from, number, whom, sends),
             _ if self.zones.get(depth) == Some(&message.zone) => depth,
             // Who knows nobody nearer may ask an agent of another zone: they have the tables of the zones around both.
@@ -282,7 +305,7 @@ impl Agent {
             }
         };
         match message.body {
-            Body::News(items) => self.on_news(now, level, items),
+            Body::News(items) => self.on_news(now, level, items, from),
             Body::Compare(digests) => self.on_compare(now, level, &digests, from, sends),
             Body::Marks(marks) => self.on_marks(now, level, &marks, from, sends),
             Body::Rows(items, wanted) => self.on_rows(now, level, items, &wanted, from, sends),
@@ -290,7 +313,7 @@ impl Agent {
             Body::Pong(number) => self.on_pong(number, sends),
             Body::PingFor(number, whom) => self.ping_for(now, from, number, whom, sends),
             Body::Silent(number) => self.watch.on_silent(number),
-            Body::Ask(_) | Body::Part(..) | Body::Nearer(..) => {}
+            Body::Ask(_) | Body::Part(..) | Body::Nearer(..) | Body::Whose(_) | Body::Chains(_) => {}
         }
     }
 
@@ -314,9 +337,9 @@ impl Agent {
     }
 
     /// A stamp for the next issue of its own child's row: higher than all that it knows of.
-    fn stamp(&mut self, level: usize) -> Stamp {
+    fn stamp(&mut self, now: Time, level: usize) -> Stamp {
         let known = self.tables[level].slot(&self.parts[level]).map_or(0, |slot| slot.stamp().version);
-        self.version = self.version.max(known).saturating_add(1);
+        self.version = self.version.max(known).saturating_add(1).max(self.lowest_version(now));
         Stamp { version: self.version, generator: self.generator }
     }
 
@@ -339,7 +362,8 @@ impl Agent {
 
     /// What it issues first.
     pub(crate) fn first_issue(&self, now: Time) -> Arc<Issue> {
-        Arc::new(Issue::new(Stamp { version: 1, generator: self.generator }, self.own_row(now)))
+        let stamp = Stamp { version: 1, generator: self.generator };
+        self.sealed(self.leaf(), &self.parts[self.leaf()], stamp, self.own_row(now))
     }
 
     /// It has been there for long, and these are the tables of the zones that it is in, from the root's on.
@@ -355,7 +379,8 @@ impl Agent {
     /// Issues a row for its own child in a table, and says so.
     fn issue(&mut self, now: Time, level: usize, row: Row) {
         let child = self.parts[level].clone();
-        let issue = Arc::new(Issue::new(self.stamp(level), row));
+        let stamp = self.stamp(now, level);
+        let issue = self.sealed(level, &child, stamp, row);
         self.tables[level].offer(now, &child, &issue);
         let (spacing, pace) = (self.spacing(now, level), self.config.pace);
         self.paces[level].issued(now, pace, spacing);
@@ -378,8 +403,12 @@ impl Agent {
     }
 
     /// Takes an item of a table. Whether it is news.
-    fn take(&mut self, now: Time, level: usize, item: &Item) -> bool {
+    fn take(&mut self, now: Time, level: usize, item: &Item, from: SocketAddr, came: Came) -> bool {
+        if !self.admits(now, level, item, from, came) {
+            return false;
+        }
         match item {
+            Item::Revocation(revocation) => self.take_revocation(now, revocation),
             Item::Function(function) => self.take_function(now, level, function),
             Item::Issue(child, issue) => match self.tables[level].offer(now, child, issue) {
                 Outcome::Adopted => {
@@ -395,12 +424,12 @@ impl Agent {
                     false
                 }
             },
-            Item::Gone(child, stamp) if *child == self.parts[level] => {
+            Item::Gone(child, stamp, _) if *child == self.parts[level] => {
                 self.object(now, level, *stamp);
                 false
             }
-            Item::Gone(child, stamp) => {
-                let news = self.tables[level].gone(now, child, *stamp);
+            Item::Gone(child, stamp, seal) => {
+                let news = self.tables[level].gone(now, child, *stamp, *seal);
                 if news {
                     self.changed(now, level);
                 }

@@ -136,7 +136,8 @@ impl Agent {
         let helps = asked.for_other.is_some();
         let under_way = self.watch.asked.iter().filter(|other| other.for_other.is_some() == helps).count();
         if under_way < if helps { HELPING } else { ASKED } {
-            self.watch.number = self.watch.number.wrapping_add(1);
+            // Not one after the other: who does not hear the question cannot answer it in somebody else's place.
+            self.watch.number = (self.rng.next_u64() >> 32) as u32;
             (asked.number, asked.until) = (self.watch.number, now + self.config.answer);
             asked.again = now + self.config.answer / 2;
             self.say(asked.whom, asked.level, Body::Ping(asked.number), sends);
@@ -190,7 +191,7 @@ impl Agent {
                 asked.until = now + 2 * self.config.answer;
                 self.watch.asked.push(asked);
             }
-            None if asked.silent && self.tables[level].gone(now, &asked.child, asked.stamp) => {
+            None if asked.silent && self.say_gone(now, level, &asked.child, asked.stamp) => {
                 self.counters.found_gone += 1;
                 self.changed(now, level);
                 self.pass_on(now, level, &Subject::Child(asked.child), None);
