@@ -2,6 +2,7 @@
 
 #[cfg(test)]
 mod trust {
+    mod agents;
     pub(crate) mod fleet;
     mod forged;
     mod functions;

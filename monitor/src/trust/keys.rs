@@ -131,6 +131,13 @@ impl Keys {
         Ok(Self { identity, own, verifier, signers, budget, told: BTreeSet::new(), reasons: Vec::new() })
     }
 
+    /// When the first of its own certificates expires, in seconds since 1970.
+    #[must_use]
+    pub fn ends_s(&self) -> u64 {
+        let links = self.identity.chain().certificates().iter();
+        links.map(|link| link.grant().validity.expires_s()).min().unwrap_or(0)
+    }
+
     /// Which agent it is.
     #[must_use]
     pub fn name(&self) -> &ZoneName {

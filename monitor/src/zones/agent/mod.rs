@@ -357,7 +357,8 @@ impl Agent {
             ("contacts".into(), Value::list([Value::text(self.contact.to_string())])),
         ];
         let others = self.attributes.iter().map(|(name, value)| (name.clone(), value.clone()));
-        Row::new(others.chain(own))
+        let tired = self.is_about_to_expire(now).then(|| ("burden".into(), Value::Int(i64::MAX)));
+        Row::new(others.chain(own).chain(tired))
     }
 
     /// What it issues first.
@@ -481,5 +482,6 @@ impl Agent {
     /// Its invariants.
     pub fn check(&self) {
         self.tables.iter().for_each(Table::check);
+        self.trust.iter().for_each(|trust| trust.check());
     }
 }

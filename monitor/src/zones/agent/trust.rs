@@ -39,6 +39,8 @@ const HELD_BYTES: usize = 128 << 10;
 /// Questions that are not asked again for some time.
 const ASKED: usize = 256;
 const AGAIN: Duration = Duration::from_millis(200);
+/// Before its certificate expires an agent lets others speak, in seconds: its row is issued anew several times meanwhile.
+const RETIRES_S: u64 = 3600;
 
 /// How an item came.
 #[derive(Clone, Copy, Debug)]
@@ -72,6 +74,13 @@ pub(super) struct Trust {
 }
 
 impl Trust {
+    /// Its invariants.
+    pub(super) fn check(&self) {
+        assert!(self.held.len() <= HELD && self.asked.len() <= ASKED, "K1: too much waits for certificates");
+        let bytes: usize = self.held.iter().map(|held| held.item.bytes()).sum();
+        assert!(bytes == self.held_bytes && bytes <= HELD_BYTES, "K2: {bytes} bytes wait for certificates");
+    }
+
     fn hold(&mut self, now: Time, held: Held) {
         self.held_bytes += held.item.bytes();
         let question = (held.from, held.signer);
@@ -292,6 +301,12 @@ impl Agent {
         }
         expelled.into_iter().for_each(|level| self.expelled(now, level));
         self.reissue_at = now;
+    }
+
+    /// Whether nobody will believe it soon. Others are to speak for its zones before.
+    pub(super) fn is_about_to_expire(&self, now: Time) -> bool {
+        let soon = self.seconds(now).saturating_add(RETIRES_S);
+        self.trust.as_ref().is_some_and(|trust| trust.keys.ends_s() < soon)
     }
 
     /// Whether the row of a zone is to be issued again though it says the same: it would be too old for those who come.
