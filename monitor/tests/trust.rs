@@ -6,6 +6,7 @@ mod trust {
     pub(crate) mod fleet;
     mod forged;
     mod functions;
+    mod processes;
     mod program;
     mod refused;
     mod requests;

@@ -81,7 +81,6 @@ struct Pending {
 /// Those of an agent.
 #[derive(Debug, Default)]
 pub(super) struct Lookups {
-    number: u32,
     pending: Vec<Pending>,
     done: Vec<(Lookup, Result<Found, LookupError>)>,
 }
@@ -154,18 +153,16 @@ impl Agent {
     /// # Errors
     /// There are too many already, or there is no such zone.
     pub fn look_up(&mut self, now: Time, zone: &ZoneName) -> Result<Lookup, LookupError> {
-        let lookups = &mut self.lookups;
+        let lookups = &self.lookups;
         if lookups.pending.len() + lookups.done.len() >= LOOKUPS {
             return Err(LookupError::Busy);
         }
-        // Neither the same as one that is under way, nor one that somebody guesses who is not asked.
-        lookups.number = loop {
-            let number = (self.rng.next_u64() >> 32) as u32;
-            if lookups.pending.iter().all(|pending| pending.lookup.0 != number) {
-                break number;
+        let lookup = loop {
+            let lookup = Lookup(self.number());
+            if self.lookups.pending.iter().all(|pending| pending.lookup != lookup) {
+                break lookup;
             }
         };
-        let lookup = Lookup(lookups.number);
         if let Some(level) = self.zones.iter().position(|own| own == zone) {
             let (items, expected) = self.table_items(now, level);
             let found = Found::new(zone.clone(), None, items, expected);

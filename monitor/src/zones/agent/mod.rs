@@ -69,6 +69,9 @@ pub struct Counters {
     pub found_gone: u64,
 }
 
+/// Makes another seed of an agent's.
+const NUMBERS: u64 = 0x006e_756d_6265_7273;
+
 /// What an agent sends.
 pub type Sends = Vec<(SocketAddr, Message)>;
 
@@ -113,6 +116,8 @@ pub struct Agent {
     for_exchanges: Bucket,
     for_answers: Bucket,
     rng: Rng,
+    /// Of the numbers of questions: whoever does not hear one cannot answer it in somebody else's place.
+    numbers: Rng,
     counters: Counters,
     /// None: whoever reaches it is believed.
     trust: Option<Box<Trust>>,
@@ -161,6 +166,7 @@ impl Agent {
             for_answers: Bucket::new(config.exchange_burst),
             config,
             rng,
+            numbers: Rng::new(seed ^ NUMBERS),
             counters: Counters::default(),
             trust: None,
         }
@@ -329,6 +335,11 @@ impl Agent {
     /// A random place among so many.
     fn draw(&mut self, among: usize) -> usize {
         usize::try_from(self.rng.below(among as u64)).unwrap_or(0)
+    }
+
+    /// The number of a question.
+    fn number(&mut self) -> u32 {
+        (self.numbers.next_u64() >> 32) as u32
     }
 
     /// The level of the zone that it is a leaf of.

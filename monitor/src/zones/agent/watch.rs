@@ -60,14 +60,13 @@ pub(super) struct Watch {
     next_at: Time,
     /// By level: who is still to be asked in this turn.
     turns: Vec<Vec<Arc<str>>>,
-    number: u32,
     asked: Vec<Asked>,
 }
 
 impl Watch {
     /// For an agent with so many tables.
     pub(super) fn new(levels: usize) -> Self {
-        Self { next_at: Time::NEVER, turns: vec![Vec::new(); levels], number: 0, asked: Vec::new() }
+        Self { next_at: Time::NEVER, turns: vec![Vec::new(); levels], asked: Vec::new() }
     }
 
     pub(super) fn begin(&mut self, at: Time) {
@@ -136,9 +135,7 @@ impl Agent {
         let helps = asked.for_other.is_some();
         let under_way = self.watch.asked.iter().filter(|other| other.for_other.is_some() == helps).count();
         if under_way < if helps { HELPING } else { ASKED } {
-            // Not one after the other: who does not hear the question cannot answer it in somebody else's place.
-            self.watch.number = (self.rng.next_u64() >> 32) as u32;
-            (asked.number, asked.until) = (self.watch.number, now + self.config.answer);
+            (asked.number, asked.until) = (self.number(), now + self.config.answer);
             asked.again = now + self.config.answer / 2;
             self.say(asked.whom, asked.level, Body::Ping(asked.number), sends);
             self.watch.asked.push(asked);
