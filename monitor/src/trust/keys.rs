@@ -26,7 +26,7 @@ use super::{
     key::{Signature, short},
     refusal::Refusal,
     revocation::Revocation,
-    statement::{Gone, RowIssue},
+    statement::{Alive, Gone, RowIssue},
     verifier::{Counters, Verifier},
 };
 use crate::{
@@ -199,6 +199,28 @@ impl Keys {
     #[must_use]
     pub fn seal_gone(&self, place: Place<'_>, stamp: Stamp) -> Seal {
         Seal { signer: self.own, signature: gone(place, stamp).sign(self.identity.key()) }
+    }
+
+    /// Signs that a child is there.
+    #[must_use]
+    pub fn seal_alive(&self, place: Place<'_>, number: u32) -> Seal {
+        let alive = Alive { zone: place.zone, child: place.child, number };
+        Seal { signer: self.own, signature: alive.sign(self.identity.key()) }
+    }
+
+    /// Whether it counts that a child is there.
+    pub fn alive(
+        &mut self,
+        (now, now_s): (Time, u64),
+        place: Place<'_>,
+        number: u32,
+        seal: &Seal,
+    ) -> Verdict {
+        let what = || format!("that {:?} is there in {}", place.child, place.zone);
+        let alive = Alive { zone: place.zone, child: place.child, number };
+        self.judge(now, Some(seal), what, Ok(()), |verifier, chain, signature| {
+            verifier.alive(now_s, chain, &alive, signature)
+        })
     }
 
     /// Whether a row counts. One that is older than `oldest_s` seconds, and as much again as clocks may differ, does not.

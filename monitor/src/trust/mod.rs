@@ -58,7 +58,7 @@ pub use may::{May, MayError, Need, PREFIXES_MAX, Write};
 pub use refusal::Refusal;
 pub use replay::REQUESTS_MAX;
 pub use revocation::{REVOCATION_BYTES, REVOCATIONS_MAX, Revocation};
-pub use statement::{Gone, Request, RowIssue};
+pub use statement::{Alive, Gone, Request, RowIssue};
 pub use validity::Validity;
 pub use verifier::{ANCHORS_MAX, Counters, Verifier};
 pub use wire::LABEL_BYTES;

@@ -18,7 +18,7 @@ use super::{
     refusal::Refusal,
     replay::Replay,
     revocation::{Revocation, Revoked},
-    statement::{Gone, Request, RowIssue},
+    statement::{Alive, Gone, Request, RowIssue},
     validity::Validity,
 };
 use crate::zones::{function::Said as Function, name::ZoneName};
@@ -172,6 +172,23 @@ impl Verifier {
     ) -> Result<(), Refusal> {
         let may = |grant: &Grant| grant.may_sign_gone(gone.zone, gone.child);
         let said = Said { purpose: Purpose::Gone, bytes: &gone.bytes(), signature, id: None };
+        let outcome = self.statement(now_s, by, &said, may);
+        self.counted(outcome).map(drop)
+    }
+
+    /// Whether that somebody is there is said by an agent of the zone.
+    ///
+    /// # Errors
+    /// Why not.
+    pub fn alive(
+        &mut self,
+        now_s: u64,
+        by: &Chain,
+        alive: &Alive<'_>,
+        signature: &Signature,
+    ) -> Result<(), Refusal> {
+        let may = |grant: &Grant| grant.may_sign_gone(alive.zone, alive.child);
+        let said = Said { purpose: Purpose::Alive, bytes: &alive.bytes(), signature, id: None };
         let outcome = self.statement(now_s, by, &said, may);
         self.counted(outcome).map(drop)
     }

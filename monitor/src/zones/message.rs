@@ -60,6 +60,8 @@ pub enum Body {
     Ping(u32),
     /// The answer.
     Pong(u32),
+    /// The answer to some questions, where agents have keys: that the child of the message's zone that was asked about is there.
+    Proof(u32, Seal),
     /// Ping the agent there and pass its answer on.
     PingFor(u32, SocketAddr),
     /// There was none.
@@ -125,6 +127,7 @@ enum Wire<'a> {
     Nearer(u32, Vec<SocketAddr>),
     Whose(Vec<Signer>),
     Chains(#[serde(borrow)] Vec<Cow<'a, [u8]>>),
+    Proof(u32, Seal),
 }
 
 #[derive(Serialize, Deserialize)]
@@ -212,6 +215,7 @@ impl Message {
             Body::Part(_, _, items) => 10 + items.iter().map(Item::bytes).sum::<usize>(),
             Body::Nearer(_, whom) => 6 + 8 * whom.len(),
             Body::PingFor(..) => 12,
+            Body::Proof(..) => 5 + SEAL,
             Body::Whose(signers) => 2 + 8 * signers.len(),
             Body::Chains(chains) => 2 + chains.iter().map(|chain| 4 + chain.about_bytes()).sum::<usize>(),
         };
@@ -234,6 +238,7 @@ impl Message {
             Body::Ask(n) => Wire::Ask(*n),
             Body::Part(n, of, items) => Wire::Part(*n, *of, written(items)),
             Body::Nearer(n, whom) => Wire::Nearer(*n, whom.clone()),
+            Body::Proof(n, seal) => Wire::Proof(*n, *seal),
             Body::Whose(signers) => Wire::Whose(signers.clone()),
             Body::Chains(chains) => Wire::Chains(chains.iter().map(|chain| chain.encode().into()).collect()),
         };
@@ -265,6 +270,7 @@ impl Message {
             Wire::Ask(n) => Body::Ask(n),
             Wire::Part(n, of, items) => Body::Part(n, of, read(items)?),
             Wire::Nearer(n, whom) => Body::Nearer(n, whom),
+            Wire::Proof(n, seal) => Body::Proof(n, seal),
             Wire::Whose(signers) => Body::Whose(signers),
             Wire::Chains(chains) => {
                 let read = chains.iter().map(|bytes| Chain::decode(bytes).map(Arc::new));

@@ -372,6 +372,18 @@ fn who_has_no_keys_or_those_of_others_stays_outside_and_it_is_said_once() {
 }
 
 #[test]
+fn nobody_answers_in_the_place_of_somebody_else_for_long() {
+    let mut world = nine();
+    // At its address and under its name, but without its key; nobody has noticed that it is gone.
+    let stranger =
+        Agent::new(Arc::default(), world.agent(4).name().clone(), address(4), vec![address(3)], 99);
+    world.replace(4, stranger);
+    until(&mut world, &[4], "it is found out", |agent| counts(agent) == 8);
+    world.run(Duration::from_secs(60));
+    assert!(world.living().filter(|(of, _)| *of != 4).all(|(_, agent)| counts(agent) == 8), "it stays so");
+}
+
+#[test]
 fn a_clock_that_is_set_takes_nobody_away_and_comes_right_again() {
     let mut world = nine();
     // One that speaks for no zone, a year ahead.

@@ -295,7 +295,7 @@ impl Agent {
         let depth = message.zone.depth();
         let level = match message.body {
             // Anybody may be asked whether it is there.
-            Body::Ping(_) | Body::Pong(_) | Body::PingFor(..) | Body::Silent(_) => 0,
+            Body::Ping(_) | Body::Pong(_) | Body::Proof(..) | Body::PingFor(..) | Body::Silent(_) => 0,
             // And for any table.
             Body::Ask(number) => return self.on_ask(now, from, number, &message.zone, sends),
             Body::Part(number, of, items) => return self.take_part(now, from, number, Some(of), items),
@@ -315,8 +315,9 @@ impl Agent {
             Body::Compare(digests) => self.on_compare(now, level, &digests, from, sends),
             Body::Marks(marks) => self.on_marks(now, level, &marks, from, sends),
             Body::Rows(items, wanted) => self.on_rows(now, level, items, &wanted, from, sends),
-            Body::Ping(number) => self.say(from, level, Body::Pong(number), sends),
+            Body::Ping(number) => self.on_ping(from, number, &message.zone, sends),
             Body::Pong(number) => self.on_pong(number, sends),
+            Body::Proof(number, seal) => self.on_proof(now, from, number, &seal, sends),
             Body::PingFor(number, whom) => self.ping_for(now, from, number, whom, sends),
             Body::Silent(number) => self.watch.on_silent(number),
             Body::Ask(_) | Body::Part(..) | Body::Nearer(..) | Body::Whose(_) | Body::Chains(_) => {}

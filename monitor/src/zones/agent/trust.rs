@@ -83,12 +83,17 @@ impl Trust {
 
     fn hold(&mut self, now: Time, held: Held) {
         self.held_bytes += held.item.bytes();
-        let question = (held.from, held.signer);
+        let (from, signer) = (held.from, held.signer);
         self.held.push_back(held);
         while self.held.len() > HELD || self.held_bytes > HELD_BYTES {
             let Some(oldest) = self.held.pop_front() else { break };
             self.held_bytes -= oldest.item.bytes();
         }
+        self.ask(now, from, signer);
+    }
+
+    fn ask(&mut self, now: Time, from: SocketAddr, signer: Signer) {
+        let question = (from, signer);
         self.asked.retain(|_, at| now.since(*at) < AGAIN);
         if self.asked.len() < ASKED && self.asked.insert(question, now).is_none() {
             self.to_ask.entry(question.0).or_default().insert(question.1);
@@ -152,6 +157,35 @@ impl Agent {
         let place = Place { zone: &self.zones[level], child };
         let seal = self.trust.as_ref().map(|trust| trust.keys.seal_gone(place, stamp));
         self.tables[level].gone(now, child, stamp, seal)
+    }
+
+    pub(super) fn has_keys(&self) -> bool {
+        self.trust.is_some()
+    }
+
+    /// That a child is there, signed.
+    pub(super) fn proof(&self, level: usize, child: &str, number: u32) -> Option<Seal> {
+        let place = Place { zone: &self.zones[level], child };
+        self.trust.as_ref().map(|trust| trust.keys.seal_alive(place, number))
+    }
+
+    /// Whether somebody who may has signed that a child is there. If it is not known who that is, it is asked for, and the question asked again.
+    pub(super) fn is_proven(
+        &mut self,
+        now: Time,
+        from: SocketAddr,
+        level: usize,
+        child: &str,
+        number: u32,
+        seal: &Seal,
+    ) -> bool {
+        let (now_s, place) = (self.seconds(now), Place { zone: &self.zones[level], child });
+        let Some(trust) = &mut self.trust else { return true };
+        let verdict = trust.keys.alive((now, now_s), place, number, seal);
+        if let Verdict::Unknown(signer) = verdict {
+            trust.ask(now, from, signer);
+        }
+        verdict == Verdict::Right
     }
 
     /// The lowest version of what is issued now.
