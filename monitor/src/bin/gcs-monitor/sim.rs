@@ -237,7 +237,11 @@ fn questions(world: &mut World, sim: &Sim) -> Result<(), Box<dyn std::error::Err
         let of = usize::try_from((nth + 5) * 7919 % count as u64).unwrap_or(0);
         let (name, began) = (format!("question{nth}"), world.now_ms());
         let function = Function::open(&name, &format!("SELECT COUNT(*) AS n{nth}"), began / 1000, YEARS_S)?;
-        world.install(of, &Arc::new(function))?;
+        let function = match world.fleet() {
+            Some(fleet) => fleet.signed(&function)?,
+            None => Arc::new(function),
+        };
+        world.install(of, &function)?;
         let mut waiting: Vec<usize> = (0..count).collect();
         while !waiting.is_empty() && world.now_ms() < began + 10_000 {
             world.run(2 * STEP);
