@@ -503,4 +503,6 @@ fn an_agent_whose_certificate_ends_lets_others_speak_before() {
     until(&mut world, &[], "it speaks", |agent| first(agent) == Some(address(0)));
     world.run(Duration::from_secs(4500));
     assert!(world.living().all(|(_, agent)| first(agent) == Some(address(1))), "before it expires");
+    world.run(Duration::from_secs(3000));
+    until(&mut world, &[0], "nobody believes that it is there", |agent| counts(agent) == 2);
 }
