@@ -2,9 +2,11 @@
 
 #[cfg(test)]
 mod trust {
+    mod agents;
     pub(crate) mod fleet;
     mod forged;
     mod functions;
+    mod processes;
     mod program;
     mod refused;
     mod requests;

@@ -41,7 +41,7 @@ fn item() -> impl Strategy<Value = Item> {
             let function = Function::open("f", "SELECT COUNT(*) AS n", stamp.version % 9, 20);
             Item::Function(Arc::new(function.expect("it is right")))
         } else if gone {
-            Item::Gone(child, stamp)
+            Item::Gone(child, stamp, None)
         } else {
             Item::Issue(child, Arc::new(Issue::new(stamp, row)))
         }

@@ -167,7 +167,7 @@ impl Subscription {
         let third = Duration::from_secs(self.lease_s) / 3;
         let now_s = self.node.look(|agent, now| agent.seconds(now));
         self.renew_at = self.node.look(|_, now| now + third);
-        let function = Arc::new(Function::new(self.function.renewed(now_s, self.lease_s))?);
+        let function = Arc::new(Function::new(self.function.said().renewed(now_s, self.lease_s))?);
         // It may be there, though nobody has said so.
         self.function = function.clone();
         Ok(self.node.install(&self.zone, &function).await?)
@@ -203,7 +203,7 @@ impl Drop for Subscription {
 
 async fn remove(node: &Node, zone: &ZoneName, function: &Function) -> Result<(), AskError> {
     let now_s = node.look(|agent, now| agent.seconds(now));
-    let function = Arc::new(Function::new(function.removal(now_s))?);
+    let function = Arc::new(Function::new(function.said().removal(now_s))?);
     Ok(node.install(zone, &function).await?)
 }
 

@@ -18,6 +18,7 @@ use tokio::{
 
 use crate::{
     clock::Clock,
+    trust::{Counters, Keys, Refusal, Revocation},
     value::Value,
     zones::{
         agent::{Agent, Config, Found, InstallError, Lookup, LookupError, Sends},
@@ -55,6 +56,9 @@ pub enum NodeError {
     /// No random numbers.
     #[error("the system gives no random numbers: {0}")]
     Random(getrandom::Error),
+    /// The keys are somebody else's.
+    #[error(transparent)]
+    Keys(#[from] Refusal),
 }
 
 /// Why a function is not installed.
@@ -134,6 +138,18 @@ impl Node {
     /// # Errors
     /// See [`NodeError`].
     pub fn bind(place: &Place, config: Config) -> Result<Arc<Self>, NodeError> {
+        Self::new(place, config, None)
+    }
+
+    /// The same of an agent with keys.
+    ///
+    /// # Errors
+    /// See [`NodeError`].
+    pub fn closed(place: &Place, config: Config, keys: Keys) -> Result<Arc<Self>, NodeError> {
+        Self::new(place, config, Some(keys))
+    }
+
+    fn new(place: &Place, config: Config, keys: Option<Keys>) -> Result<Arc<Self>, NodeError> {
         let bind = |e| NodeError::Bind(place.listen, e);
         let socket = socket(place.listen).map_err(bind)?;
         let own = socket.local_addr().map_err(bind)?;
@@ -149,6 +165,9 @@ impl Node {
         let (clock, seeds) = (Clock::start(), place.seeds.clone());
         let mut agent = Agent::new(Arc::new(config), place.name.clone(), contact, seeds, seed);
         agent.set_epoch(clock.epoch_s());
+        if let Some(keys) = keys {
+            agent = agent.with_keys(keys)?;
+        }
         let state = State {
             agent,
             waiting: BTreeMap::new(),
@@ -200,6 +219,28 @@ impl Node {
     #[must_use]
     pub fn traffic(&self) -> Traffic {
         self.state.lock().traffic
+    }
+
+    /// Why the agent has refused something: each reason once.
+    #[must_use]
+    pub fn reasons(&self) -> Vec<String> {
+        self.state.lock().agent.reasons()
+    }
+
+    /// What it has verified; None without keys.
+    #[must_use]
+    pub fn verified(&self) -> Option<Counters> {
+        self.state.lock().agent.verified().cloned()
+    }
+
+    /// Takes a revocation, and tells others of it. Whether it is new.
+    ///
+    /// # Errors
+    /// Why it does not count.
+    pub fn revoke(&self, revocation: &Arc<Revocation>) -> Result<bool, Refusal> {
+        let revoked = self.state.lock().agent.revoke(self.clock.now(), revocation);
+        self.wake.notify_one();
+        revoked
     }
 
     /// Waits until the agent has heard something.

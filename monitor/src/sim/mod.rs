@@ -4,8 +4,10 @@
 //! trace.
 
 mod changing;
+mod fleet;
 mod wheel;
 mod world;
 
 pub use changing::{Changed, Changing};
-pub use world::{Agents, Network, Plan, Seeds, World};
+pub use fleet::Fleet;
+pub use world::{Agents, Network, Plan, Seeds, World, address};

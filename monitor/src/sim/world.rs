@@ -10,9 +10,10 @@ use std::{
 
 use gcs::{rng::Rng, time::Time};
 
-use super::wheel::Wheel;
+use super::{fleet::Fleet, wheel::Wheel};
 use crate::{
     events::conditions::Conditions,
+    trust::{Refusal, Revocation},
     value::Value,
     zones::{
         agent::{Agent, Config, Found, InstallError, Lookup, LookupError, Sends, summary},
@@ -40,9 +41,11 @@ impl Agents {
     }
 
     /// The name of an agent.
-    fn name(self, of: usize) -> String {
+    #[must_use]
+    pub fn name(self, of: usize) -> ZoneName {
         let nth = |level: u32| of / self.branching.pow(level) % self.branching;
-        (0..self.levels).rev().map(|level| format!("/{}", part(nth(level)))).collect()
+        let path: String = (0..self.levels).rev().map(|level| format!("/{}", part(nth(level)))).collect();
+        path.parse().unwrap_or_else(|_| ZoneName::root())
     }
 }
 
@@ -118,22 +121,30 @@ pub struct World {
     rng: Rng,
     /// Of everything that was delivered.
     trace: u64,
+    /// None: agents are open.
+    fleet: Option<Fleet>,
 }
 
-fn address(of: usize) -> SocketAddr {
+/// Where an agent is reached.
+#[must_use]
+pub fn address(of: usize) -> SocketAddr {
     let of = u32::try_from(of).unwrap_or(u32::MAX);
     (Ipv4Addr::from(0x0a00_0000 + of), 4803).into()
 }
 
 /// An agent that knows a few others.
-fn born((agents, seeds): (Agents, Seeds), config: &Arc<Config>, of: usize, seed: u64) -> Agent {
-    let name: ZoneName = agents.name(of).parse().unwrap_or_else(|_| ZoneName::root());
+fn born(plan: &Plan, config: &Arc<Config>, fleet: Option<&Fleet>, of: usize, seed: u64) -> Agent {
+    let (agents, name) = (plan.agents, plan.agents.name(of));
     let first = of / agents.branching * agents.branching;
-    let seeds = match seeds {
+    let seeds = match plan.seeds {
         Seeds::Near => vec![address(first), address((of + agents.branching) % agents.count())],
         Seeds::First => vec![address(0)],
     };
-    Agent::new(config.clone(), name, address(of), seeds, seed)
+    let agent = Agent::new(config.clone(), name, address(of), seeds, seed);
+    match fleet {
+        Some(fleet) => fleet.keys(of).and_then(|keys| agent.with_keys(keys)).expect("it is its key"),
+        None => agent,
+    }
 }
 
 fn index(address: SocketAddr) -> Option<u32> {
@@ -147,11 +158,29 @@ impl World {
     /// Agents that know nobody but a few.
     #[must_use]
     pub fn new(plan: Plan) -> Self {
+        Self::made(plan, None)
+    }
+
+    /// The same with keys: functions are signed by the authority of the root.
+    #[must_use]
+    pub fn closed(plan: Plan) -> Self {
+        let (fleet, plan) = Self::signed(plan);
+        Self::made(plan, Some(fleet))
+    }
+
+    fn signed(plan: Plan) -> (Fleet, Plan) {
+        let fleet = Fleet::new(plan.agents);
+        let functions = plan.functions.iter().map(|function| fleet.signed(function));
+        let functions = functions.collect::<Result<_, _>>().expect("the functions of a plan are right");
+        (fleet, Plan { functions, ..plan })
+    }
+
+    fn made(plan: Plan, fleet: Option<Fleet>) -> Self {
         let count = plan.agents.count();
         let config = Arc::new(plan.config.clone());
         let mut rng = Rng::new(plan.seed);
         let mut agents: Vec<Agent> =
-            (0..count).map(|of| born((plan.agents, plan.seeds), &config, of, rng.next_u64())).collect();
+            (0..count).map(|of| born(&plan, &config, fleet.as_ref(), of, rng.next_u64())).collect();
         for function in &plan.functions {
             let installed = agents[0].install(Time::ZERO, &ZoneName::root(), function);
             installed.expect("the functions of a plan are right");
@@ -170,19 +199,29 @@ impl World {
             wheel,
             rng,
             trace: 0,
+            fleet,
         }
     }
 
     /// Agents that have been there for long: everybody knows everybody.
     #[must_use]
     pub fn grown(plan: Plan) -> Self {
-        let mut world = Self::new(plan);
+        Self::settled(Self::new(plan))
+    }
+
+    /// The same with keys, and everybody has the certificates of all whom it knows.
+    #[must_use]
+    pub fn grown_closed(plan: Plan) -> Self {
+        Self::settled(Self::closed(plan))
+    }
+
+    fn settled(mut world: Self) -> Self {
         let (branching, levels) = (world.plan.agents.branching, world.plan.agents.levels);
         // The issues of all zones of one level, from the agents up, and the tables made of them.
         let mut issues: Vec<Arc<Issue>> =
             world.agents.iter().map(|agent| agent.first_issue(Time::ZERO)).collect();
         let mut tables: Vec<Vec<Table>> = Vec::new();
-        for _ in 0..levels {
+        for level in (0..levels).rev() {
             let of_zones = issues.chunks(branching).map(|children| {
                 let mut table = Table::default();
                 for (nth, issue) in children.iter().enumerate() {
@@ -193,13 +232,14 @@ impl World {
             let of_zones: Vec<Table> = of_zones.collect();
             let row = |(nth, table): (usize, &Table)| {
                 let first = table.speakers().first().and_then(|contact| index(*contact)).unwrap_or(0);
-                let generator = world.agents[first as usize].first_issue(Time::ZERO).stamp.generator;
-                let rep = world.agents[first as usize].name();
+                let speaker = &world.agents[first as usize];
+                let (generator, rep) = (speaker.first_issue(Time::ZERO).stamp.generator, speaker.name());
                 let zone = summary::Zone { id: &part(nth % branching), rep };
                 let context = world.agents[0].context(Time::ZERO);
                 let functions: Vec<&Arc<Function>> = world.plan.functions.iter().collect();
                 let (row, _) = summary::summary(&functions, &context, zone, table);
-                Arc::new(Issue::new(Stamp { version: 1, generator }, row))
+                let stamp = Stamp { version: 1, generator };
+                speaker.sealed((level as usize).saturating_sub(1), zone.id, stamp, row)
             };
             issues = of_zones.iter().enumerate().map(row).collect();
             tables.insert(0, of_zones);
@@ -207,10 +247,16 @@ impl World {
         for function in &world.plan.functions {
             tables[0][0].offer_function(function);
         }
+        let chains: Vec<_> = world.agents.iter().map(Agent::chain).collect();
         for (of, agent) in world.agents.iter_mut().enumerate() {
             let around = |level: usize| of / branching.pow(levels - level as u32);
             let tables = tables.iter().enumerate().map(|(level, of)| of[around(level)].clone());
-            agent.settle(Time::ZERO, tables.collect());
+            let tables: Vec<Table> = tables.collect();
+            // Of all agents that have issued something in these tables: leaves, and the first that speak for zones.
+            let issues = tables.iter().flat_map(Table::issues).flat_map(|(_, issue)| issue.contacts());
+            let signers = issues.filter_map(index).filter_map(|of| chains[of as usize].clone());
+            agent.settle_keys(signers.collect::<Vec<_>>());
+            agent.settle(Time::ZERO, tables);
         }
         world
     }
@@ -271,7 +317,8 @@ impl World {
     /// A dead agent is started again: another life.
     pub fn restart(&mut self, of: usize) {
         let config = Arc::new(self.plan.config.clone());
-        self.agents[of] = born((self.plan.agents, self.plan.seeds), &config, of, self.rng.next_u64());
+        let seed = self.rng.next_u64();
+        self.agents[of] = born(&self.plan, &config, self.fleet.as_ref(), of, seed);
         self.conditions[of] = Default::default();
         self.dead[of] = false;
         self.wakes[of] = self.now_ms() + 1;
@@ -284,6 +331,49 @@ impl World {
         let config = Arc::new(self.plan.config.clone());
         let seeds = vec![address(of)];
         self.agents[instead] = Agent::new(config, name, address(instead), seeds, self.rng.next_u64());
+    }
+
+    /// Another agent is started where this one was, such as one without keys.
+    pub fn replace(&mut self, of: usize, agent: Agent) {
+        self.agents[of] = agent;
+        self.dead[of] = false;
+        self.wakes[of] = self.now_ms() + 1;
+        self.wheel.put(self.now_ms() + 1, Event::Tick(of as u32));
+    }
+
+    /// A message from anybody arrives at an agent, now.
+    pub fn inject(&mut self, to: usize, from: SocketAddr, message: Message) {
+        let (now, mut sends) = (self.now(), Sends::new());
+        self.agents[to].receive(now, from, message, &mut sends);
+        self.send(to, sends);
+    }
+
+    /// Who has which keys; none if agents are open.
+    #[must_use]
+    pub fn fleet(&self) -> Option<&Fleet> {
+        self.fleet.as_ref()
+    }
+
+    /// Gives an agent a revocation. Whether it is new.
+    ///
+    /// # Errors
+    /// It does not take it.
+    pub fn revoke(&mut self, of: usize, revocation: &Arc<Revocation>) -> Result<bool, Refusal> {
+        let now = self.now();
+        let new = self.agents[of].revoke(now, revocation)?;
+        self.send(of, Sends::new());
+        Ok(new)
+    }
+
+    /// Somebody sets the clock of an agent's machine: it began so many seconds after 1970.
+    pub fn set_epoch(&mut self, of: usize, epoch_s: u64) {
+        self.agents[of].set_epoch(epoch_s);
+        self.send(of, Sends::new());
+    }
+
+    /// Why an agent has refused something: each reason once.
+    pub fn reasons(&mut self, of: usize) -> Vec<String> {
+        self.agents[of].reasons()
     }
 
     /// From now on an agent hears only the agents of the same part, and they it; all begin in part 0.

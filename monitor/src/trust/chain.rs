@@ -107,6 +107,14 @@ impl Chain {
         self.0.last()
     }
 
+    /// Refuses what would count longer than one of these certificates.
+    pub(super) fn outlives(&self, expires_s: u64, what: impl FnOnce() -> String) -> Result<(), Refusal> {
+        match self.0.iter().find(|link| link.grant.validity.expires_s() < expires_s) {
+            Some(link) => Err(Refusal::Outlives { what: what(), by: link.grant.to_string() }),
+            None => Ok(()),
+        }
+    }
+
     /// A longer chain.
     pub(super) fn with(&self, certificate: Certificate) -> Result<Self, Refusal> {
         let chain = Self(self.0.iter().cloned().chain([certificate]).collect());
@@ -114,6 +122,12 @@ impl Chain {
             return Err(Refusal::Long);
         }
         Ok(chain)
+    }
+
+    /// About how many bytes it has.
+    #[must_use]
+    pub fn about_bytes(&self) -> usize {
+        self.0.iter().map(|link| 112 + link.grant.zone.as_str().len()).sum::<usize>() + 2
     }
 
     /// As bytes.

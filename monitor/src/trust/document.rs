@@ -20,14 +20,14 @@ use zeroize::Zeroizing;
 
 use super::{
     chain::Chain,
-    function::FunctionCertificate,
+    function::FUNCTION_BYTES,
     grant::Anchor,
     key::{KeyError, PublicKey, SecretKey},
     refusal::Refusal,
     revocation::Revocation,
     wire::{Reader, VERSION, canonical, put},
 };
-use crate::zones::name::ZoneName;
+use crate::zones::{function::Said, name::ZoneName};
 
 /// Bytes of a file.
 pub const FILE_BYTES: u64 = 64 << 10;
@@ -47,8 +47,8 @@ pub enum Document {
     Anchor(Anchor),
     /// A certificate with those that it follows from.
     Chain(Chain),
-    /// A function.
-    Function(FunctionCertificate),
+    /// A function, signed.
+    Function(Said),
     /// A revocation.
     Revocation(Revocation),
 }
@@ -103,7 +103,7 @@ impl Document {
             Self::PublicKey(key) => put(vec![VERSION], key),
             Self::Anchor(anchor) => anchor_bytes(anchor),
             Self::Chain(chain) => chain.encode(),
-            Self::Function(function) => function.encode(),
+            Self::Function(function) => put(vec![VERSION], function),
             Self::Revocation(revocation) => revocation.encode(),
         }))
     }
@@ -142,7 +142,10 @@ impl Document {
                 Self::Anchor(canonical(Anchor { zone, key }, &bytes, anchor_bytes)?)
             }
             "GCS CERTIFICATE" => Self::Chain(Chain::decode(&bytes)?),
-            "GCS FUNCTION" => Self::Function(FunctionCertificate::decode(&bytes)?),
+            "GCS FUNCTION" => {
+                let said: Said = Reader::versioned(&bytes, FUNCTION_BYTES)?.take()?;
+                Self::Function(canonical(said, &bytes, |said| put(vec![VERSION], said))?)
+            }
             "GCS REVOCATION" => Self::Revocation(Revocation::decode(&bytes)?),
             _ => return Err(Refusal::Malformed),
         })

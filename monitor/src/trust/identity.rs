@@ -2,13 +2,16 @@
 
 use super::{
     chain::{Certificate, Chain},
-    function::{Function, FunctionCertificate},
+    function::FunctionSeal,
     grant::{Anchor, Grant},
     key::SecretKey,
     refusal::Refusal,
     revocation::Revocation,
 };
-use crate::zones::name::ZoneName;
+use crate::zones::{
+    function::{Function, Said},
+    name::ZoneName,
+};
 
 /// A secret key with the certificates that say whose it is. It signs nothing that a [`Verifier`](super::Verifier) would refuse for what
 /// it is; times are looked at by whoever verifies.
@@ -68,14 +71,17 @@ impl Identity {
         self.chain.with(Certificate::new(grant, signature))
     }
 
-    /// Says that zones are to evaluate a function, or no longer.
+    /// Says that a zone and all inside are to evaluate a function, or no longer.
     ///
     /// # Errors
-    /// [`Refusal::NotAllowed`], [`Refusal::Name`], [`Refusal::Function`].
-    pub fn sign_function(&self, function: Function) -> Result<FunctionCertificate, Refusal> {
-        self.grant.may_install(&function.scope)?;
-        function.check()?;
-        Ok(FunctionCertificate::sign(function, &self.key, self.chain.clone()))
+    /// [`Refusal::NotAllowed`], [`Refusal::Function`]; [`Refusal::Outlives`]: nothing counts longer than who has signed it.
+    pub fn sign_function(&self, zone: &ZoneName, said: Said) -> Result<Said, Refusal> {
+        self.grant.may_install(zone)?;
+        let wrong = |why| Refusal::Function { name: said.name.clone(), why: Box::new(why) };
+        Function::new(said.clone()).map_err(wrong)?;
+        self.chain.outlives(said.expires_s, || format!("function {}", said.name))?;
+        let seal = FunctionSeal::sign(zone, &said, &self.key, self.chain.clone()).encode();
+        Ok(Said { seal, ..said })
     }
 
     /// Calls a certificate back from `now_s` on, in seconds since 1970, for as long as it would be valid.

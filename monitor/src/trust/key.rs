@@ -32,6 +32,8 @@ pub enum Purpose {
     Row,
     /// That somebody is gone.
     Gone,
+    /// That somebody is there.
+    Alive,
     /// What a client asks for.
     Request,
 }
@@ -47,6 +49,7 @@ impl Purpose {
             Self::Revocation => b"gcs-monitor 1 revocation\0",
             Self::Row => b"gcs-monitor 1 row\0",
             Self::Gone => b"gcs-monitor 1 gone\0",
+            Self::Alive => b"gcs-monitor 1 alive\0",
             Self::Request => b"gcs-monitor 1 request\0",
         }
     }
@@ -67,6 +70,7 @@ impl fmt::Display for Purpose {
             Self::Revocation => "the revocation",
             Self::Row => "the row",
             Self::Gone => "the word that somebody is gone",
+            Self::Alive => "the word that somebody is there",
             Self::Request => "the request",
         })
     }
@@ -229,7 +233,7 @@ impl fmt::Debug for SecretKey {
 mod tests {
     use super::*;
 
-    const ALL: [Purpose; 8] = [
+    const ALL: [Purpose; 9] = [
         Purpose::Zone,
         Purpose::Agent,
         Purpose::Client,
@@ -237,6 +241,7 @@ mod tests {
         Purpose::Revocation,
         Purpose::Row,
         Purpose::Gone,
+        Purpose::Alive,
         Purpose::Request,
     ];
 

@@ -28,6 +28,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod budget;
 mod cache;
 mod chain;
 mod document;
@@ -35,8 +36,8 @@ mod function;
 mod grant;
 mod identity;
 mod key;
+mod keys;
 mod may;
-mod open;
 mod refusal;
 mod replay;
 mod revocation;
@@ -45,18 +46,19 @@ mod validity;
 mod verifier;
 mod wire;
 
+pub use budget::{CHECKS_A_SECOND, CHECKS_AT_ONCE};
 pub use chain::{CHAIN_BYTES, Certificate, Chain, Id, LINKS_MAX};
 pub use document::{Document, DocumentError, FILE_BYTES};
-pub use function::{FUNCTION_BYTES, Function, FunctionCertificate, SQL_BYTES, Strength, prefer};
+pub use function::{FUNCTION_BYTES, FunctionSeal};
 pub use grant::{Anchor, Grant, Kind};
 pub use identity::Identity;
 pub use key::{KeyError, PublicKey, Purpose, SecretKey, Signature};
+pub use keys::{Keys, Place, SEAL, SIGNERS_MAX, Seal, Signer, Verdict};
 pub use may::{May, MayError, Need, PREFIXES_MAX, Write};
-pub use open::Trust;
-pub use refusal::{FunctionError, Refusal};
+pub use refusal::Refusal;
 pub use replay::REQUESTS_MAX;
 pub use revocation::{REVOCATION_BYTES, REVOCATIONS_MAX, Revocation};
-pub use statement::{Gone, Request, RowIssue};
+pub use statement::{Alive, Gone, Request, RowIssue};
 pub use validity::Validity;
 pub use verifier::{ANCHORS_MAX, Counters, Verifier};
 pub use wire::LABEL_BYTES;

@@ -2,7 +2,7 @@
 
 use thiserror::Error;
 
-use crate::{sql::SqlError, zones::name::ZoneName};
+use crate::zones::{function::FunctionError, name::ZoneName};
 
 /// Why something does not count. Nothing has changed.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -83,14 +83,55 @@ pub enum Refusal {
     /// A name that cannot be shown, or is too long.
     #[error("`{0}` cannot be a name here: take 1 to {max} bytes without spaces and commas", max = super::LABEL_BYTES)]
     Name(String),
-    /// A function whose text is no aggregation.
+    /// What is no function.
     #[error("function {name}: {why}")]
     Function {
         /// Its name.
         name: String,
         /// What is wrong with it.
-        why: FunctionError,
+        why: Box<FunctionError>,
     },
+    /// A function that would count longer than who has signed it.
+    #[error(
+        "{what} would count longer than {by}, which has signed it; choose fewer days, or renew that first"
+    )]
+    Outlives {
+        /// What would.
+        what: String,
+        /// Whose certificate ends before.
+        by: String,
+    },
+    /// A function that nobody has signed.
+    #[error(
+        "function {0} is not signed, and this tree has keys: sign it with --sign-with KEY, whose certificate allows to install"
+    )]
+    Unsigned(String),
+    /// A row, or that somebody is gone, that nobody has signed.
+    #[error("{0} is not signed: whoever says so runs without keys; start it with --identity and --authority")]
+    Open(String),
+    /// Made later than it can have been.
+    #[error("{what} was made {seconds} s from now; look at the clock of who has made it")]
+    Future {
+        /// What was.
+        what: String,
+        /// How far in the future.
+        seconds: u64,
+    },
+    /// So old that nobody would still say it.
+    #[error(
+        "{what} was made {seconds} s ago, and would have been made anew; look at the clocks of both hosts"
+    )]
+    Old {
+        /// What was.
+        what: String,
+        /// How long ago.
+        seconds: u64,
+    },
+    /// Too many signatures to be looked at.
+    #[error(
+        "more is to be verified than may be, so it was not looked at; somebody may be flooding this agent"
+    )]
+    Busy,
     /// A request of long ago, or from the future.
     #[error("the request was made {seconds} s away from now; look at the clocks of both hosts")]
     Stale {
@@ -106,21 +147,6 @@ pub enum Refusal {
     /// Nobody to begin with.
     #[error("give the key of one to {} authorities that certificates begin with", super::ANCHORS_MAX)]
     Anchors,
-}
-
-/// What is wrong with the text of a function.
-#[derive(Clone, Debug, PartialEq, Eq, Error)]
-#[non_exhaustive]
-pub enum FunctionError {
-    /// It is no SQL that can be evaluated.
-    #[error(transparent)]
-    Sql(#[from] Box<SqlError>),
-    /// It makes more than one row.
-    #[error("it does not make exactly one row; use aggregates, without GROUP BY, HAVING and LIMIT")]
-    NoAggregation,
-    /// A removal with a text.
-    #[error("what removes a function has no text; leave it empty")]
-    Removed,
 }
 
 impl Refusal {
@@ -141,6 +167,12 @@ impl Refusal {
             Self::OtherKey { .. } => "other_key",
             Self::Name(_) => "name",
             Self::Function { .. } => "function",
+            Self::Outlives { .. } => "outlives",
+            Self::Unsigned(_) => "unsigned",
+            Self::Open(_) => "open",
+            Self::Future { .. } => "future",
+            Self::Old { .. } => "old",
+            Self::Busy => "busy",
             Self::Stale { .. } => "stale",
             Self::Replayed => "replayed",
             Self::Full(_) => "full",

@@ -19,7 +19,7 @@ use super::{
 use crate::zones::name::ZoneName;
 
 /// Revocations that are remembered.
-pub const REVOCATIONS_MAX: usize = 4096;
+pub const REVOCATIONS_MAX: usize = 1024;
 /// Bytes of a revocation with all its certificates.
 pub const REVOCATION_BYTES: usize = CHAIN_BYTES + 512;
 
@@ -208,7 +208,7 @@ mod tests {
     #[test]
     fn who_was_given_little_does_not_crowd_out_others() {
         let mut revoked = Revoked::default();
-        for n in 0..4096 {
+        for n in 0..u16::try_from(REVOCATIONS_MAX).unwrap() {
             assert_eq!(revoked.insert(1000, 0, &revocation(n, 2, 500)), Ok(true));
         }
         assert_eq!(revoked.insert(1000, 0, &revocation(7, 2, 500)), Ok(false), "it is known");

@@ -34,6 +34,17 @@ pub struct Gone<'a> {
     pub version: u64,
 }
 
+/// That a child of a zone is there, to whoever asks under this number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Alive<'a> {
+    /// In whose table it is.
+    pub zone: &'a ZoneName,
+    /// Who.
+    pub child: &'a str,
+    /// Of the question.
+    pub number: u32,
+}
+
 /// What a client asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Request<'a> {
@@ -73,6 +84,19 @@ impl Gone<'_> {
     #[must_use]
     pub fn sign(&self, key: &SecretKey) -> Signature {
         key.sign(Purpose::Gone, &self.bytes())
+    }
+}
+
+impl Alive<'_> {
+    /// What is signed.
+    pub(super) fn bytes(&self) -> Vec<u8> {
+        put(Vec::new(), &(self.zone.as_str(), self.child, self.number))
+    }
+
+    /// Signs it.
+    #[must_use]
+    pub fn sign(&self, key: &SecretKey) -> Signature {
+        key.sign(Purpose::Alive, &self.bytes())
     }
 }
 

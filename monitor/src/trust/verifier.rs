@@ -11,16 +11,17 @@ use smallvec::{SmallVec, smallvec};
 use super::{
     cache::Cache,
     chain::{Certificate, Chain, Id},
-    function::FunctionCertificate,
+    function::{self, FunctionSeal},
     grant::{Anchor, Grant},
     key::{PublicKey, Purpose, Signature},
     may::Need,
     refusal::Refusal,
     replay::Replay,
     revocation::{Revocation, Revoked},
-    statement::{Gone, Request, RowIssue},
+    statement::{Alive, Gone, Request, RowIssue},
+    validity::Validity,
 };
-use crate::sql::Query;
+use crate::zones::{function::Said as Function, name::ZoneName};
 
 /// Anchors of a verifier: the one that there is, the one that it is to be replaced by, and as much again.
 pub const ANCHORS_MAX: usize = 4;
@@ -104,6 +105,18 @@ impl Verifier {
         self.revoked.len()
     }
 
+    /// How far clocks may be apart, in seconds.
+    #[must_use]
+    pub const fn skew_s(&self) -> u64 {
+        self.skew_s
+    }
+
+    /// Whether one of these certificates was revoked.
+    #[must_use]
+    pub fn is_revoked(&self, chain: &Chain) -> bool {
+        chain.certificates().iter().any(|link| self.revoked.has(link))
+    }
+
     /// Counts what was refused before it came here, such as bytes that are no chain.
     pub fn note(&mut self, refusal: &Refusal) {
         *self.counters.refused.entry(refusal.name()).or_default() += 1;
@@ -138,7 +151,10 @@ impl Verifier {
         signature: &Signature,
     ) -> Result<(), Refusal> {
         let may = |grant: &Grant| grant.may_sign_row(row.zone, row.child);
-        let said = Said { purpose: Purpose::Row, bytes: &row.bytes(), signature, id: None };
+        let bytes = row.bytes();
+        // The same one is not looked at twice, such as in answers to lookups.
+        let id = Some(Id::of(Purpose::Row, &bytes, signature));
+        let said = Said { purpose: Purpose::Row, bytes: &bytes, signature, id };
         let outcome = self.statement(now_s, by, &said, may);
         self.counted(outcome).map(drop)
     }
@@ -160,27 +176,46 @@ impl Verifier {
         self.counted(outcome).map(drop)
     }
 
-    /// The query of a function, if it counts; None if it says that there is none any more.
+    /// Whether that somebody is there is said by an agent of the zone.
+    ///
+    /// # Errors
+    /// Why not.
+    pub fn alive(
+        &mut self,
+        now_s: u64,
+        by: &Chain,
+        alive: &Alive<'_>,
+        signature: &Signature,
+    ) -> Result<(), Refusal> {
+        let may = |grant: &Grant| grant.may_sign_gone(alive.zone, alive.child);
+        let said = Said { purpose: Purpose::Alive, bytes: &alive.bytes(), signature, id: None };
+        let outcome = self.statement(now_s, by, &said, may);
+        self.counted(outcome).map(drop)
+    }
+
+    /// For which zone a function is, if it counts.
     ///
     /// # Errors
     /// Why it does not count.
-    pub fn function(&mut self, now_s: u64, function: &FunctionCertificate) -> Result<Option<Query>, Refusal> {
-        let outcome = self.look_at_function(now_s, function);
+    pub fn function(&mut self, now_s: u64, said: &Function) -> Result<ZoneName, Refusal> {
+        let outcome = self.look_at_function(now_s, said);
         self.counted(outcome)
     }
 
-    fn look_at_function(
-        &mut self,
-        now_s: u64,
-        certificate: &FunctionCertificate,
-    ) -> Result<Option<Query>, Refusal> {
-        let function = certificate.function();
+    fn look_at_function(&mut self, now_s: u64, function: &Function) -> Result<ZoneName, Refusal> {
+        if function.seal.is_empty() {
+            return Err(Refusal::Unsigned(function.name.clone()));
+        }
+        let seal = FunctionSeal::decode(&function.seal)?;
         let what = || format!("function {}", function.name);
-        function.validity.check(now_s, self.skew_s, what)?;
-        let (bytes, signature) = certificate.signed();
-        let said = Said { purpose: Purpose::Function, bytes: &bytes, signature, id: Some(certificate.id()) };
-        self.statement(now_s, certificate.signer(), &said, |grant| grant.may_install(&function.scope))?;
-        function.check()
+        let seconds = function.expires_s.saturating_sub(function.issued_s);
+        Validity::new(function.issued_s, seconds).check(now_s, self.skew_s, what)?;
+        seal.signer().outlives(function.expires_s, what)?;
+        let bytes = function::signed(seal.zone(), function);
+        let id = Some(Id::of(Purpose::Function, &bytes, seal.signature()));
+        let said = Said { purpose: Purpose::Function, bytes: &bytes, signature: seal.signature(), id };
+        self.statement(now_s, seal.signer(), &said, |grant| grant.may_install(seal.zone()))?;
+        Ok(seal.zone().clone())
     }
 
     /// Whether a client may ask for this, which needs `need`. What is more than a question counts once.

@@ -81,8 +81,26 @@ pub struct Said {
     pub issued_s: u64,
     /// Until when.
     pub expires_s: u64,
-    /// Who vouches for it; empty where everybody may.
+    /// Who vouches for it ([`FunctionSeal`](crate::trust::FunctionSeal)), and for which zone; empty where everybody may.
     pub seal: Vec<u8>,
+}
+
+impl Said {
+    /// What takes the place of this one at this second: the same for so many seconds from then on. Not signed.
+    #[must_use]
+    pub fn renewed(&self, now_s: u64, seconds: u64) -> Self {
+        let issued_s = now_s.max(self.issued_s.saturating_add(1));
+        let expires_s = issued_s.saturating_add(seconds);
+        Self { issued_s, expires_s, seal: Vec::new(), ..self.clone() }
+    }
+
+    /// What takes it away again: newer, and valid for as long, lest it come back. Not signed.
+    #[must_use]
+    pub fn removal(&self, now_s: u64) -> Self {
+        let renewed = self.renewed(now_s, 0);
+        let expires_s = self.expires_s.max(renewed.issued_s);
+        Self { text: String::new(), expires_s, ..renewed }
+    }
 }
 
 /// Why there cannot be such a function.
@@ -134,22 +152,6 @@ impl Function {
         let (name, text, expires_s) = (name.into(), text.into(), issued_s.saturating_add(seconds));
         let kind = Kind::Aggregation;
         Self::new(Said { name, kind, text, strong: false, issued_s, expires_s, seal: Vec::new() })
-    }
-
-    /// What takes the place of this one at this second: the same for so many seconds from then on.
-    #[must_use]
-    pub fn renewed(&self, now_s: u64, seconds: u64) -> Said {
-        let issued_s = now_s.max(self.said.issued_s.saturating_add(1));
-        let expires_s = issued_s.saturating_add(seconds);
-        Said { issued_s, expires_s, seal: Vec::new(), ..self.said.clone() }
-    }
-
-    /// What removes it.
-    #[must_use]
-    pub fn removal(&self, now_s: u64) -> Said {
-        let renewed = self.renewed(now_s, 0);
-        let expires_s = self.said.expires_s.max(renewed.issued_s);
-        Said { text: String::new(), expires_s, ..renewed }
     }
 
     /// What somebody else says. If its text means nothing here (a newer version may know more), it is passed on all the same.

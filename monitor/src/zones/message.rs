@@ -7,10 +7,11 @@
 //!                                             ◄── or Busy: who may do so instead
 //! Ask for a table of any zone ──►   ◄── Part of it, or Nearer: who may know
 //! Fired: standing queries have fired ──►   ◄── Confirmed
+//! Whose    who has signed this? ──►   ◄── Chains of certificates
 //! Ping ──► ◄── Pong;  PingFor ──► (asks another one to ping)  ◄── Pong, or Silent: it does not hear it, either
 //! ```
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{borrow::Cow, net::SocketAddr, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
@@ -21,7 +22,11 @@ use super::{
     name::ZoneName,
     table::{Generator, Issue, Stamp},
 };
-use crate::{codec::RowLimits, row::Row};
+use crate::{
+    codec::RowLimits,
+    row::Row,
+    trust::{Chain, Id, Revocation, SEAL, Seal, Signer},
+};
 
 /// Bytes of rows in a message, so that it is one datagram on Ethernet; one row may be longer.
 pub(super) const ROWS_MAX: usize = 1200;
@@ -64,10 +69,16 @@ pub enum Body {
     Ping(u32),
     /// The answer.
     Pong(u32),
+    /// The answer to some questions, where agents have keys: that the child of the message's zone that was asked about is there.
+    Proof(u32, Seal),
     /// Ping the agent there and pass its answer on.
     PingFor(u32, SocketAddr),
     /// There was none.
     Silent(u32),
+    /// For the certificates of those who have signed something. Answered with [`Body::Chains`].
+    Whose(Vec<Signer>),
+    /// Certificates of some who sign.
+    Chains(Vec<Arc<Chain>>),
 }
 
 /// What an item is about.
@@ -77,6 +88,8 @@ pub enum Subject {
     Child(Arc<str>),
     /// A function for the zone, by its name.
     Function(Arc<str>),
+    /// A certificate that was revoked.
+    Revocation(Id),
 }
 
 /// Something about a child of a zone, or a function for the zone.
@@ -84,10 +97,12 @@ pub enum Subject {
 pub enum Item {
     /// Its row.
     Issue(Arc<str>, Arc<Issue>),
-    /// After this issue it was gone.
-    Gone(Arc<str>, Stamp),
+    /// After this issue it was gone, as somebody says.
+    Gone(Arc<str>, Stamp, Option<Seal>),
     /// A function for the zone.
     Function(Arc<Function>),
+    /// A revocation: of the root's table only.
+    Revocation(Arc<Revocation>),
 }
 
 /// Why bytes are no message.
@@ -95,7 +110,7 @@ pub enum Item {
 #[error("these bytes are not a message of gcs-monitor, or of another version")]
 pub struct MessageError;
 
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 
 #[derive(Serialize, Deserialize)]
 struct Frame<'a> {
@@ -122,34 +137,46 @@ enum Wire<'a> {
     Busy(SocketAddr),
     Fired(&'a str, Vec<Fired>),
     Confirmed(&'a str, Vec<EventId>),
+    Whose(Vec<Signer>),
+    Chains(#[serde(borrow)] Vec<Cow<'a, [u8]>>),
+    Proof(u32, Seal),
 }
 
 #[derive(Serialize, Deserialize)]
 enum WireItem<'a> {
-    Issue(&'a str, u64, u64, Row),
-    Gone(&'a str, u64, u64),
+    Issue(&'a str, u64, u64, Row, Option<Seal>),
+    Gone(&'a str, u64, u64, Option<Seal>),
     Function(Said),
+    Revocation(#[serde(borrow)] Cow<'a, [u8]>),
 }
 
 impl<'a> WireItem<'a> {
     fn of(item: &'a Item) -> Self {
         match item {
             Item::Issue(child, issue) => {
-                Self::Issue(child, issue.stamp.generator.0, issue.stamp.version, issue.row.clone())
+                let (stamp, row) = (issue.stamp, issue.row.clone());
+                Self::Issue(child, stamp.generator.0, stamp.version, row, issue.seal)
             }
-            Item::Gone(child, stamp) => Self::Gone(child, stamp.generator.0, stamp.version),
+            Item::Gone(child, stamp, seal) => Self::Gone(child, stamp.generator.0, stamp.version, *seal),
             Item::Function(function) => Self::Function(function.said().clone()),
+            Item::Revocation(revocation) => Self::Revocation(revocation.encode().into()),
         }
     }
 
     fn read(self) -> Result<Item, MessageError> {
         let stamp = |generator, version| Stamp { generator: Generator(generator), version };
         Ok(match self {
-            Self::Issue(child, generator, version, row) => {
+            Self::Issue(child, generator, version, row, seal) => {
                 row.check(&RowLimits::default()).map_err(|_| MessageError)?;
-                Item::Issue(child.into(), Arc::new(Issue::new(stamp(generator, version), row)))
+                let issue = Issue::new(stamp(generator, version), row).sealed(seal);
+                Item::Issue(child.into(), Arc::new(issue))
             }
-            Self::Gone(child, generator, version) => Item::Gone(child.into(), stamp(generator, version)),
+            Self::Gone(child, generator, version, seal) => {
+                Item::Gone(child.into(), stamp(generator, version), seal)
+            }
+            Self::Revocation(bytes) => {
+                Item::Revocation(Arc::new(Revocation::decode(&bytes).map_err(|_| MessageError)?))
+            }
             Self::Function(said) => {
                 Item::Function(Arc::new(Function::heard(said).map_err(|_| MessageError)?))
             }
@@ -174,7 +201,8 @@ impl Item {
     #[must_use]
     pub fn subject(&self) -> Subject {
         match self {
-            Self::Issue(child, _) | Self::Gone(child, _) => Subject::Child(child.clone()),
+            Self::Issue(child, _) | Self::Gone(child, ..) => Subject::Child(child.clone()),
+            Self::Revocation(revocation) => Subject::Revocation(revocation.id()),
             Self::Function(function) => Subject::Function(function.said().name.as_str().into()),
         }
     }
@@ -183,8 +211,10 @@ impl Item {
     pub fn bytes(&self) -> usize {
         match self {
             Self::Issue(child, issue) => 16 + child.len() + issue.bytes,
-            Self::Gone(child, _) => 16 + child.len(),
+            Self::Gone(child, _, seal) => 16 + child.len() + if seal.is_some() { SEAL } else { 0 },
             Self::Function(function) => function.bytes(),
+            // As many as it has certificates, about.
+            Self::Revocation(revocation) => 140 + revocation.signer().about_bytes(),
         }
     }
 }
@@ -204,6 +234,9 @@ impl Message {
             Body::PingFor(..) => 12,
             Body::Fired(query, fired) => 4 + query.len() + fired.iter().map(Fired::bytes).sum::<usize>(),
             Body::Confirmed(query, ids) => 4 + query.len() + 12 * ids.len(),
+            Body::Proof(..) => 5 + SEAL,
+            Body::Whose(signers) => 2 + 8 * signers.len(),
+            Body::Chains(chains) => 2 + chains.iter().map(|chain| 4 + chain.about_bytes()).sum::<usize>(),
         };
         DATAGRAM + 4 + self.zone.as_str().len() + body
     }
@@ -227,6 +260,9 @@ impl Message {
             Body::Busy(whom) => Wire::Busy(*whom),
             Body::Fired(query, fired) => Wire::Fired(query, fired.clone()),
             Body::Confirmed(query, ids) => Wire::Confirmed(query, ids.clone()),
+            Body::Proof(n, seal) => Wire::Proof(*n, *seal),
+            Body::Whose(signers) => Wire::Whose(signers.clone()),
+            Body::Chains(chains) => Wire::Chains(chains.iter().map(|chain| chain.encode().into()).collect()),
         };
         // Nothing in a message can fail to be written.
         postcard::to_allocvec(&Frame { version: VERSION, zone: self.zone.as_str(), body }).unwrap_or_default()
@@ -262,6 +298,12 @@ impl Message {
             }
             Wire::Confirmed(query, ids) if named(query) => Body::Confirmed(query.into(), ids),
             Wire::Fired(..) | Wire::Confirmed(..) => return Err(MessageError),
+            Wire::Proof(n, seal) => Body::Proof(n, seal),
+            Wire::Whose(signers) => Body::Whose(signers),
+            Wire::Chains(chains) => {
+                let read = chains.iter().map(|bytes| Chain::decode(bytes).map(Arc::new));
+                Body::Chains(read.collect::<Result<_, _>>().map_err(|_| MessageError)?)
+            }
         };
         Ok(Self { zone: frame.zone.parse().map_err(|_| MessageError)?, body })
     }
@@ -288,7 +330,7 @@ mod tests {
             seal: vec![1, 2, 3],
         };
         let function = Item::Function(Arc::new(Function::new(said).unwrap()));
-        let items = vec![issue, Item::Gone("c".into(), stamp), function];
+        let items = vec![issue, Item::Gone("c".into(), stamp, None), function];
         let whom = "10.0.0.1:4803".parse().unwrap();
         let id = EventId { origin: u64::MAX, nth: 3 };
         let rows = vec![Row::new([("pid", Value::Int(1))])];

@@ -21,6 +21,7 @@ use super::function::{FUNCTIONS_MAX, Function};
 use crate::{
     row::Row,
     sketch::hash::{FNV, fnv, mix},
+    trust::{Id, REVOCATIONS_MAX, Revocation, SEAL, Seal},
     value::Value,
 };
 
@@ -49,14 +50,23 @@ pub struct Issue {
     pub stamp: Stamp,
     /// What it says.
     pub row: Row,
-    /// Bytes of the encoded row.
+    /// Who says so, where agents have keys.
+    pub seal: Option<Seal>,
+    /// Bytes of the encoded row, and of its seal.
     pub bytes: usize,
 }
 
 impl Issue {
     /// An issue of this row.
     pub fn new(stamp: Stamp, row: Row) -> Self {
-        Self { stamp, bytes: row.encoded_len(), row }
+        Self { stamp, bytes: row.encoded_len(), row, seal: None }
+    }
+
+    /// The same, signed.
+    #[must_use]
+    pub fn sealed(self, seal: Option<Seal>) -> Self {
+        let bytes = self.row.encoded_len() + if seal.is_some() { SEAL } else { 0 };
+        Self { seal, bytes, ..self }
     }
 
     /// Where the agents are that speak for it; at most [`CONTACTS`].
@@ -72,6 +82,8 @@ pub struct Slot {
     child: Arc<str>,
     /// None while it is gone.
     issue: Option<Arc<Issue>>,
+    /// Who says that it is gone, where agents have keys.
+    gone: Option<Seal>,
     /// Where it was reached last, also while it is gone.
     contacts: SmallVec<[SocketAddr; CONTACTS]>,
     /// What it says of its load: who has less is asked to speak for others first.
@@ -105,6 +117,11 @@ impl Slot {
         self.expected
     }
 
+    /// Who says that it is gone, where agents have keys.
+    pub fn gone(&self) -> Option<Seal> {
+        self.gone
+    }
+
     /// Of its row, or of the last one before it was gone.
     pub fn stamp(&self) -> Stamp {
         self.stamp
@@ -132,6 +149,8 @@ pub enum Outcome {
 pub struct Table {
     slots: Vec<Slot>,
     functions: BTreeMap<Arc<str>, Arc<Function>>,
+    /// Of the whole tree: in the table of the root only, and where agents have keys.
+    revocations: BTreeMap<Id, Arc<Revocation>>,
     digest: u64,
 }
 
@@ -139,6 +158,17 @@ pub struct Table {
 /// here keeps itself from repairs.
 pub(super) fn mark(child: &str, stamp: Stamp) -> u64 {
     mix(mix(fnv(FNV, child.as_bytes()) ^ stamp.generator.0).wrapping_add(stamp.version))
+}
+
+/// What a revocation adds to the digest.
+pub(super) fn revocation_mark(revocation: &Revocation) -> u64 {
+    let (links, expires_s) = strength(revocation);
+    mix(fnv(FNV, revocation.id().as_bytes()) ^ expires_s ^ (links.0 as u64) << 48)
+}
+
+/// Of two revocations of one certificate, the stronger one is kept.
+fn strength(revocation: &Revocation) -> (std::cmp::Reverse<usize>, u64) {
+    (std::cmp::Reverse(revocation.signer().certificates().len()), revocation.validity().expires_s())
 }
 
 impl Table {
@@ -220,7 +250,16 @@ impl Table {
                 let (child, contacts, stamp) = (child.clone(), SmallVec::new(), issue.stamp);
                 self.slots.insert(
                     at,
-                    Slot { child, issue: None, contacts, burden: 0, expected: 0, stamp, since: now },
+                    Slot {
+                        child,
+                        issue: None,
+                        gone: None,
+                        contacts,
+                        burden: 0,
+                        expected: 0,
+                        stamp,
+                        since: now,
+                    },
                 );
                 at
             }
@@ -229,15 +268,88 @@ impl Table {
         Outcome::Adopted
     }
 
-    /// A child is gone, as far as it has not issued anything newer. Whether that changes anything.
-    pub fn gone(&mut self, now: Time, child: &str, stamp: Stamp) -> bool {
+    /// Whether an issue with this stamp is news.
+    pub(super) fn is_news(&self, child: &str, stamp: Stamp) -> bool {
+        self.slot(child).is_none_or(|slot| slot.stamp < stamp)
+    }
+
+    /// Whether it is news that a child is gone after an issue.
+    pub(super) fn is_gone_news(&self, child: &str, stamp: Stamp) -> bool {
+        self.slot(child).is_some_and(|slot| slot.issue.is_some() && slot.stamp <= stamp)
+    }
+
+    /// A child is gone, as far as it has not issued anything newer, as somebody says. Whether that changes anything.
+    pub fn gone(&mut self, now: Time, child: &str, stamp: Stamp, seal: Option<Seal>) -> bool {
         let Ok(at) = self.position(child) else { return false };
-        let slot = &mut self.slots[at];
-        if slot.issue.is_none() || slot.stamp > stamp {
+        if !self.is_gone_news(child, stamp) {
             return false;
         }
         self.show(now, at, stamp, None);
+        self.slots[at].gone = seal;
         true
+    }
+
+    /// Forgets all children for which this says so, as if they had never been there. Whether there was one.
+    pub(super) fn expel(&mut self, now: Time, mut whom: impl FnMut(&Slot) -> bool) -> bool {
+        let gone: Vec<usize> = (0..self.slots.len()).rev().filter(|at| whom(&self.slots[*at])).collect();
+        for at in &gone {
+            let stamp = self.slots[*at].stamp;
+            self.show(now, *at, stamp, None);
+            self.slots.remove(*at);
+        }
+        !gone.is_empty()
+    }
+
+    /// Forgets all functions for which this says so. Whether there was one.
+    pub(super) fn expel_functions(&mut self, mut which: impl FnMut(&Function) -> bool) -> bool {
+        let before = self.functions.len();
+        let over = self.functions.extract_if(.., |_, function| which(function));
+        self.digest = over.fold(self.digest, |digest, (_, function)| digest ^ function.mark());
+        before != self.functions.len()
+    }
+
+    /// The revocations.
+    pub fn revocations(&self) -> impl Iterator<Item = &Arc<Revocation>> {
+        self.revocations.values()
+    }
+
+    /// The revocation of this certificate.
+    pub(super) fn revocation(&self, of: Id) -> Option<&Arc<Revocation>> {
+        self.revocations.get(&of)
+    }
+
+    /// Whether a revocation is another one than that of the same certificate that is here.
+    pub(super) fn is_revocation_news(&self, revocation: &Revocation) -> bool {
+        let held = self.revocation(revocation.id());
+        held.is_none_or(|held| revocation_mark(held) != revocation_mark(revocation))
+    }
+
+    /// Takes a revocation that was verified. When there are too many, one by an authority nearer to the root takes the place of one by
+    /// an authority farther from it.
+    pub(super) fn offer_revocation(&mut self, revocation: &Arc<Revocation>) -> Outcome {
+        let (id, links) = (revocation.id(), |r: &Revocation| r.signer().certificates().len());
+        if let Some(held) = self.revocations.get(&id) {
+            // The same certificate, revoked by two: everybody keeps the same one.
+            if strength(held) >= strength(revocation) {
+                return Outcome::Known;
+            }
+            self.drop_revocation(id);
+        } else if self.revocations.len() >= REVOCATIONS_MAX {
+            let weakest = self.revocations.iter().max_by_key(|(id, held)| (links(held), **id));
+            let Some(weakest) = weakest.filter(|(_, held)| links(held) > links(revocation)) else {
+                return Outcome::Full;
+            };
+            let weakest = *weakest.0;
+            self.drop_revocation(weakest);
+        }
+        self.digest ^= revocation_mark(revocation);
+        self.revocations.insert(id, revocation.clone());
+        Outcome::Adopted
+    }
+
+    fn drop_revocation(&mut self, id: Id) {
+        let dropped = self.revocations.remove(&id);
+        self.digest ^= dropped.map_or(0, |revocation| revocation_mark(&revocation));
     }
 
     /// Takes a function if there is none of its name, or an older one.
@@ -258,13 +370,15 @@ impl Table {
     /// Children that are gone are forgotten after so long, and functions that are over at this second since 1970.
     pub fn forget(&mut self, now: Time, now_s: u64, remember: Duration) {
         self.slots.retain(|slot| slot.issue.is_some() || now.since(slot.since) < remember);
-        let over = self.functions.extract_if(.., |_, function| !function.is_valid(now_s));
-        self.digest = over.fold(self.digest, |digest, (_, function)| digest ^ function.mark());
+        self.expel_functions(|function| !function.is_valid(now_s));
+        let over =
+            self.revocations.extract_if(.., |_, revocation| revocation.validity().expires_s() <= now_s);
+        self.digest = over.fold(self.digest, |digest, (_, revocation)| digest ^ revocation_mark(&revocation));
     }
 
     fn show(&mut self, now: Time, at: usize, stamp: Stamp, issue: Option<Arc<Issue>>) {
         let slot = &mut self.slots[at];
-        (slot.stamp, slot.since) = (stamp, now);
+        (slot.stamp, slot.since, slot.gone) = (stamp, now, None);
         if let Some(old) = &slot.issue {
             self.digest ^= mark(&slot.child, old.stamp);
         }
@@ -282,7 +396,9 @@ impl Table {
     pub fn check(&self) {
         assert!(self.slots.is_sorted_by(|a, b| a.child < b.child), "T1: children out of order");
         let rows = self.issues().map(|(child, issue)| mark(child, issue.stamp));
-        let digest = rows.chain(self.functions().map(|function| function.mark())).fold(0, |a, b| a ^ b);
+        let functions = self.functions().map(|function| function.mark());
+        let revocations = self.revocations().map(|revocation| revocation_mark(revocation));
+        let digest = rows.chain(functions).chain(revocations).fold(0, |a, b| a ^ b);
         assert_eq!(digest, self.digest, "T2: the digest is wrong");
         for slot in &self.slots {
             let shown = slot.issue.as_ref().is_none_or(|issue| issue.stamp == slot.stamp);
@@ -327,19 +443,19 @@ mod tests {
     fn what_is_gone_does_not_come_back_by_hearsay_but_by_itself() {
         let (mut table, now) = (Table::default(), Time::ZERO);
         offer(&mut table, 1, 7);
-        assert!(table.gone(now, "a", issue(1, 7).stamp));
+        assert!(table.gone(now, "a", issue(1, 7).stamp, None));
         assert_eq!((shown(&table), offer(&mut table, 1, 7)), (None, Outcome::Known));
         assert_eq!(offer(&mut table, 1, 8), Outcome::Adopted);
-        assert!(!table.gone(now, "a", issue(1, 7).stamp), "that was before it said something new");
+        assert!(!table.gone(now, "a", issue(1, 7).stamp, None), "that was before it said something new");
         assert_eq!(shown(&table), Some((1, 8)));
-        assert!(!table.gone(now, "b", issue(1, 7).stamp), "nobody knows it");
+        assert!(!table.gone(now, "b", issue(1, 7).stamp, None), "nobody knows it");
     }
 
     #[test]
     fn what_is_gone_is_forgotten_after_a_while() {
         let (mut table, remember) = (Table::default(), Duration::from_millis(100));
         offer(&mut table, 1, 7);
-        table.gone(Time::from_ms(100), "a", issue(1, 7).stamp);
+        table.gone(Time::from_ms(100), "a", issue(1, 7).stamp, None);
         table.forget(Time::from_ms(199), 0, remember);
         assert_eq!(offer(&mut table, 1, 7), Outcome::Known);
         table.forget(Time::from_ms(200), 0, remember);
@@ -361,7 +477,7 @@ mod tests {
         }
         assert_eq!(table.speakers().as_slice(), [2, 4, 1].map(contact));
         for child in ["c2", "c4", "c1"] {
-            table.gone(Time::ZERO, child, issue(9, 9).stamp);
+            table.gone(Time::ZERO, child, issue(9, 9).stamp, None);
         }
         assert_eq!(table.speakers().as_slice(), [3, 0, 103].map(contact));
     }

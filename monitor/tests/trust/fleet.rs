@@ -1,11 +1,11 @@
 //! A fleet with keys that are the same every time.
 
 use gcs_monitor::{
-    trust::{
-        Anchor, Chain, Function, Grant, Identity, Kind, Refusal, RowIssue, SecretKey, Strength, Validity,
-        Verifier,
+    trust::{Anchor, Chain, Grant, Identity, Kind, Refusal, RowIssue, SecretKey, Validity, Verifier},
+    zones::{
+        function::{Function, Said},
+        name::ZoneName,
     },
-    zones::name::ZoneName,
 };
 
 /// Some second in 2026.
@@ -71,15 +71,9 @@ pub(crate) fn says_of_row(by: &Identity, path: &str, child: &str) -> Result<(), 
     verifier().row(NOW, by.chain(), &row, &row.sign(by.key()))
 }
 
-pub(crate) fn function(scope: &str, name: &str, sql: &str) -> Function {
-    Function {
-        scope: zone(scope),
-        name: name.to_owned(),
-        sql: sql.to_owned(),
-        validity: Validity::new(NOW, DAY),
-        strength: Strength::Weak,
-        removed: false,
-    }
+/// What a function says that is right; from now on for a day, not signed.
+pub(crate) fn function(name: &str, sql: &str) -> Said {
+    Function::open(name, sql, NOW, DAY).unwrap().said().clone()
 }
 
 /// The chain with another one's last certificate signed by this key, whatever it may: what an attacker would send. Made of bytes, as there is no

@@ -1,8 +1,7 @@
 //! Any byte that is not as it was, and any bytes at all.
 
-use gcs_monitor::trust::{
-    Chain, Document, FunctionCertificate, Gone, Revocation, RowIssue, Signature, Verifier,
-};
+use gcs_monitor::trust::{Chain, Document, FunctionSeal, Gone, Revocation, RowIssue, Signature, Verifier};
+use gcs_monitor::zones::function::Said;
 use proptest::{collection::vec, prelude::*, sample::Index};
 
 use super::fleet::{NOW, alice, eu, function, h1, row, verifier, zone};
@@ -11,16 +10,21 @@ use super::fleet::{NOW, alice, eu, function, h1, row, verifier, zone};
 fn counts(which: usize, bytes: &[u8], verifier: &mut Verifier) -> bool {
     match which {
         0 => Chain::decode(bytes).is_ok_and(|chain| verifier.chain(NOW, &chain).is_ok()),
-        1 => FunctionCertificate::decode(bytes).is_ok_and(|f| verifier.function(NOW, &f).is_ok()),
+        1 => {
+            let said = Said { seal: bytes.to_vec(), ..function("load", "SELECT MAX(load) AS load") };
+            verifier.function(NOW, &said).is_ok()
+        }
         _ => Revocation::decode(bytes).is_ok_and(|r| verifier.revoke(NOW, &r).is_ok()),
     }
 }
 
 fn originals() -> [Vec<u8>; 3] {
-    let function = function("/eu", "load", "SELECT MAX(load) AS load");
+    let function = function("load", "SELECT MAX(load) AS load");
+    let signed = alice("install").sign_function(&zone("/eu"), function).unwrap();
+    assert!(FunctionSeal::decode(&signed.seal).is_ok());
     [
         alice("read,write:app.,install").chain().encode(),
-        alice("install").sign_function(function).unwrap().encode(),
+        signed.seal,
         eu().revoke(h1().chain().subject().unwrap(), NOW).unwrap().encode(),
     ]
 }

@@ -139,6 +139,7 @@ fn what_is_wrong_is_one_sentence() {
         "-----BEGIN GCS CERTIFICATE-----\nAAAA\n-----END GCS CERTIFICATE-----\n",
     )
     .unwrap();
+    fs::write(keys.0.join("good.sql"), "SELECT MAX(load) AS load").unwrap();
     fs::write(keys.0.join("binary.cert"), [0xff, 0xfe]).unwrap();
     for (line, says) in [
         ("new .", "./root.key is there already; move it away"),
@@ -150,7 +151,10 @@ fn what_is_wrong_is_one_sentence() {
         ("agent /eu/h2 --by eu --days 101", "the authority of /eu ends in "),
         ("agent /eu/h2 --public eu.cert", "eu.cert is not a public key; look at it"),
         ("sign-function f --zone /eu --sql SELECT", "function f: "),
-        ("sign-function f --zone /eu --sql x --by bob", "client bob in /eu may not sign functions for /eu"),
+        (
+            "sign-function f --zone /eu --file good.sql --by bob",
+            "client bob in /eu may not sign functions for /eu",
+        ),
         ("sign-function f --zone /eu --file absent.sql", "absent.sql cannot be read: No such file"),
         ("remove-function eu.cert", "eu.cert is not a function; look"),
         ("revoke eu.cert --by eu-h1", "agent /eu/h1 may not sign revocations in /eu"),

@@ -1,6 +1,10 @@
 //! `gcs-monitor agent`.
 
-use std::{net::SocketAddr, path::PathBuf, sync::Arc};
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use clap::Args;
 use gcs_monitor::{
@@ -12,6 +16,7 @@ use gcs_monitor::{
     events::tables::{Application, Tables},
     health::client::Client,
     sources::{Sources, http},
+    trust::Keys,
     value::Value,
     web,
     zones::{agent::Config, name::ZoneName},
@@ -19,7 +24,7 @@ use gcs_monitor::{
 use serde::Deserialize;
 use tokio::{net::TcpListener, sync::oneshot};
 
-use crate::Outcome;
+use crate::{Outcome, keys};
 
 mod config;
 
@@ -59,6 +64,12 @@ pub(crate) struct Agent {
     /// Representatives of component health, as the --listen of `gcs-monitor health serve` says: the dashboard shows what they agreed on.
     #[arg(long, value_name = "ADDR:PORT", value_delimiter = ',')]
     health: Vec<String>,
+    /// Its key, with the certificate for its name beside it (`gcs-monitor ca agent`): it signs what it says, and believes only what is signed.
+    #[arg(long, value_name = "FILE")]
+    identity: Option<PathBuf>,
+    /// Whose certificates count, such as root.pub. May be given several times.
+    #[arg(long, value_name = "FILE")]
+    authority: Vec<PathBuf>,
     /// What it says of its machine, from which files, commands, databases and so on (docs/attributes.md). Without: what the system tells.
     #[arg(long, value_name = "FILE.toml")]
     attributes: Option<Attributes>,
@@ -106,6 +117,8 @@ async fn live(agent: Agent, api: SocketAddr) -> Outcome {
     if place.name.depth() == 0 {
         return Err("--name /: an agent is below the root, such as /eu/host1".into());
     }
+    let keys = loaded(agent.identity.as_deref(), &agent.authority)?;
+    let open = keys.is_none();
     let ended = ended(agent.attached);
     let mut sources = Sources::start(agent.attributes.unwrap_or_default().load()?).await?;
     let attributes = sources.handle();
@@ -113,20 +126,32 @@ async fn live(agent: Agent, api: SocketAddr) -> Outcome {
         attributes.set(&name, value).map_err(|e| format!("--set {name}: {e}"))?;
     }
     let health = representatives(agent.health)?;
-    let node = Node::bind(&place, Config::default())?;
+    let node = match keys {
+        None => Node::bind(&place, Config::default())?,
+        Some(keys) => Node::closed(&place, Config::default(), keys)?,
+    };
     let listener = TcpListener::bind(api)
         .await
         .map_err(|e| format!("cannot listen on {api} for questions: {e}; choose another --api"))?;
-    eprintln!(
-        "open: there are no keys, so whoever reaches {} may change every row and function",
-        node.contact()
-    );
+    if open {
+        eprintln!(
+            "open: there are no keys, so whoever reaches {} may change every row and function; give it --identity and --authority",
+            node.contact()
+        );
+    }
     if place.seeds.is_empty() {
         eprintln!("no --seed: this agent is alone until another one is told of {}", node.contact());
     }
     let at = listener.local_addr()?;
     println!("{} at {}, asked at http://{}", place.name, node.contact(), at);
     let (living, says): (Arc<Node>, Arc<Node>) = (node.clone(), node.clone());
+    let hears = node.clone();
+    let refusing = async {
+        loop {
+            hears.changed().await;
+            hears.reasons().iter().for_each(|reason| eprintln!("refused: {reason}"));
+        }
+    };
     let telling = async {
         loop {
             says.set(sources.next().await.into_iter().map(|update| (update.name, update.value)));
@@ -143,6 +168,7 @@ async fn live(agent: Agent, api: SocketAddr) -> Outcome {
         () = look(&watched, tables) => Ok(()),
         () = living.run() => Ok(()),
         () = telling => Ok(()),
+        () = refusing => Ok(()),
         served = axum::serve(listener, pages) => Ok(served?),
         () = ended => Ok(()),
     }
@@ -157,6 +183,28 @@ fn representatives(at: Vec<String>) -> Result<Option<Client>, Box<dyn std::error
     // It watches nothing, so there is no news.
     let (client, _) = Client::new(at, who)?;
     Ok(Some(client))
+}
+
+/// Its keys, if it has any and others will believe them.
+fn loaded(
+    identity: Option<&Path>,
+    authorities: &[PathBuf],
+) -> Result<Option<Keys>, Box<dyn std::error::Error>> {
+    let identity = match (identity, authorities) {
+        (None, []) => return Ok(None),
+        (Some(identity), [_, ..]) => identity,
+        (Some(_), []) => {
+            return Err(
+                "--identity without --authority: say whose certificates count, such as root.pub".into()
+            );
+        }
+        (None, _) => return Err("--authority without --identity: say which key is the agent's own".into()),
+    };
+    let anchors = authorities.iter().map(|file| keys::authority(file)).collect::<Result<_, _>>()?;
+    let wrong = |e| format!("--identity {}: {e}", identity.display());
+    let mut loaded = Keys::new(keys::identity(identity)?, anchors).map_err(wrong)?;
+    loaded.check(keys::now_s()).map_err(wrong)?;
+    Ok(Some(loaded))
 }
 
 /// Until somebody wants it to end.

@@ -9,11 +9,13 @@ use std::{
 use clap::{Args, Subcommand};
 use gcs_monitor::{
     trust::{
-        Anchor, Certificate, Document, DocumentError, Function, Grant, Identity, Kind, May, PublicKey,
-        SecretKey, Strength, Validity,
+        Anchor, Certificate, Document, DocumentError, FunctionSeal, Grant, Identity, Kind, May, PublicKey,
+        SecretKey, Validity,
     },
-    zones::name::ZoneName,
+    zones::{function::Function, name::ZoneName},
 };
+
+use crate::keys::{identity, now_s, other, with};
 
 mod show;
 
@@ -163,15 +165,6 @@ struct SignFunction {
     by: By,
 }
 
-/// Seconds since 1970.
-#[expect(
-    clippy::disallowed_methods,
-    reason = "the operator's clock says from when on a certificate is valid"
-)]
-fn now_s() -> u64 {
-    std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |since| since.as_secs())
-}
-
 pub(crate) fn run(ca: &Ca) -> Result<(), Fault> {
     let dir = ca.dir.as_path();
     match &ca.what {
@@ -190,8 +183,9 @@ pub(crate) fn run(ca: &Ca) -> Result<(), Fault> {
         What::SignFunction(sign) => sign_function(dir, sign),
         What::RemoveFunction { file, by } => {
             let Document::Function(old) = Document::load(file)? else { return other(file, "a function") };
-            let removal = signer(dir, &by.by)?.sign_function(old.function().removal(now_s()))?;
-            let name = format!("{}.removal", old.function().name);
+            let zone = FunctionSeal::decode(&old.seal)?.zone().clone();
+            let removal = signer(dir, &by.by)?.sign_function(&zone, old.removal(now_s()))?;
+            let name = format!("{}.removal", old.name);
             write(vec![(place(dir, by, &name, "function"), Document::Function(removal))])
         }
         What::Revoke { file, by } => {
@@ -210,14 +204,6 @@ fn new(into: &Path, zone: &ZoneName) -> Result<(), Fault> {
     let (key, root) = (SecretKey::generate()?, into.join("root"));
     let anchor = Document::Anchor(Anchor { zone: zone.clone(), key: key.public() });
     write(vec![(with(&root, "key"), Document::SecretKey(key)), (with(&root, "pub"), anchor)])
-}
-
-/// Names may have dots, so that endings are added and never take the place of one.
-fn with(stem: &Path, ending: &str) -> PathBuf {
-    let mut path = stem.as_os_str().to_owned();
-    path.push(".");
-    path.push(ending);
-    path.into()
 }
 
 fn place(dir: &Path, by: &By, name: &str, ending: &str) -> PathBuf {
@@ -242,10 +228,6 @@ fn write(files: Vec<(PathBuf, Document)>) -> Result<(), Fault> {
     Ok(())
 }
 
-fn other<T>(file: &Path, wanted: &str) -> Result<T, Fault> {
-    Err(format!("{} is not {wanted}; look at it with `gcs-monitor ca show`", file.display()).into())
-}
-
 fn certificate(file: &Path) -> Result<Certificate, Fault> {
     match Document::load(file)? {
         Document::Chain(chain) if chain.subject().is_some() => {
@@ -255,19 +237,8 @@ fn certificate(file: &Path) -> Result<Certificate, Fault> {
     }
 }
 
-/// Who signs: with a certificate, or else an authority that is trusted.
 fn signer(dir: &Path, by: &str) -> Result<Identity, Fault> {
-    let stem = dir.join(by);
-    let (secret, cert, anchor) = (with(&stem, "key"), with(&stem, "cert"), with(&stem, "pub"));
-    let Document::SecretKey(key) = Document::load(&secret)? else { return other(&secret, "a secret key") };
-    if cert.exists() {
-        let Document::Chain(chain) = Document::load(&cert)? else { return other(&cert, "a certificate") };
-        return Ok(Identity::new(key, chain)?);
-    }
-    match Document::load(&anchor)? {
-        Document::Anchor(known) if known.key == key.public() => Ok(Identity::anchor(key, known.zone)),
-        _ => other(&anchor, "the authority that this secret key belongs to"),
-    }
+    identity(&dir.join(by))
 }
 
 /// As long as wanted; by itself no longer than whoever signs it.
@@ -320,15 +291,16 @@ fn sign_function(dir: &Path, sign: &SignFunction) -> Result<(), Fault> {
         }
         (None, None) => String::new(),
     };
-    let function = Function {
-        scope: sign.zone.clone(),
-        name: sign.name.clone(),
-        sql,
-        // A function ends when its signer does; who signs it later takes its place.
-        validity: validity(&signer, None, sign.days)?,
-        strength: if sign.strong { Strength::Strong } else { Strength::Weak },
-        removed: false,
-    };
-    let certificate = signer.sign_function(function)?;
+    if sql.is_empty() {
+        return Err(format!("function {} has no text; give it with --sql or --file", sign.name).into());
+    }
+    // A function ends when its signer does; who signs it later takes its place.
+    let validity = validity(&signer, None, sign.days)?;
+    let wrong = |e| format!("function {}: {e}", sign.name);
+    let function =
+        Function::open(&sign.name, &sql, validity.issued_s(), validity.seconds()).map_err(wrong)?;
+    let mut said = function.said().clone();
+    said.strong = sign.strong;
+    let certificate = signer.sign_function(&sign.zone, said)?;
     write(vec![(place(dir, &sign.by, &sign.name, "function"), Document::Function(certificate))])
 }

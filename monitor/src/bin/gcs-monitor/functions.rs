@@ -1,11 +1,15 @@
 //! `gcs-monitor install`, `remove` and `list`.
 
+use std::path::PathBuf;
+
 use clap::Args;
+use gcs_monitor::zones::function::Function;
 use serde_json::{Value, json};
 
 use crate::{
     Outcome,
     client::{Api, path_part},
+    keys::{held, now_s, sign_and_give},
     table::completeness,
 };
 
@@ -24,6 +28,9 @@ pub(crate) struct Install {
     /// For how long.
     #[arg(long, default_value_t = 30)]
     days: u64,
+    /// The key of who signs it, with the certificate beside it, where agents have keys (`gcs-monitor ca client`).
+    #[arg(long, value_name = "FILE")]
+    sign_with: Option<PathBuf>,
     #[command(flatten)]
     api: Api,
 }
@@ -35,6 +42,9 @@ pub(crate) struct Remove {
     /// For which zone it was installed.
     #[arg(long, default_value = "/")]
     zone: String,
+    /// The key of who signs that, with the certificate beside it, where agents have keys.
+    #[arg(long, value_name = "FILE")]
+    sign_with: Option<PathBuf>,
     #[command(flatten)]
     api: Api,
 }
@@ -59,7 +69,15 @@ pub(crate) fn install(install: &Install) -> Outcome {
         "strong": install.strong,
         "for_s": install.days.saturating_mul(86_400),
     });
-    let done = install.api.post("/v1/functions", &function).map_err(|e| e.under(&install.sql))?;
+    let done = match &install.sign_with {
+        None => install.api.post("/v1/functions", &function).map_err(|e| e.under(&install.sql))?,
+        Some(signer) => {
+            let (zone, seconds) = (install.zone.as_str(), install.days.saturating_mul(86_400));
+            let said = new(install.api, zone, &install.name, &install.sql, seconds)?;
+            let said = gcs_monitor::zones::function::Said { strong: install.strong, ..said };
+            sign_and_give(install.api, signer, zone, said)?
+        }
+    };
     say!(
         "{} is installed for {} until {} days from now: {} steps for each row of a table, at most {} bytes in a zone's row",
         install.name,
@@ -71,7 +89,28 @@ pub(crate) fn install(install: &Install) -> Outcome {
     Ok(())
 }
 
+/// A function that takes the place of the one with its name.
+pub(crate) fn new(
+    api: Api,
+    zone: &str,
+    name: &str,
+    sql: &str,
+    seconds: u64,
+) -> Result<gcs_monitor::zones::function::Said, Box<dyn std::error::Error>> {
+    let (now_s, held) = (now_s(), held(api, zone, name)?);
+    let issued_s = held.map_or(now_s, |held| now_s.max(held.issued_s + 1));
+    let seconds = now_s.saturating_add(seconds).saturating_sub(issued_s);
+    Ok(Function::open(name, sql, issued_s, seconds)?.said().clone())
+}
+
 pub(crate) fn remove(remove: &Remove) -> Outcome {
+    if let Some(signer) = &remove.sign_with {
+        let held = held(remove.api, &remove.zone, &remove.name)?;
+        let held = held.ok_or_else(|| format!("{} has no function `{}`", remove.zone, remove.name))?;
+        sign_and_give(remove.api, signer, &remove.zone, held.removal(now_s()))?;
+        say!("{} is removed from {}", remove.name, remove.zone);
+        return Ok(());
+    }
     remove.api.delete(&format!("/v1/functions/{}", path_part(&remove.name)), &[("zone", &remove.zone)])?;
     say!("{} is removed from {}", remove.name, remove.zone);
     Ok(())

@@ -19,6 +19,8 @@ mod doctor;
 mod explain;
 mod functions;
 mod health;
+mod keys;
+mod publish;
 mod query;
 mod sim;
 mod subscribe;
@@ -69,6 +71,8 @@ enum Command {
     Install(functions::Install),
     /// Removes a function.
     Remove(functions::Remove),
+    /// Gives what was signed elsewhere to the agents: functions, removals, revocations.
+    Publish(publish::Publish),
     /// Lists functions, and what they say.
     List(functions::List),
     /// Shows the tree of zones.
@@ -104,6 +108,7 @@ fn main() -> ExitCode {
         Command::Query(query) => query::run(&query),
         Command::Install(install) => functions::install(&install),
         Command::Remove(remove) => functions::remove(&remove),
+        Command::Publish(publish) => publish::run(&publish),
         Command::List(list) => functions::list(&list),
         Command::Zones(zones) => zones::run(&zones),
         Command::Web(web) => web::run(&web),

@@ -2,6 +2,7 @@
 
 use std::{
     io::{self, IsTerminal as _, Write as _},
+    path::PathBuf,
     time::{Duration, Instant},
 };
 
@@ -11,6 +12,8 @@ use serde_json::json;
 use crate::{
     Outcome,
     client::{Api, path_part},
+    functions,
+    keys::{held, now_s, sign_and_give},
     table::{Format, show},
 };
 
@@ -27,6 +30,9 @@ pub(crate) struct Query {
     /// How long to wait for all of them.
     #[arg(long, default_value_t = 10, value_name = "SECONDS", requires = "everywhere")]
     wait: u64,
+    /// The key of who signs the question, with the certificate beside it, where agents have keys.
+    #[arg(long, value_name = "FILE", requires = "everywhere")]
+    sign_with: Option<PathBuf>,
     /// Shows each new answer as it comes.
     #[arg(long)]
     watch: bool,
@@ -66,7 +72,13 @@ fn everywhere(query: &Query) -> Outcome {
     let name = format!("asked-{:08x}", getrandom::u32()?);
     let life = query.wait + 30;
     let function = json!({ "name": name, "sql": query.sql, "zone": zone, "for_s": life });
-    api.post("/v1/functions", &function).map_err(|e| e.under(&query.sql))?;
+    match &query.sign_with {
+        None => drop(api.post("/v1/functions", &function).map_err(|e| e.under(&query.sql))?),
+        Some(signer) => {
+            let said = functions::new(api, zone, &name, &query.sql, life)?;
+            sign_and_give(api, signer, zone, said)?;
+        }
+    }
     let path = format!("/v1/functions/{}/answer", path_part(&name));
     let until = Instant::now() + Duration::from_secs(query.wait);
     let answer = loop {
@@ -84,6 +96,12 @@ fn everywhere(query: &Query) -> Outcome {
         eprint!("\r\x1b[K");
     }
     show(&answer, query.format)?;
+    if let Some(signer) = &query.sign_with {
+        if let Some(held) = held(api, zone, &name)? {
+            sign_and_give(api, signer, zone, held.removal(now_s()))?;
+        }
+        return Ok(());
+    }
     api.delete(&format!("/v1/functions/{}", path_part(&name)), &[("zone", zone)])?;
     Ok(())
 }

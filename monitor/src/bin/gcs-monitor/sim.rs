@@ -45,6 +45,9 @@ pub(crate) struct Sim {
     /// Only this: every agent changes an attribute each so many seconds.
     #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(1..))]
     changing: Option<u32>,
+    /// With keys: everything is signed and verified.
+    #[arg(long)]
+    keys: bool,
     /// The same arguments show the same.
     #[arg(long, default_value_t = 1)]
     seed: u64,
@@ -86,13 +89,14 @@ pub(crate) fn run(sim: &Sim) -> Result<(), Box<dyn std::error::Error>> {
     let network = Network { latency_ms: (least, most), loss_per_mille: sim.loss_per_mille };
     let config = Config::default();
     progress("everybody meets everybody");
-    let mut world =
-        World::grown(Plan { agents, config, seeds: Seeds::Near, functions, network, seed: sim.seed });
+    let plan = Plan { agents, config, seeds: Seeds::Near, functions, network, seed: sim.seed };
+    let mut world = if sim.keys { World::grown_closed(plan) } else { World::grown(plan) };
     world.run(Duration::from_secs(5));
     println!(
         "{count} agents, {} in a zone, {} levels; messages take {least} to {most} ms, {} of 1000 get lost",
         agents.branching, agents.levels, sim.loss_per_mille
     );
+    rows(&world);
     idle(&mut world);
     if let Some(seconds) = sim.changing {
         changing(&mut world, sim, Duration::from_secs(seconds.into()));
@@ -103,6 +107,7 @@ pub(crate) fn run(sim: &Sim) -> Result<(), Box<dyn std::error::Error>> {
     }
     let objections: u64 = world.living().map(|(_, agent)| agent.counters().objections).sum();
     progress("");
+    verified(&world);
     println!("agents that had to say that they are there: {objections}");
     println!("trace {:016x}", world.trace());
     Ok(())
@@ -119,6 +124,36 @@ fn share(sorted: &[u64], per_mille: usize) -> u64 {
     sorted.get((sorted.len() * per_mille / 1000).min(sorted.len().saturating_sub(1))).copied().unwrap_or(0)
 }
 
+/// How large rows are in the tables of the first agent.
+fn rows(world: &World) {
+    let agent = world.agent(0);
+    let tables = (0..agent.levels()).filter_map(|level| agent.table(level));
+    let sizes = tables.map(|table| {
+        let sizes = sorted(table.issues().map(|(_, issue)| issue.bytes as u64));
+        format!("{} ({})", share(&sizes, 500), share(&sizes, 1000))
+    });
+    let sizes: Vec<String> = sizes.collect();
+    println!("bytes of a row, median and most, in the tables from the root's on: {}", sizes.join(", "));
+}
+
+/// What keys have cost since the beginning.
+fn verified(world: &World) {
+    let verified: Vec<_> = world.living().filter_map(|(_, agent)| agent.verified()).collect();
+    if verified.is_empty() {
+        return;
+    }
+    let signatures = sorted(verified.iter().map(|counters| counters.signatures));
+    let refused: u64 = verified.iter().flat_map(|counters| counters.refused.values()).sum();
+    let seconds = (world.now_ms() as f64 / 1000.0).max(1.0);
+    let a_second = |per_mille| share(&signatures, per_mille) as f64 / seconds;
+    println!(
+        "in {seconds:.0} s an agent looked at {:.2} signatures a second (median), {:.2} (99 %), {:.2} (most); {refused} refused by all",
+        a_second(500),
+        a_second(990),
+        a_second(1000)
+    );
+}
+
 fn idle(world: &mut World) {
     const SECONDS: u64 = 10;
     progress("nothing happens");
@@ -132,6 +167,7 @@ fn idle(world: &mut World) {
         share(&rates, 990),
         share(&rates, 1000)
     );
+    verified(world);
 }
 
 /// Everybody changes all the time, for two minutes: in the second one, what does that cost, and how old is what is seen?
@@ -201,7 +237,11 @@ fn questions(world: &mut World, sim: &Sim) -> Result<(), Box<dyn std::error::Err
         let of = usize::try_from((nth + 5) * 7919 % count as u64).unwrap_or(0);
         let (name, began) = (format!("question{nth}"), world.now_ms());
         let function = Function::open(&name, &format!("SELECT COUNT(*) AS n{nth}"), began / 1000, YEARS_S)?;
-        world.install(of, &Arc::new(function))?;
+        let function = match world.fleet() {
+            Some(fleet) => fleet.signed(&function)?,
+            None => Arc::new(function),
+        };
+        world.install(of, &function)?;
         let mut waiting: Vec<usize> = (0..count).collect();
         while !waiting.is_empty() && world.now_ms() < began + 10_000 {
             world.run(2 * STEP);

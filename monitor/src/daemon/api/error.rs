@@ -11,6 +11,7 @@ use crate::{
     daemon::node::SpreadError,
     guard::Foreign,
     sql::{EvalError, SqlError},
+    trust::Refusal,
     zones::{
         agent::{InstallError, LookupError},
         function::FunctionError,
@@ -69,6 +70,16 @@ impl From<FunctionError> for Refused {
     }
 }
 
+impl From<Refusal> for Refused {
+    fn from(e: Refusal) -> Self {
+        let status = match e {
+            Refusal::Malformed | Refusal::Long => StatusCode::BAD_REQUEST,
+            _ => StatusCode::FORBIDDEN,
+        };
+        Self::new(status, e)
+    }
+}
+
 impl From<ZoneNameError> for Refused {
     fn from(e: ZoneNameError) -> Self {
         Self::new(StatusCode::BAD_REQUEST, e)
@@ -96,6 +107,7 @@ impl From<SpreadError> for Refused {
     fn from(e: SpreadError) -> Self {
         match e {
             SpreadError::Lookup(e) => e.into(),
+            SpreadError::Install(InstallError::Refused(e)) => e.into(),
             SpreadError::Install(e @ InstallError::Full) => Self::new(StatusCode::INSUFFICIENT_STORAGE, e),
             other => Self::new(StatusCode::CONFLICT, other),
         }

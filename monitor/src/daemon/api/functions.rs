@@ -14,6 +14,7 @@ use super::{error::Refused, zones::zone_of};
 use crate::{
     daemon::{answer::Answer, node::Node},
     sql,
+    trust::Document,
     zones::{
         function::{Function, Said},
         kind::Kind,
@@ -42,7 +43,7 @@ pub(super) struct Zone {
 }
 
 /// What it costs in each zone.
-fn cost(query: &sql::Query) -> Value {
+pub(super) fn cost(query: &sql::Query) -> Value {
     let cost = query.cost();
     json!({ "steps_per_row": cost.operations_per_row, "bytes": cost.max_output_bytes })
 }
@@ -92,7 +93,7 @@ pub(super) async fn remove(
         return Err(Refused::new(StatusCode::NOT_FOUND, message));
     };
     let now_s = node.look(|agent, now| agent.seconds(now));
-    let function = Arc::new(Function::new(held.removal(now_s))?);
+    let function = Arc::new(Function::new(held.said().removal(now_s))?);
     node.install(&zone, &function).await?;
     Ok(Json(json!({ "name": name, "zone": zone.as_str() })))
 }
@@ -112,6 +113,7 @@ pub(super) async fn list(
             "sql": said.text,
             "strong": said.strong,
             "expires_in_s": said.expires_s.saturating_sub(now_s),
+            "document": Document::Function(said.clone()).to_text().ok().map(|text| text.to_string()),
             "cost": function.query().map(cost),
             "answer": answer.as_ref().ok().and_then(|a| a.as_ref()).map(|answer| answer.json(now_s)),
             "error": answer.err().map(|e| e.to_string()),

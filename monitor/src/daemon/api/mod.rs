@@ -11,6 +11,7 @@ mod functions;
 mod health;
 mod metrics;
 mod query;
+mod signed;
 mod stream;
 mod tables;
 mod watch;
@@ -50,6 +51,7 @@ pub fn router(node: Arc<Node>) -> Router {
         .route("/v1/functions", get(functions::list).post(functions::install))
         .route("/v1/functions/{name}", delete(functions::remove))
         .route("/v1/functions/{name}/answer", get(functions::answer))
+        .route("/v1/signed", post(signed::take))
         .route("/metrics", get(metrics::metrics))
         .layer(DefaultBodyLimit::max(BODY_MAX))
         .layer(middleware::from_fn(guard::<Refused>))

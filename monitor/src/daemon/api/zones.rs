@@ -36,6 +36,13 @@ pub(super) fn zone_of(path: &str) -> Result<ZoneName, Refused> {
 pub(super) async fn agent(State(node): State<Arc<Node>>) -> Json<Value> {
     let traffic = node.traffic();
     let contact = node.contact().to_string();
+    let verified = node.verified().map(|counters| {
+        json!({
+            "accepted": counters.accepted,
+            "signatures": counters.signatures,
+            "refused": counters.refused,
+        })
+    });
     Json(node.look(|agent, now| {
         let counters = agent.counters();
         let zones: Vec<String> =
@@ -48,6 +55,7 @@ pub(super) async fn agent(State(node): State<Arc<Node>>) -> Json<Value> {
             "receive_buffer": node.receive_buffer(),
             "zones": zones,
             "now_s": agent.seconds(now),
+            "keys": verified,
             "counters": {
                 "news_sent": counters.news_sent,
                 "strange": counters.strange,

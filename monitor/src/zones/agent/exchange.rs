@@ -5,11 +5,11 @@ use std::{collections::BTreeSet, net::SocketAddr};
 
 use gcs::time::Time;
 
-use super::{Agent, Sends, bucket::Bucket};
+use super::{Agent, Came, Sends, bucket::Bucket};
 use crate::zones::{
     message::{Body, Item, Message, ROWS_MAX, Subject},
     name::ZoneName,
-    table::{Table, mark},
+    table::{Table, mark, revocation_mark},
 };
 
 /// One time in so many exchanges also go to seeds, and to an agent that is gone, in case it is not; and the first, second, fourth … of them all.
@@ -60,7 +60,7 @@ impl Agent {
         }
     }
 
-    fn may_exchange(&mut self, now: Time, with: SocketAddr, bytes: usize) -> bool {
+    pub(super) fn may_exchange(&mut self, now: Time, with: SocketAddr, bytes: usize) -> bool {
         let (bucket, rate) = self.budget(with);
         bucket.take(now, rate, bytes)
     }
@@ -83,7 +83,10 @@ impl Agent {
         let rows = rows.map(|(child, issue)| {
             (short(mark(child, issue.stamp)), Item::Issue(child.clone(), issue.clone()))
         });
+        let revocations = self.tables[level].revocations();
+        let revocations = revocations.map(|r| (short(revocation_mark(r)), Item::Revocation(r.clone())));
         rows.chain(functions.map(|function| (short(function.mark()), Item::Function(function.clone()))))
+            .chain(revocations)
     }
 
     fn marks(&self, level: usize) -> impl Iterator<Item = u32> {
@@ -175,19 +178,17 @@ impl Agent {
         let mut answer = Vec::new();
         let before = self.tables[level].slots().len();
         for item in items {
-            if self.take(now, level, &item) {
+            if self.take(now, level, &item, from, Came::Rows(level)) {
                 self.pass_below(now, level, &item.subject());
             } else if let Subject::Child(child) = item.subject()
                 && let Some(slot) = self.tables[level].slot(&child)
                 && slot.issue().is_none()
             {
-                answer.push(Item::Gone(child, slot.stamp()));
+                answer.push(Item::Gone(child, slot.stamp(), slot.gone()));
             }
         }
-        if level == self.leaf() && self.tables[level].slots().len() > before {
-            // Others that it has not known may not know of it.
-            let own = self.parts[level].clone();
-            self.pass_on(now, level, &Subject::Child(own), None);
+        if level == self.leaf() {
+            self.meet(now, before);
         }
         answer.extend(self.items(level, |mark| wanted.contains(&mark)));
         self.send_rows(now, from, level, &answer, Vec::new(), sends);

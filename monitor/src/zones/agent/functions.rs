@@ -6,6 +6,7 @@ use gcs::time::Time;
 use thiserror::Error;
 
 use super::Agent;
+use crate::trust::Refusal;
 use crate::zones::{
     function::{FUNCTIONS_MAX, Function, count_name, in_force},
     kind::Kind,
@@ -37,6 +38,9 @@ pub enum InstallError {
     /// There are too many.
     #[error("the zone has {FUNCTIONS_MAX} functions of this kind already: remove one")]
     Full,
+    /// Agents have keys, and it is not signed by somebody who may.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
     /// Its time is not now.
     #[error("the function is over already, or was issued in the future: is a clock wrong?")]
     Time,
@@ -53,6 +57,7 @@ impl Agent {
         zone: &ZoneName,
         function: &Arc<Function>,
     ) -> Result<(), InstallError> {
+        self.may_install(now, zone, function)?;
         let Some(level) = self.zones.iter().position(|own| own == zone) else {
             return Err(InstallError::Elsewhere { agent: self.name.clone(), zone: zone.clone() });
         };
@@ -110,7 +115,7 @@ impl Agent {
     }
 
     /// Rows of all own zones from this level on may be others now. Those of zones of zones wait for them to answer.
-    fn functions_changed(&mut self, now: Time, level: usize) {
+    pub(super) fn functions_changed(&mut self, now: Time, level: usize) {
         for level in level..self.tables.len() {
             if level > 0 && level < self.leaf() {
                 self.paces[level - 1].hold(now, now + HOLD);
@@ -131,6 +136,7 @@ impl Agent {
         self.forget_at = now + self.config.remember / 4;
         self.others_changed += 1;
         let (now_s, remember) = (self.seconds(now), self.config.remember);
+        self.forget_signers(now);
         for level in 0..self.tables.len() {
             let names = |agent: &Self| -> BTreeSet<String> {
                 let of_rows = agent.tables[level].functions().filter(|f| f.said().kind == Kind::Aggregation);

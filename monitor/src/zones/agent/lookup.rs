@@ -72,6 +72,8 @@ struct Pending {
     whom: SmallVec<[SocketAddr; CONTACTS]>,
     until: Time,
     tries: u8,
+    /// Items of the table, as whoever is asked says.
+    of: Option<usize>,
     parts: BTreeMap<Subject, Item>,
     expected: i64,
 }
@@ -79,7 +81,6 @@ struct Pending {
 /// Those of an agent.
 #[derive(Debug, Default)]
 pub(super) struct Lookups {
-    number: u32,
     pending: Vec<Pending>,
     done: Vec<(Lookup, Result<Found, LookupError>)>,
 }
@@ -89,9 +90,14 @@ impl Lookups {
         self.pending.iter().map(|pending| pending.until).min().unwrap_or(Time::NEVER)
     }
 
-    fn asked(&mut self, from: SocketAddr, number: u32) -> Option<usize> {
+    fn asked(&self, from: SocketAddr, number: u32) -> Option<usize> {
         let fits = |p: &Pending| p.lookup.0 == number && p.whom.first() == Some(&from);
         self.pending.iter().position(fits)
+    }
+
+    /// The zone that whoever is there was asked for.
+    pub(super) fn zone(&self, from: SocketAddr, number: u32) -> Option<ZoneName> {
+        self.asked(from, number).map(|at| self.pending[at].zone.clone())
     }
 
     /// Some of a table.
@@ -99,18 +105,20 @@ impl Lookups {
         &mut self,
         from: SocketAddr,
         number: u32,
-        (of, expected): (u32, i64),
+        of: Option<(u32, i64)>,
         items: Vec<Item>,
     ) {
         let Some(at) = self.asked(from, number) else { return };
         let pending = &mut self.pending[at];
-        pending.expected = expected;
+        if let Some((of, expected)) = of {
+            (pending.of, pending.expected) = (Some((of as usize).min(ITEMS)), expected);
+        }
         for item in items {
             if pending.parts.len() < ITEMS {
                 pending.parts.insert(item.subject(), item);
             }
         }
-        if pending.parts.len() >= (of as usize).min(ITEMS) {
+        if pending.of.is_some_and(|of| pending.parts.len() >= of) {
             let pending = self.pending.swap_remove(at);
             let items = pending.parts.into_values();
             let found = Found::new(pending.zone, Some(from), items, pending.expected);
@@ -130,8 +138,9 @@ impl Found {
         for item in items {
             match item {
                 Item::Issue(child, issue) => rows.push((child, issue)),
-                Item::Gone(child, _) => gone.push(child),
+                Item::Gone(child, ..) => gone.push(child),
                 Item::Function(function) => functions.push(function),
+                Item::Revocation(_) => {}
             }
         }
         Self { zone, from, rows, gone, functions, expected }
@@ -144,12 +153,16 @@ impl Agent {
     /// # Errors
     /// There are too many already, or there is no such zone.
     pub fn look_up(&mut self, now: Time, zone: &ZoneName) -> Result<Lookup, LookupError> {
-        let lookups = &mut self.lookups;
+        let lookups = &self.lookups;
         if lookups.pending.len() + lookups.done.len() >= LOOKUPS {
             return Err(LookupError::Busy);
         }
-        lookups.number = lookups.number.wrapping_add(1);
-        let lookup = Lookup(lookups.number);
+        let lookup = loop {
+            let lookup = Lookup(self.number());
+            if self.lookups.pending.iter().all(|pending| pending.lookup != lookup) {
+                break lookup;
+            }
+        };
         if let Some(level) = self.zones.iter().position(|own| own == zone) {
             let (items, expected) = self.table_items(now, level);
             let found = Found::new(zone.clone(), None, items, expected);
@@ -161,7 +174,7 @@ impl Agent {
             return Err(LookupError::NoSuchZone(zone.clone()));
         }
         let (zone, parts) = (zone.clone(), BTreeMap::new());
-        let pending = Pending { lookup, zone, whom, until: now, tries: 0, parts, expected: 0 };
+        let pending = Pending { lookup, zone, whom, until: now, tries: 0, of: None, parts, expected: 0 };
         self.lookups.pending.push(pending);
         Ok(lookup)
     }
@@ -268,7 +281,7 @@ impl Agent {
         let table = &self.tables[level];
         let rows = table.slots().iter().map(|slot| match slot.issue() {
             Some(issue) => Item::Issue(slot.child().clone(), issue.clone()),
-            None => Item::Gone(slot.child().clone(), slot.stamp()),
+            None => Item::Gone(slot.child().clone(), slot.stamp(), slot.gone()),
         });
         let functions = self.functions(now, level).into_iter();
         let others = self.others(now, level).filter(|other| !other.said().text.is_empty());

@@ -22,6 +22,7 @@ mod lookup;
 mod news;
 mod pace;
 pub(crate) mod summary;
+mod trust;
 mod watch;
 
 use std::{collections::BTreeMap, net::SocketAddr, sync::Arc, time::Duration};
@@ -29,7 +30,15 @@ use std::{collections::BTreeMap, net::SocketAddr, sync::Arc, time::Duration};
 use gcs::{rng::Rng, time::Time};
 use smallvec::SmallVec;
 
-use self::{bucket::Bucket, events::Events, lookup::Lookups, news::News, pace::Pace, watch::Watch};
+use self::{
+    bucket::Bucket,
+    events::Events,
+    lookup::Lookups,
+    news::News,
+    pace::Pace,
+    trust::{Came, Trust},
+    watch::Watch,
+};
 pub use self::{
     config::Config,
     functions::InstallError,
@@ -65,6 +74,9 @@ pub struct Counters {
     /// And how often that was given up, because too much waited.
     pub events_lost: u64,
 }
+
+/// Makes another seed of an agent's.
+const NUMBERS: u64 = 0x006e_756d_6265_7273;
 
 /// What an agent sends.
 pub type Sends = Vec<(SocketAddr, Message)>;
@@ -114,7 +126,11 @@ pub struct Agent {
     /// How often standing queries and announcements have changed.
     others_changed: u64,
     rng: Rng,
+    /// Of the numbers of questions: whoever does not hear one cannot answer it in somebody else's place.
+    numbers: Rng,
     counters: Counters,
+    /// None: whoever reaches it is believed.
+    trust: Option<Box<Trust>>,
 }
 
 impl Agent {
@@ -163,7 +179,9 @@ impl Agent {
             others_changed: 0,
             config,
             rng,
+            numbers: Rng::new(seed ^ NUMBERS),
             counters: Counters::default(),
+            trust: None,
         }
     }
 
@@ -190,6 +208,10 @@ impl Agent {
     /// Its clock began so many seconds after 1970. May change, when somebody has set the time of day: only the ages of rows and the expiry of
     /// functions depend on it.
     pub fn set_epoch(&mut self, epoch_s: u64) {
+        if let Some(trust) = self.trust.as_mut().filter(|_| self.version > 0 && self.epoch_s != epoch_s) {
+            trust.clock_set = true;
+            self.reissue_at = Time::ZERO;
+        }
         self.epoch_s = epoch_s;
     }
 
@@ -235,6 +257,7 @@ impl Agent {
             self.begin(now);
             self.issue_own(now);
         }
+        self.look_at_versions(now);
         if self.reissue_at <= now {
             self.reissue_at = Time::NEVER;
             self.issue_own(now);
@@ -281,13 +304,20 @@ impl Agent {
 
     /// A message from the agent at `from`.
     pub fn receive(&mut self, now: Time, from: SocketAddr, message: Message, sends: &mut Sends) {
+        self.hear(now, from, message, sends);
+        self.ask_whose(sends);
+    }
+
+    fn hear(&mut self, now: Time, from: SocketAddr, message: Message, sends: &mut Sends) {
         let depth = message.zone.depth();
         let level = match message.body {
             // Anybody may be asked whether it is there.
-            Body::Ping(_) | Body::Pong(_) | Body::PingFor(..) | Body::Silent(_) => 0,
+            Body::Ping(_) | Body::Pong(_) | Body::Proof(..) | Body::PingFor(..) | Body::Silent(_) => 0,
             // And for any table.
             Body::Ask(number) => return self.on_ask(now, from, number, &message.zone, sends),
-            Body::Part(number, of, items) => return self.lookups.on_part(from, number, of, items),
+            Body::Part(number, of, items) => return self.take_part(now, from, number, Some(of), items),
+            Body::Whose(signers) => return self.on_whose(now, from, &signers, sends),
+            Body::Chains(chains) => return self.on_chains(now, &chains),
             Body::Nearer(number, whom) => return self.on_nearer(now, from, number, whom, sends),
             Body::Fired(query, fired) => {
                 return self.on_fired(now, from, &message.zone, (query, fired), sends);
@@ -302,16 +332,17 @@ impl Agent {
             }
         };
         match message.body {
-            Body::News(items) => self.on_news(now, level, items),
+            Body::News(items) => self.on_news(now, level, items, from),
             Body::Compare(digests) => self.on_compare(now, &message.zone, level, &digests, from, sends),
             Body::Busy(whom) => self.on_busy(whom),
             Body::Marks(marks) => self.on_marks(now, level, &marks, from, sends),
             Body::Rows(items, wanted) => self.on_rows(now, level, items, &wanted, from, sends),
-            Body::Ping(number) => self.say(from, level, Body::Pong(number), sends),
+            Body::Ping(number) => self.on_ping(from, number, &message.zone, sends),
             Body::Pong(number) => self.on_pong(number, sends),
+            Body::Proof(number, seal) => self.on_proof(now, from, number, &seal, sends),
             Body::PingFor(number, whom) => self.ping_for(now, from, number, whom, sends),
             Body::Silent(number) => self.watch.on_silent(number),
-            Body::Ask(_) | Body::Part(..) | Body::Nearer(..) => {}
+            Body::Ask(_) | Body::Part(..) | Body::Nearer(..) | Body::Whose(_) | Body::Chains(_) => {}
             Body::Fired(..) | Body::Confirmed(..) => {}
         }
     }
@@ -330,15 +361,20 @@ impl Agent {
         usize::try_from(self.rng.below(among as u64)).unwrap_or(0)
     }
 
+    /// The number of a question.
+    fn number(&mut self) -> u32 {
+        (self.numbers.next_u64() >> 32) as u32
+    }
+
     /// The level of the zone that it is a leaf of.
     fn leaf(&self) -> usize {
         self.tables.len() - 1
     }
 
     /// A stamp for the next issue of its own child's row: higher than all that it knows of.
-    fn stamp(&mut self, level: usize) -> Stamp {
+    fn stamp(&mut self, now: Time, level: usize) -> Stamp {
         let known = self.tables[level].slot(&self.parts[level]).map_or(0, |slot| slot.stamp().version);
-        self.version = self.version.max(known).saturating_add(1);
+        self.version = self.version.max(known).saturating_add(1).max(self.lowest_version(now));
         Stamp { version: self.version, generator: self.generator }
     }
 
@@ -356,12 +392,14 @@ impl Agent {
             ("contacts".into(), Value::list([Value::text(self.contact.to_string())])),
         ];
         let others = self.attributes.iter().map(|(name, value)| (name.clone(), value.clone()));
-        Row::new(others.chain(own))
+        let tired = self.is_about_to_expire(now).then(|| ("burden".into(), Value::Int(i64::MAX)));
+        Row::new(others.chain(own).chain(tired))
     }
 
     /// What it issues first.
     pub(crate) fn first_issue(&self, now: Time) -> Arc<Issue> {
-        Arc::new(Issue::new(Stamp { version: 1, generator: self.generator }, self.own_row(now)))
+        let stamp = Stamp { version: 1, generator: self.generator };
+        self.sealed(self.leaf(), &self.parts[self.leaf()], stamp, self.own_row(now))
     }
 
     /// It has been there for long, and these are the tables of the zones that it is in, from the root's on.
@@ -377,7 +415,8 @@ impl Agent {
     /// Issues a row for its own child in a table, and says so.
     fn issue(&mut self, now: Time, level: usize, row: Row) {
         let child = self.parts[level].clone();
-        let issue = Arc::new(Issue::new(self.stamp(level), row));
+        let stamp = self.stamp(now, level);
+        let issue = self.sealed(level, &child, stamp, row);
         self.tables[level].offer(now, &child, &issue);
         let (spacing, pace) = (self.spacing(now, level), self.config.pace);
         self.paces[level].issued(now, pace, spacing);
@@ -400,8 +439,12 @@ impl Agent {
     }
 
     /// Takes an item of a table. Whether it is news.
-    fn take(&mut self, now: Time, level: usize, item: &Item) -> bool {
+    fn take(&mut self, now: Time, level: usize, item: &Item, from: SocketAddr, came: Came) -> bool {
+        if !self.admits(now, level, item, from, came) {
+            return false;
+        }
         match item {
+            Item::Revocation(revocation) => self.take_revocation(now, revocation),
             Item::Function(function) => self.take_function(now, level, function),
             Item::Issue(child, issue) => match self.tables[level].offer(now, child, issue) {
                 Outcome::Adopted => {
@@ -417,12 +460,12 @@ impl Agent {
                     false
                 }
             },
-            Item::Gone(child, stamp) if *child == self.parts[level] => {
+            Item::Gone(child, stamp, _) if *child == self.parts[level] => {
                 self.object(now, level, *stamp);
                 false
             }
-            Item::Gone(child, stamp) => {
-                let news = self.tables[level].gone(now, child, *stamp);
+            Item::Gone(child, stamp, seal) => {
+                let news = self.tables[level].gone(now, child, *stamp, *seal);
                 if news {
                     self.changed(now, level);
                 }
@@ -474,5 +517,6 @@ impl Agent {
     /// Its invariants.
     pub fn check(&self) {
         self.tables.iter().for_each(Table::check);
+        self.trust.iter().for_each(|trust| trust.check());
     }
 }

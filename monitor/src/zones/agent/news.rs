@@ -8,7 +8,7 @@ use std::{cmp::Reverse, collections::VecDeque, net::SocketAddr, time::Duration};
 
 use gcs::time::Time;
 
-use super::{Agent, Sends};
+use super::{Agent, Came, Sends};
 use crate::{
     sketch::hash::{FNV, fnv},
     zones::{
@@ -44,8 +44,11 @@ struct Told {
 
 impl Told {
     fn tree(&self) -> usize {
-        let (Subject::Child(name) | Subject::Function(name)) = &self.subject;
-        usize::try_from(fnv(FNV, name.as_bytes()) % TREES as u64).unwrap_or(0)
+        let name = match &self.subject {
+            Subject::Child(name) | Subject::Function(name) => name.as_bytes(),
+            Subject::Revocation(id) => id.as_bytes().as_slice(),
+        };
+        usize::try_from(fnv(FNV, name) % TREES as u64).unwrap_or(0)
     }
 }
 
@@ -88,10 +91,10 @@ impl News {
 
 impl Agent {
     /// Takes news, and passes on what it has not known.
-    pub(super) fn on_news(&mut self, now: Time, ring: usize, items: Vec<(u8, Item)>) {
+    pub(super) fn on_news(&mut self, now: Time, ring: usize, items: Vec<(u8, Item)>, from: SocketAddr) {
         for (level, item) in items {
             let at = usize::from(level);
-            if at <= ring && self.take(now, at, &item) {
+            if at <= ring && self.take(now, at, &item, from, Came::News(ring, at)) {
                 self.pass_on(now, at, &item.subject(), Some(ring));
             }
         }
@@ -165,8 +168,9 @@ impl Agent {
                 taken.push(at);
                 items.extend(item.map(|item| (told.level, item)));
             }
+            let introduction = self.introduction(now, &items);
             let message = Message { zone: self.zones[ring].clone(), body: Body::News(items) };
-            let cost = message.bytes() * to.len();
+            let cost = (message.bytes() + introduction.as_ref().map_or(0, Message::bytes)) * to.len();
             if cost > 0 && !self.for_news[ring].take(now, rate, cost) {
                 self.news[ring].at = Some(now + self.for_news[ring].wait(rate, cost));
                 self.news[ring].told = told;
@@ -174,7 +178,8 @@ impl Agent {
             }
             taken.iter().rev().for_each(|at| drop(told.remove(*at)));
             self.counters.news_sent += to.len() as u64;
-            sends.extend(to.iter().map(|to| (*to, message.clone())));
+            let messages = introduction.into_iter().chain([message]);
+            sends.extend(messages.flat_map(|message| to.iter().map(move |to| (*to, message.clone()))));
         }
     }
 }
@@ -192,10 +197,11 @@ fn lean(place: usize, len: usize, (tree, passes): (usize, Passes)) -> Vec<usize>
 /// What there is to tell of something.
 fn item(table: &Table, subject: &Subject) -> Option<Item> {
     match subject {
+        Subject::Revocation(id) => table.revocation(*id).cloned().map(Item::Revocation),
         Subject::Function(name) => table.function(name).cloned().map(Item::Function),
         Subject::Child(child) => table.slot(child).map(|slot| match slot.issue() {
             Some(issue) => Item::Issue(child.clone(), issue.clone()),
-            None => Item::Gone(child.clone(), slot.stamp()),
+            None => Item::Gone(child.clone(), slot.stamp(), slot.gone()),
         }),
     }
 }

@@ -28,8 +28,11 @@ impl Agent {
         let row = self.summary(now, level);
         let shown = self.tables[level - 1].issue(&self.parts[level - 1]);
         let old = i64::try_from(self.config.refresh.as_secs() / 2).unwrap_or(i64::MAX);
-        if shown.is_none_or(|shown| shown.stamp.generator != self.generator || differs(&shown.row, &row, old))
-        {
+        if shown.is_none_or(|shown| {
+            shown.stamp.generator != self.generator
+                || differs(&shown.row, &row, old)
+                || self.is_worn(now, shown.stamp)
+        }) {
             self.issue(now, level - 1, row);
         }
     }

@@ -10,6 +10,8 @@
 //! DSN 2018, lets it doubt itself by degrees); and who is late with its own timers says nothing of others. Who hears that it is gone objects by
 //! issuing its row anew; for a zone, who speaks for it does.
 //!
+//! Where agents have keys, one answer in sixteen is signed, by who is asked or by who has asked for another one.
+//!
 //! * **Bounds**: [`ASKED`] questions at a time, [`HELPING`] for others.
 
 use std::{net::SocketAddr, sync::Arc};
@@ -17,15 +19,21 @@ use std::{net::SocketAddr, sync::Arc};
 use gcs::time::Time;
 
 use super::{Agent, Sends};
-use crate::zones::{
-    message::{Body, Subject},
-    table::Stamp,
+use crate::{
+    trust::Seal,
+    zones::{
+        message::{Body, Subject},
+        name::ZoneName,
+        table::Stamp,
+    },
 };
 
 const ASKED: usize = 32;
 const HELPING: usize = 64;
 /// Others that are asked to ask, each time.
 const HELPERS: usize = 3;
+/// The bits that are zero in the numbers of questions whose answers are signed.
+const PROVEN: u32 = 15;
 /// How often they are.
 const ROUNDS: u8 = 2;
 
@@ -61,14 +69,13 @@ pub(super) struct Watch {
     next_at: Time,
     /// By level: who is still to be asked in this turn.
     turns: Vec<Vec<Arc<str>>>,
-    number: u32,
     asked: Vec<Asked>,
 }
 
 impl Watch {
     /// For an agent with so many tables.
     pub(super) fn new(levels: usize) -> Self {
-        Self { next_at: Time::NEVER, turns: vec![Vec::new(); levels], number: 0, asked: Vec::new() }
+        Self { next_at: Time::NEVER, turns: vec![Vec::new(); levels], asked: Vec::new() }
     }
 
     pub(super) fn begin(&mut self, at: Time) {
@@ -137,8 +144,11 @@ impl Agent {
         let helps = asked.for_other.is_some();
         let under_way = self.watch.asked.iter().filter(|other| other.for_other.is_some() == helps).count();
         if under_way < if helps { HELPING } else { ASKED } {
-            self.watch.number = self.watch.number.wrapping_add(1);
-            (asked.number, asked.until) = (self.watch.number, now + self.config.answer);
+            (asked.number, asked.until) = (self.number(), now + self.config.answer);
+            if let Some((_, number)) = asked.for_other.filter(|(_, number)| self.wants_proof(*number)) {
+                // Who asks for another one proves to it what it has been proven.
+                asked.number = asked.number & !PROVEN | number & PROVEN;
+            }
             asked.again = now + self.config.answer / 2;
             self.say(asked.whom, asked.level, Body::Ping(asked.number), sends);
             self.watch.asked.push(asked);
@@ -162,11 +172,58 @@ impl Agent {
         self.ask(now, Asked { for_other: Some((from, number)), ..asked }, sends);
     }
 
+    /// Whether the answer to this question has to be signed: to one in sixteen, where agents have keys. So nobody answers for long in the place of
+    /// somebody who is dead, not even at its address.
+    fn wants_proof(&self, number: u32) -> bool {
+        self.has_keys() && number & PROVEN == 0
+    }
+
+    /// Somebody asks whether it is there, as a child of this zone.
+    pub(super) fn on_ping(&self, from: SocketAddr, number: u32, zone: &ZoneName, sends: &mut Sends) {
+        let level = self.zones.iter().position(|own| own == zone);
+        match level.filter(|_| self.wants_proof(number)) {
+            Some(level) => self.prove(from, level, &self.parts[level], number, sends),
+            None => self.say(from, 0, Body::Pong(number), sends),
+        }
+    }
+
+    fn prove(&self, to: SocketAddr, level: usize, child: &str, number: u32, sends: &mut Sends) {
+        if let Some(seal) = self.proof(level, child, number) {
+            self.say(to, level, Body::Proof(number, seal), sends);
+        }
+    }
+
     pub(super) fn on_pong(&mut self, number: u32, sends: &mut Sends) {
+        if !self.wants_proof(number) {
+            self.answered(number, sends);
+        }
+    }
+
+    /// It is there, and somebody has signed that.
+    pub(super) fn on_proof(
+        &mut self,
+        now: Time,
+        from: SocketAddr,
+        number: u32,
+        seal: &Seal,
+        sends: &mut Sends,
+    ) {
+        let Some(asked) = self.watch.asked.iter().find(|asked| asked.number == number) else { return };
+        let (level, child) = (asked.level, asked.child.clone());
+        if self.is_proven(now, from, level, &child, number, seal) {
+            self.answered(number, sends);
+        }
+    }
+
+    fn answered(&mut self, number: u32, sends: &mut Sends) {
         let Some(at) = self.watch.asked.iter().position(|asked| asked.number == number) else { return };
         let asked = self.watch.asked.swap_remove(at);
-        if let Some((other, number)) = asked.for_other {
-            self.say(other, asked.level, Body::Pong(number), sends);
+        match asked.for_other {
+            Some((other, number)) if self.wants_proof(number) => {
+                self.prove(other, asked.level, &asked.child, number, sends);
+            }
+            Some((other, number)) => self.say(other, asked.level, Body::Pong(number), sends),
+            None => {}
         }
     }
 
@@ -199,7 +256,7 @@ impl Agent {
                 asked.until = now + 2 * self.config.answer;
                 self.watch.asked.push(asked);
             }
-            None if asked.silent && self.tables[level].gone(now, &asked.child, asked.stamp) => {
+            None if asked.silent && self.say_gone(now, level, &asked.child, asked.stamp) => {
                 self.counters.found_gone += 1;
                 self.changed(now, level);
                 self.pass_on(now, level, &Subject::Child(asked.child), None);

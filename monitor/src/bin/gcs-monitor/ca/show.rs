@@ -6,8 +6,9 @@ use clap::Args;
 use gcs_monitor::{
     row::Row,
     sql::{Context, Limits, Query},
-    trust::{Certificate, Chain, Document, FunctionCertificate, Kind, Refusal, Strength, Validity, Verifier},
+    trust::{Certificate, Chain, Document, FunctionSeal, Kind, Refusal, Validity, Verifier},
     value::Value,
+    zones::function::Said,
 };
 use serde_json::Value as Json;
 
@@ -34,9 +35,7 @@ pub(crate) fn run(show: &Show, now_s: u64) -> Result<(), Fault> {
         print!("{}", as_text(&shown, 0));
     }
     let Some(authority) = &show.authority else { return Ok(()) };
-    let Document::Anchor(anchor) = Document::load(authority)? else {
-        return super::other(authority, "an authority");
-    };
+    let anchor = crate::keys::authority(authority)?;
     let who = format!("the authority of {}", anchor.zone);
     let mut verifier = Verifier::new(vec![anchor])?;
     match &document {
@@ -79,7 +78,7 @@ fn described(document: &Document, now_s: u64) -> Result<Vec<Part>, Fault> {
             }
             parts.push(("issued by", signers(chain, 1, now_s)?));
         }
-        Document::Function(certificate) => parts.extend(function(certificate, now_s)?),
+        Document::Function(said) => parts.extend(function(said, now_s)?),
         Document::Revocation(revocation) => {
             parts.push(one("zone", revocation.zone().as_str()));
             parts.push(one("revokes", hex(revocation.id().as_bytes())));
@@ -90,18 +89,16 @@ fn described(document: &Document, now_s: u64) -> Result<Vec<Part>, Fault> {
     Ok(parts)
 }
 
-fn function(certificate: &FunctionCertificate, now_s: u64) -> Result<Vec<Part>, Fault> {
-    let function = certificate.function();
-    let strength = if function.strength == Strength::Strong { "strong" } else { "weak" };
+fn function(said: &Said, now_s: u64) -> Result<Vec<Part>, Fault> {
+    let seal = FunctionSeal::decode(&said.seal)?;
     let mut parts = vec![
-        one("name", function.name.as_str()),
-        one("zone", function.scope.as_str()),
-        one("strength", strength),
-        if function.removed { one("removed", true) } else { one("sql", function.sql.as_str()) },
-        one("id", hex(certificate.id().as_bytes())),
+        one("name", said.name.as_str()),
+        one("zone", seal.zone().as_str()),
+        one("strength", if said.strong { "strong" } else { "weak" }),
+        if said.text.is_empty() { one("removed", true) } else { one("sql", said.text.as_str()) },
     ];
-    parts.extend(times(function.validity, now_s)?);
-    parts.push(("signed by", signers(certificate.signer(), 0, now_s)?));
+    parts.extend(times(Validity::new(said.issued_s, said.expires_s.saturating_sub(said.issued_s)), now_s)?);
+    parts.push(("signed by", signers(seal.signer(), 0, now_s)?));
     Ok(parts)
 }
 
