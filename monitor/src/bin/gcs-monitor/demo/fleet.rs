@@ -2,7 +2,7 @@
 
 use std::{
     io::{BufRead as _, BufReader, Read as _},
-    net::{Ipv4Addr, SocketAddr, TcpListener},
+    net::{IpAddr, Ipv4Addr, SocketAddr},
     path::PathBuf,
     process::{Child, ChildStdout, Command, Stdio},
     sync::mpsc,
@@ -15,6 +15,8 @@ use crate::client::Api;
 pub(super) const ZONES: [&str; 3] = ["eu", "us", "asia"];
 pub(super) const IN_ZONE: usize = 10;
 const ROLES: [&str; 3] = ["web", "db", "cache"];
+/// A port that is free.
+const ANY: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 /// An agent that has not begun by then does not.
 const BEGINS: Duration = Duration::from_secs(60);
 /// Bytes of what a process has said when it ended that are passed on.
@@ -94,11 +96,16 @@ impl Fleet {
     /// Starts the first of each zone, one after the other, and then all others: each knows one agent of its own zone from the beginning,
     /// and one of each other.
     pub(super) fn start_all(&mut self) -> Result<(), String> {
-        for nth in 0..ZONES.len() {
+        // Where agents are asked who are not told where, unless somebody is there already.
+        if self.spawn(0, crate::agent::API).and_then(|()| self.hear()).is_err() {
+            self.members[0].kill();
+            self.start(0)?;
+        }
+        for nth in 1..ZONES.len() {
             self.start(nth)?;
         }
         for nth in ZONES.len()..self.members.len() {
-            self.spawn(nth)?;
+            self.spawn(nth, ANY)?;
         }
         for _ in ZONES.len()..self.members.len() {
             self.hear()?;
@@ -108,15 +115,14 @@ impl Fleet {
 
     /// Starts one, and waits until it can be asked.
     pub(super) fn start(&mut self, nth: usize) -> Result<(), String> {
-        self.spawn(nth)?;
+        self.spawn(nth, ANY)?;
         self.hear()
     }
 
-    fn spawn(&mut self, nth: usize) -> Result<(), String> {
+    fn spawn(&mut self, nth: usize, api: SocketAddr) -> Result<(), String> {
         let (zone, own) = (nth % ZONES.len(), &self.members[nth]);
         let firsts = (0..ZONES.len()).map(|of| (zone + of) % ZONES.len()).filter(|first| *first != nth);
         let seeds = firsts.filter_map(|first| self.members[first].contact).map(|seed| seed.to_string());
-        let api = if nth == 0 { usual_api() } else { SocketAddr::from((Ipv4Addr::LOCALHOST, 0)) };
         let mut process = Command::new(&self.program)
             .args(["agent", "--attached", "--name", &own.name, "--listen", "127.0.0.1:0"])
             .args(["--api", &api.to_string(), "--set", &format!("role={}", own.role)])
@@ -172,10 +178,4 @@ fn first_line(out: Option<ChildStdout>) -> String {
         let _ = BufReader::new(out).read_line(&mut line);
     }
     line
-}
-
-/// Where agents are asked who are not told where, if nobody is there.
-fn usual_api() -> SocketAddr {
-    let free = TcpListener::bind(crate::agent::API).and_then(|listener| listener.local_addr());
-    free.unwrap_or(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))
 }
