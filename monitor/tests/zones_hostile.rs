@@ -65,6 +65,7 @@ fn message() -> impl Strategy<Value = Message> {
         (vec(item(), 0..6), vec(any::<u32>(), 0..300)).prop_map(|(items, marks)| Body::Rows(items, marks)),
         any::<u32>().prop_map(Body::Ping),
         (0..20_u32).prop_map(Body::Pong),
+        whom.clone().prop_map(Body::Busy),
         (any::<u32>(), whom).prop_map(|(number, whom)| Body::PingFor(number, whom)),
         (0..20_u32).prop_map(Body::Silent),
         any::<u32>().prop_map(Body::Ask),

@@ -9,7 +9,7 @@ use super::{Agent, Came, Sends, bucket::Bucket};
 use crate::zones::{
     message::{Body, Item, Message, ROWS_MAX, Subject},
     name::ZoneName,
-    table::{Table, mark, revocation_mark},
+    table::{CONTACTS, Table, mark, revocation_mark},
 };
 
 /// One time in so many exchanges also go to seeds, and to an agent that is gone, in case it is not; and the first, second, fourth … of them all.
@@ -146,7 +146,10 @@ impl Agent {
 
     /// Another one has no time now, but knows others.
     pub(super) fn on_busy(&mut self, whom: SocketAddr) {
-        self.strangers.get_or_insert_default().push(whom);
+        let strangers = self.strangers.get_or_insert_default();
+        if strangers.len() < CONTACTS {
+            strangers.push(whom);
+        }
     }
 
     /// Sends the rows that the other lacks, and asks for those that it has.

@@ -516,6 +516,8 @@ impl Agent {
 
     /// Its invariants.
     pub fn check(&self) {
+        let strangers = self.strangers.as_ref().map_or(0, SmallVec::len);
+        assert!(strangers <= CONTACTS, "A1: {strangers} strangers wait for an exchange");
         self.tables.iter().for_each(Table::check);
         self.trust.iter().for_each(|trust| trust.check());
     }
