@@ -156,6 +156,10 @@ fn who_has_keys_of_the_tree_is_in_it_and_nobody_else() {
     let sql = "SELECT SUM(load) AS load";
     let said = c.refuses(&["install", "load", sql]);
     assert!(said.contains("is not signed") && said.contains("--sign-with"), "{said}");
+    for words in [vec!["subscribe", "SELECT pid FROM processes"], vec!["announce", "hello"]] {
+        let said = c.refuses(&words);
+        assert!(said.contains("the agents here have keys"), "{words:?}: {said}");
+    }
     let said = c.refuses(&["install", "load", sql, "--sign-with", "bob.key"]);
     assert!(said.starts_with("gcs-monitor: client bob in /us may not sign functions for /"), "{said}");
     let said = c.refuses(&["install", "load", "SELECT SUN(load) AS load", "--sign-with", "alice.key"]);

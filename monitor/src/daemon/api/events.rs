@@ -69,6 +69,7 @@ impl From<AskError> for Refused {
         match e {
             AskError::Function(e) => e.into(),
             AskError::Spread(e) => e.into(),
+            AskError::Keys => Self::new(StatusCode::FORBIDDEN, e),
             AskError::Random(_) => Self::new(StatusCode::INTERNAL_SERVER_ERROR, e),
         }
     }
