@@ -69,7 +69,7 @@ impl<I: Interface> Server<I> {
                 self.segment(&ingress);
             }
             self.link.tick(self.clock.now(), &mut self.out);
-            self.interface.send(&mut self.out.frames).unwrap();
+            self.interface.send(&mut self.out.frames, &|| true).unwrap();
         }
     }
 
@@ -231,7 +231,7 @@ impl Tagged {
             self.link.receive(clock.now(), frame, &mut self.out);
         }
         self.link.tick(clock.now(), &mut self.out);
-        self.nic.send(&mut self.out.frames).unwrap();
+        self.nic.send(&mut self.out.frames, &|| true).unwrap();
     }
 }
 

@@ -172,7 +172,7 @@ impl Relay {
                 }
                 leaving.extend(self.lines[from].leave(now));
                 self.counts.carried.fetch_add(leaving.len() as u64, Ordering::Relaxed);
-                self.ends[1 - from].send(&mut leaving)?;
+                self.ends[1 - from].send(&mut leaving, &|| true)?;
             }
         }
     }

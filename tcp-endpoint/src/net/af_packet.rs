@@ -106,13 +106,21 @@ impl AfPacket {
         })
     }
 
-    fn send_batch(&mut self, batch: &[([u8; vnet::LEN], Frame)]) -> Result<(), Error> {
+    fn send_batch(
+        &mut self,
+        batch: &[([u8; vnet::LEN], Frame)],
+        may: &dyn Fn() -> bool,
+    ) -> Result<(), Error> {
         let pieces: Vec<_> = batch.iter().map(|(header, frame)| vnet::pieces(header, frame)).collect();
         let messages: Vec<&[IoSlice<'_>]> = pieces.iter().map(|p| &p[..]).collect();
         let mut left = &messages[..];
         while !left.is_empty() {
             self.traffic.calls.1 += 1;
-            match sys::send(&self.socket, left) {
+            match sys::send(&self.socket, left, may) {
+                Ok(0) => {
+                    self.traffic.fenced += left.len() as u64;
+                    return Ok(());
+                }
                 Ok(n) => {
                     self.traffic.sent += n as u64;
                     left = &left[n..];
@@ -209,7 +217,7 @@ impl Interface for AfPacket {
         Ok(n == WINDOWS)
     }
 
-    fn send(&mut self, frames: &mut Vec<Frame>) -> Result<(), Error> {
+    fn send(&mut self, frames: &mut Vec<Frame>, may: &dyn Fn() -> bool) -> Result<(), Error> {
         let mut frames = std::mem::take(frames).into_iter();
         let mut batch = Vec::with_capacity(sys::BATCH);
         loop {
@@ -224,7 +232,7 @@ impl Interface for AfPacket {
             if batch.is_empty() {
                 return Ok(());
             }
-            self.send_batch(&batch)?;
+            self.send_batch(&batch, may)?;
         }
     }
 

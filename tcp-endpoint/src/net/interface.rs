@@ -27,11 +27,12 @@ pub trait Interface {
     fn recv(&mut self, into: &mut Vec<Received>) -> Result<bool, Error>;
 
     /// Sends the frames in order, and empties `frames`. What the interface does not take, for its queue is full, is
-    /// dropped and counted: TCP sends it again.
+    /// dropped and counted: TCP sends it again. `may` is asked immediately before each system call; once it says no, what
+    /// is left is dropped: a process can be stopped anywhere, and goes on when its right to speak is over.
     ///
     /// # Errors
     /// The interface fails; nothing more of `frames` was sent.
-    fn send(&mut self, frames: &mut Vec<Frame>) -> Result<(), Error>;
+    fn send(&mut self, frames: &mut Vec<Frame>, may: &dyn Fn() -> bool) -> Result<(), Error>;
 
     /// Counts since it was opened.
     fn traffic(&mut self) -> Traffic;
@@ -52,6 +53,8 @@ pub struct Traffic {
     pub overrun: u64,
     /// Frames that found the queue full on their way out: dropped.
     pub full: u64,
+    /// Frames that were not sent because the right to speak was over.
+    pub fenced: u64,
     /// Frames that the system refuses, or that are not what their [`Packet`](crate::link::Packet) says: dropped.
     pub refused: u64,
 }

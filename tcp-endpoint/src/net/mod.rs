@@ -37,7 +37,7 @@
 //! for ingress in out.packets.drain(..) {
 //!     // TCP; what it has to say goes to `link.send(now, packet, &mut out)`.
 //! }
-//! nic.send(&mut out.frames)?;
+//! nic.send(&mut out.frames, &|| true)?;
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 

@@ -176,10 +176,14 @@ fn vlan_of(header: &libc::msghdr) -> Option<u16> {
     (aux.tp_status & libc::TP_STATUS_VLAN_VALID != 0).then_some(aux.tp_vlan_tci)
 }
 
-/// Sends as many of the messages (at most [`BATCH`]) as the system takes, in order; returns how many those were. An
-/// error concerns the first message.
+/// Sends as many of the messages (at most [`BATCH`]) as the system takes, in order; returns how many those were: none if
+/// `may`, asked when all is prepared, says no. An error concerns the first message.
 #[expect(unsafe_code, reason = "sendmmsg: one call for many frames, in pieces that are not copied")]
-pub(super) fn send(socket: &Socket, messages: &[&[IoSlice<'_>]]) -> io::Result<usize> {
+pub(super) fn send(
+    socket: &Socket,
+    messages: &[&[IoSlice<'_>]],
+    may: &dyn Fn() -> bool,
+) -> io::Result<usize> {
     let count = messages.len().min(BATCH);
     // SAFETY: all-zero bytes are a valid mmsghdr.
     let mut headers: [libc::mmsghdr; BATCH] = unsafe { mem::zeroed() };
@@ -187,6 +191,9 @@ pub(super) fn send(socket: &Socket, messages: &[&[IoSlice<'_>]]) -> io::Result<u
         // IoSlice is guaranteed to have the layout of iovec; the system only reads through it.
         header.msg_hdr.msg_iov = parts.as_ptr().cast_mut().cast();
         header.msg_hdr.msg_iovlen = parts.len() as _;
+    }
+    if !may() {
+        return Ok(0);
     }
     // SAFETY: the first `count` headers are filled in; everything that they point to outlives the call.
     let rc = unsafe {

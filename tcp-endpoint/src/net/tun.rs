@@ -104,22 +104,31 @@ impl Device {
         Ok(true)
     }
 
-    fn send(&mut self, frames: &mut Vec<Frame>) -> Result<(), Error> {
+    fn send(&mut self, frames: &mut Vec<Frame>, may: &dyn Fn() -> bool) -> Result<(), Error> {
         let mut ready = Vec::new();
         for frame in std::mem::take(frames) {
             ready.clear();
             vnet::prepare(frame, self.offload, &mut ready);
             self.traffic.refused += u64::from(ready.is_empty());
             for (header, frame) in &ready {
-                self.send_one(header, frame)?;
+                self.send_one(header, frame, may)?;
             }
         }
         Ok(())
     }
 
-    fn send_one(&mut self, header: &[u8; vnet::LEN], frame: &Frame) -> Result<(), Error> {
+    fn send_one(
+        &mut self,
+        header: &[u8; vnet::LEN],
+        frame: &Frame,
+        may: &dyn Fn() -> bool,
+    ) -> Result<(), Error> {
         let pieces = vnet::pieces(header, frame);
         loop {
+            if !may() {
+                self.traffic.fenced += 1;
+                return Ok(());
+            }
             self.traffic.calls.1 += 1;
             match self.file.write_vectored(&pieces) {
                 Ok(_) => self.traffic.sent += 1,
@@ -169,8 +178,8 @@ macro_rules! forward {
             fn recv(&mut self, into: &mut Vec<Received>) -> Result<bool, Error> {
                 self.0.recv(into)
             }
-            fn send(&mut self, frames: &mut Vec<Frame>) -> Result<(), Error> {
-                self.0.send(frames)
+            fn send(&mut self, frames: &mut Vec<Frame>, may: &dyn Fn() -> bool) -> Result<(), Error> {
+                self.0.send(frames, may)
             }
             fn traffic(&mut self) -> Traffic {
                 self.0.traffic

@@ -16,7 +16,7 @@ use gcs::{
 use thiserror::Error;
 use tokio::io::{Interest, unix::AsyncFd};
 
-use super::{About, Change, Endpoint, Replica, ReplicaError};
+use super::{About, Change, Endpoint, Replica, ReplicaError, Role};
 use crate::{
     link::Link,
     net::{AddressProvider, Error as NetError, Interface},
@@ -161,9 +161,10 @@ impl<S: Service, I: Interface, A: AddressProvider, C: FnMut(Change)> Runner<S, I
     fn emit(&mut self) -> Result<(), RunError> {
         let now = self.now();
         let group = &self.group;
+        let leads = self.replica.role() == Role::Leader;
         let frames = self.replica.emit(now, || group.lease_valid());
         if !frames.is_empty() {
-            self.nic.send(frames)?;
+            self.nic.send(frames, &|| !leads || group.lease_valid())?;
         }
         self.tell();
         Ok(())

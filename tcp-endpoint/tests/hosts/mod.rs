@@ -269,7 +269,7 @@ fn serve<I: Interface>(mut interface: I, mut link: Link, shared: &Shared) -> io:
             link.receive(now(), frame, &mut out);
         }
         link.tick(now(), &mut out);
-        interface.send(&mut out.frames).unwrap();
+        interface.send(&mut out.frames, &|| true).unwrap();
         {
             let mut seen = shared.seen.lock().unwrap();
             seen.packets.append(&mut out.packets);
