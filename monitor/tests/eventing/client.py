@@ -8,14 +8,8 @@ import sys
 import uuid
 
 import zeep
-from zeep.helpers import serialize_object
 
 WSE = "http://schemas.xmlsoap.org/ws/2004/08/eventing"
-
-
-def text(value):
-    """What a header that the answer refers to says."""
-    return [part.text for part in value] if isinstance(value, list) else str(value)
 
 
 def ask(service, request):
@@ -26,9 +20,9 @@ def ask(service, request):
     answer = service[name](_soapheaders=headers, **request.get("body", {}))
     if name == "Subscribe":
         manager = answer.SubscriptionManager
-        identifier = text(manager.ReferenceParameters._value_1)
-        return {"address": manager.Address, "identifier": identifier[0], "expires": answer.Expires}
-    return {"expires": answer} if isinstance(answer, str) else {"answer": serialize_object(answer)}
+        identifier = manager.ReferenceParameters._value_1[0]
+        return {"address": manager.Address, "identifier": identifier, "expires": answer.Expires}
+    return {"expires": answer}
 
 
 def main():

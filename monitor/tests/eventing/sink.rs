@@ -103,7 +103,8 @@ fn answer(stream: TcpStream, status: u16) -> Option<Posted> {
     let mut body = vec![0; length];
     reader.read_exact(&mut body).ok()?;
     let location = if status == 302 { "Location: http://127.0.0.1:9/\r\n" } else { "" };
-    let answer = format!("HTTP/1.1 {status} Said\r\n{location}Content-Length: 0\r\nConnection: close\r\n\r\n");
+    let answer =
+        format!("HTTP/1.1 {status} Said\r\n{location}Content-Length: 0\r\nConnection: close\r\n\r\n");
     reader.get_mut().write_all(answer.as_bytes()).ok()?;
     Some(Posted { path, headers, body: String::from_utf8(body).ok()? })
 }

@@ -29,7 +29,10 @@ fn events_are_posted_signed_and_said_again_until_they_are_taken() {
     let posted = sink.next();
     assert_eq!((posted.path.as_str(), posted.header("content-type")), ("/hook?x=1", "application/json"));
     let body = posted.json();
-    assert_eq!((&body["type"], &body["data"]["agent"], ids(&body)), (&json!("fired"), &json!("/b/1"), vec![7]));
+    assert_eq!(
+        (&body["type"], &body["data"]["agent"], ids(&body)),
+        (&json!("fired"), &json!("/b/1"), vec![7])
+    );
     // As the receiver verifies it.
     let id = posted.header("webhook-id");
     let signed = format!("{id}.{}.{}", posted.header("webhook-timestamp"), posted.body);
@@ -42,7 +45,9 @@ fn events_are_posted_signed_and_said_again_until_they_are_taken() {
     put(&second, &stuck(&[7, 8]));
     let failed = sink.next();
     assert_eq!(ids(&failed.json()), [8]);
-    until_hook(&first, |hook| hook["state"] == "retrying" && hook["last_error"] == "it answers 503 Service Unavailable");
+    until_hook(&first, |hook| {
+        hook["state"] == "retrying" && hook["last_error"] == "it answers 503 Service Unavailable"
+    });
     sink.answers(302);
     let again = sink.next();
     assert_eq!((again.header("webhook-id"), &again.body), (failed.header("webhook-id"), &failed.body));
@@ -97,7 +102,8 @@ fn where_nobody_takes_them_they_are_given_up_and_it_ends() {
     for (made, why) in [(gone, "events could not be delivered"), (soon, "its time is over")] {
         super::until(|| {
             let all = asked(&first, &[], "/v1/webhooks");
-            let of = all["webhooks"].as_array().into_iter().flatten().find(|hook| hook["name"] == made["name"]);
+            let of =
+                all["webhooks"].as_array().into_iter().flatten().find(|hook| hook["name"] == made["name"]);
             if of.is_some_and(|hook| hook["ended"] == why) { Ok(()) } else { Err(all.to_string()) }
         });
     }
@@ -114,7 +120,10 @@ fn what_cannot_be_a_webhook_is_refused_in_one_sentence() {
         hook
     };
     for (hook, says) in [
-        (with("url", json!("https://example.org/")), "`https://example.org/` cannot be posted to: give http://"),
+        (
+            with("url", json!("https://example.org/")),
+            "`https://example.org/` cannot be posted to: give http://",
+        ),
         (with("url", json!("file:///etc/passwd")), "`file:///etc/passwd` cannot be posted to"),
         (with("secret", json!("short")), "the secret is not whsec_ and 24 to 64 bytes in Base64"),
         (with("sql", json!("SELECT 1")), "a standing query names the table"),
@@ -133,7 +142,11 @@ fn what_cannot_be_a_webhook_is_refused_in_one_sentence() {
     // A page of somebody else cannot have the agent call anybody.
     let content = good.to_string();
     for header in ["Origin: http://evil.example", "Content-Type: text/plain", "Host: evil.example"] {
-        let output = curl(&agent, &["-i", "-H", "content-type: application/json", "-H", header, "-d", &content], "/v1/webhooks");
+        let output = curl(
+            &agent,
+            &["-i", "-H", "content-type: application/json", "-H", header, "-d", &content],
+            "/v1/webhooks",
+        );
         let said = String::from_utf8_lossy(&output.stdout);
         assert!(said.starts_with("HTTP/1.1 4"), "{header}: {said}");
     }
