@@ -140,15 +140,16 @@ fn what_cannot_be_a_webhook_is_refused_in_one_sentence() {
     let said = asked(&agent, &["-X", "DELETE"], "/v1/webhooks/x");
     assert!(said.to_string().contains("there is no such webhook"), "{said}");
     // A page of somebody else cannot have the agent call anybody.
-    let content = good.to_string();
-    for header in ["Origin: http://evil.example", "Content-Type: text/plain", "Host: evil.example"] {
-        let output = curl(
-            &agent,
-            &["-i", "-H", "content-type: application/json", "-H", header, "-d", &content],
-            "/v1/webhooks",
-        );
+    let (content, json) = (good.to_string(), "Content-Type: application/json");
+    for headers in [
+        [json, "Origin: http://evil.example"],
+        [json, "Host: evil.example"],
+        ["Content-Type: text/plain", "X: y"],
+    ] {
+        let words = ["-i", "-H", headers[0], "-H", headers[1], "-d", &content];
+        let output = curl(&agent, &words, "/v1/webhooks");
         let said = String::from_utf8_lossy(&output.stdout);
-        assert!(said.starts_with("HTTP/1.1 4"), "{header}: {said}");
+        assert!(said.starts_with("HTTP/1.1 4"), "{headers:?}: {said}");
     }
     assert_eq!(asked(&agent, &[], "/v1/webhooks"), json!({ "webhooks": [] }));
     // There are only so many.
