@@ -49,7 +49,7 @@ pub enum Encoding {
     /// As JSON, signed if there is a secret.
     Json(Option<Secret>),
     /// As SOAP messages.
-    Soap(Notify),
+    Soap(Box<Notify>),
 }
 
 /// What is delivered, and where.

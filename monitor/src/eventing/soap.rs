@@ -324,3 +324,49 @@ impl Letter<'_> {
         out
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const MESSAGE: &str = "<s:Envelope xmlns:s='http://schemas.xmlsoap.org/soap/envelope/' xmlns:a='http://www.w3.org/2005/08/addressing' \
+        xmlns:e='http://schemas.xmlsoap.org/ws/2004/08/eventing'><s:Header><a:Action>urn:a</a:Action><a:MessageID>urn:m</a:MessageID>\
+        <e:Identifier> urn:i </e:Identifier></s:Header><s:Body><e:GetStatus/></s:Body></s:Envelope>";
+
+    #[test]
+    fn what_is_written_can_be_read() {
+        let request = Request::read(MESSAGE, Soap::V12).unwrap();
+        assert_eq!((request.soap, request.wsa), (Soap::V11, Wsa::V2005));
+        assert_eq!(request.identifier.as_deref(), Some("urn:i"));
+        let fault = Fault { detail: "<wse:x/>".to_owned(), ..Fault::invalid("a < b") };
+        for (soap, wsa) in [(Soap::V11, Wsa::V2004), (Soap::V12, Wsa::V2005)] {
+            let (body, to, id, relates_to) = (fault.body(soap), None, request.id.as_deref(), Some("urn:x"));
+            let letter = Letter { soap, wsa, action: "urn:b", to, id, relates_to, body: &body }.write();
+            let read = Request::read(&letter, soap).unwrap();
+            assert_eq!((read.soap, read.wsa, read.action.as_deref()), (soap, wsa, Some("urn:b")));
+            assert!(
+                read.body.is(soap.namespace(), "Fault") && read.id.as_deref() == Some("urn:m"),
+                "{letter}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_header_that_is_there_twice_is_refused() {
+        let twice = MESSAGE.replace("<a:Action>", "<a:Action>urn:x</a:Action><a:Action>");
+        let (manner, fault) = Request::read(&twice, Soap::V12).unwrap_err();
+        assert_eq!((manner.soap, fault.subcode), (Soap::V11, Some("InvalidMessage")));
+        assert!(fault.reason.contains("more than one header Action"), "{}", fault.reason);
+    }
+
+    proptest! {
+        #[test]
+        fn damaged_messages_are_read_or_refused(at in 0..MESSAGE.len(), len in 0..40_usize, by in "[<>/a&;:='\" ]{0,4}") {
+            let end = (at + len).min(MESSAGE.len());
+            let damaged = format!("{}{by}{}", &MESSAGE[..at], &MESSAGE[end..]);
+            drop(Request::read(&damaged, Soap::V12));
+        }
+    }
+}

@@ -6,7 +6,7 @@
 //! | `webhook-timestamp` | when it is said, in seconds since 1970 |
 //! | `webhook-signature` | `v1,` and in Base64 the HMAC-SHA256 of `ID.TIMESTAMP.BODY` |
 
-use std::str::FromStr;
+use std::{str::FromStr, sync::Arc};
 
 use aws_lc_rs::hmac;
 use axum::http::{HeaderName, HeaderValue, header};
@@ -22,7 +22,7 @@ const SECRET_BYTES: std::ops::RangeInclusive<usize> = 24..=64;
 
 /// What the receiver shares with the agent.
 #[derive(Clone, Debug)]
-pub struct Secret(hmac::Key);
+pub struct Secret(Arc<hmac::Key>);
 
 /// Not a secret.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
@@ -37,7 +37,7 @@ impl FromStr for Secret {
     fn from_str(text: &str) -> Result<Self, SecretError> {
         let bytes = text.strip_prefix("whsec_").and_then(|rest| STANDARD.decode(rest).ok());
         let bytes = bytes.filter(|bytes| SECRET_BYTES.contains(&bytes.len())).ok_or(SecretError)?;
-        Ok(Self(hmac::Key::new(hmac::HMAC_SHA256, &bytes)))
+        Ok(Self(Arc::new(hmac::Key::new(hmac::HMAC_SHA256, &bytes))))
     }
 }
 

@@ -217,7 +217,8 @@ async fn subscribe(deliveries: &Deliveries, address: &str, request: &Request) ->
     let (asked, patience) = filter(body)?;
     let wanted = asked.wanted().map_err(Fault::invalid)?;
     let wsa = to.wsa;
-    let encoding = Encoding::Soap(Notify { soap: request.soap, to, end, manager: address.to_owned() });
+    let notify = Notify { soap: request.soap, to, end, manager: address.to_owned() };
+    let encoding = Encoding::Soap(Box::new(notify));
     let order = Order { wanted, target, encoding, expires: Some(granted.time), patience };
     let begun = deliveries.begin(order).await.map_err(|e| match e {
         OrderError::Ask(AskError::Function(e)) => Fault::invalid(e),
