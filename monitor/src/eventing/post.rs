@@ -69,9 +69,14 @@ impl std::str::FromStr for Target {
         if authority.as_str().contains('@') || authority.host().is_empty() || url.len() > URL_MAX {
             return Err(wrong());
         }
-        let port = match authority.port() {
-            Some(port) => port.as_str().parse::<u16>().ok().filter(|port| *port > 0).ok_or_else(wrong)?,
-            None => 80,
+        // What is no port at all, the parser would leave away.
+        let port = match authority.as_str().strip_prefix(authority.host()) {
+            Some("") => 80,
+            Some(port) => {
+                let port = port.strip_prefix(':').and_then(|port| port.parse::<u16>().ok());
+                port.filter(|port| *port > 0).ok_or_else(wrong)?
+            }
+            None => return Err(wrong()),
         };
         Ok(Self { connect: format!("{}:{port}", authority.host()), uri })
     }
