@@ -2,7 +2,7 @@
 //!
 //! Of each, one event is on its way at a time, in the order in which they came; the others wait in the [`Subscription`] and, when that is full, at the
 //! agents where they fired, which count what they have to give up. An event counts as delivered when it is answered with 2xx. What fails is said
-//! again as [`super::retry`] says, and so it may arrive twice. What is given up is counted, and told with the next event as `lost`.
+//! again after a pause (0.5 s, 1 s, 2 s … 30 s, 12 times in all), and so it may arrive twice. What is given up is counted, and told with the next event as `lost`.
 //!
 //! * **Bounds**: [`MOST`] at a time, as many that have ended and are still shown; for each one connection, and the time that `post` gives an attempt.
 //! * **Not kept** when the agent ends: then nobody renews the lease, and it ends everywhere after [`LEASE_S`] seconds.

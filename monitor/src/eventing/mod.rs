@@ -5,7 +5,7 @@
 //!                         ├─► deliver ─► Subscription                      └────► again, and again; given up
 //!   POST /v1/ws-eventing ─┘    (its lease is renewed while somebody takes what it tells)
 //! ```
-//! [`deliver`] is what both share: one subscription, one place to post to, [`retry`](self) with bounds. [`webhook`] writes events as JSON and signs them,
+//! [`deliver`] is what both share: one subscription, one place to post to, attempts with bounds. [`webhook`] writes events as JSON and signs them,
 //! [`wse`] as SOAP messages, and answers those who subscribe with SOAP. [`post`] is the HTTP client. What XML there is comes from outside.
 
 mod asked;
