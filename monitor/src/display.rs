@@ -6,12 +6,13 @@ use std::fmt::{self, Write};
 
 use crate::row::Row;
 use crate::value::Value;
+use crate::zones::event::Event;
 
 /// Bytes of a value that are shown in a table; the rest is an ellipsis.
 const SHOWN_CHARS: usize = 60;
 
 /// Two hexadecimal digits a byte.
-fn hex(bytes: &[u8]) -> String {
+pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().fold(String::with_capacity(2 * bytes.len()), |mut text, byte| {
         let _ = write!(text, "{byte:02x}"); // A String takes everything.
         text
@@ -81,6 +82,22 @@ fn unhex(text: &str) -> Option<Vec<u8>> {
 /// A row as a JSON object.
 pub fn row_json(row: &Row) -> serde_json::Value {
     row.iter().map(|(name, value)| (name.to_owned(), json(value))).collect::<serde_json::Map<_, _>>().into()
+}
+
+/// What an event is called, `fired` or `counted`, and what it says.
+pub fn event_json(event: &Event) -> (&'static str, serde_json::Value) {
+    let Event { told, times, rows, lost } = event;
+    let Some(told) = told else {
+        return ("counted", serde_json::json!({ "times": times, "rows": rows, "lost": lost }));
+    };
+    let said = serde_json::json!({
+        "agent": told.agent,
+        "at_ms": told.at_ms,
+        "rows": told.rows.iter().map(row_json).collect::<Vec<_>>(),
+        "more_rows": rows.saturating_sub(told.rows.len() as u64),
+        "lost": lost,
+    });
+    ("fired", said)
 }
 
 /// Writes one field of CSV (RFC 4180): quoted where it has to be, so that no content can begin a new field or line.

@@ -2,7 +2,7 @@
 //!
 //! A page from elsewhere can make a browser on this machine send requests. It is kept out by what browsers cannot leave away or make up:
 //! another `Origin`, a `Host` that is a name (whoever leads a name can make it mean this machine; an address is what was connected to),
-//! content that is not said to be JSON, and `Sec-Fetch-Site`, which tells of pictures and frames too. Answers say what a browser may do
+//! content that is not said to be JSON or SOAP, and `Sec-Fetch-Site`, which tells of pictures and frames too. Answers say what a browser may do
 //! with them: as good as nothing, if they are a page of ours.
 
 use std::net::IpAddr;
@@ -40,6 +40,8 @@ impl Foreign {
     }
 }
 
+/// Content that no form can send, and a page of somebody else only if it is allowed to: JSON, and SOAP of both kinds.
+const PROGRAMS: [&str; 3] = ["application/json", "application/soap+xml", "text/xml"];
 /// Bytes of a foreign name that are said back.
 const NAME_SHOWN: usize = 100;
 
@@ -89,8 +91,8 @@ fn allowed(method: &Method, headers: &HeaderMap) -> Result<(), Foreign> {
         return Err(Foreign::Page);
     }
     let kind = text(header::CONTENT_TYPE).unwrap_or_default().split(';').next().unwrap_or_default().trim();
-    let json = kind.eq_ignore_ascii_case("application/json");
-    if matches!(*method, Method::POST | Method::PUT | Method::PATCH) && !json {
+    let programs = PROGRAMS.iter().any(|known| kind.eq_ignore_ascii_case(known));
+    if matches!(*method, Method::POST | Method::PUT | Method::PATCH) && !programs {
         return Err(Foreign::Content);
     }
     Ok(())
@@ -147,6 +149,8 @@ mod tests {
         assert!(!may(Method::POST, &[own]));
         assert!(!may(Method::PUT, &[own, ("content-type", "text/plain")]));
         assert!(!may(Method::POST, &[own, ("content-type", "application/jsonp")]));
+        assert!(!may(Method::POST, &[own, ("content-type", "multipart/form-data")]));
+        assert!(may(Method::POST, &[own, ("content-type", "text/xml; charset=utf-8")]));
         assert!(may(Method::POST, &[own, ("content-type", "application/json; charset=utf-8")]));
     }
 

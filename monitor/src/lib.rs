@@ -7,12 +7,13 @@
 //! [`zones`] are how the tables come to be everywhere: agents that gossip. [`sim`] runs many of them on virtual time, [`daemon`] one of them on a
 //! machine. [`health`] is what a group of representatives agrees on: which components are up. [`trust`] says who may say what: keys,
 //! certificates, and what is refused. [`sources`] are where an agent's own attributes come from, [`events`] what standing queries ask of its
-//! own tables. [`web`] shows all of it in a browser.
+//! own tables, [`eventing`] posts what they tell to whoever has asked. [`web`] shows all of it in a browser.
 
 mod clock;
 pub mod codec;
 pub mod daemon;
 pub mod display;
+pub mod eventing;
 pub mod events;
 mod guard;
 pub mod health;

@@ -11,7 +11,7 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// An agent; it dies with the test.
 pub(crate) struct Agent {
-    process: Child,
+    pub(crate) process: Child,
     pub(crate) contact: String,
     pub(crate) api: String,
     _out: BufReader<ChildStdout>,

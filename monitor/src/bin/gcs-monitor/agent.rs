@@ -13,6 +13,7 @@ use gcs_monitor::{
         events::look,
         node::{Node, Place},
     },
+    eventing::deliver::Deliveries,
     events::tables::{Application, Tables},
     health::client::Client,
     sources::{Sources, http},
@@ -159,9 +160,11 @@ async fn live(agent: Agent, api: SocketAddr) -> Outcome {
     };
     let application = Arc::new(Application::default());
     let (watched, tables) = (node.clone(), Tables::new(agent.log, application.clone()));
+    let deliveries = Arc::new(Deliveries::new(node.clone()));
     let pages = api::router(node)
         .merge(http::router(attributes))
         .merge(api::tables(application))
+        .merge(api::deliveries(deliveries.clone()))
         .merge(api::health(health))
         .merge(web::router());
     tokio::select! {
@@ -170,7 +173,8 @@ async fn live(agent: Agent, api: SocketAddr) -> Outcome {
         () = telling => Ok(()),
         () = refusing => Ok(()),
         served = axum::serve(listener, pages) => Ok(served?),
-        () = ended => Ok(()),
+        // Until it has said goodbye, everything goes on.
+        () = async { ended.await; deliveries.close().await } => Ok(()),
     }
 }
 

@@ -1,6 +1,6 @@
 //! What standing queries tell, as it happens: server-sent events.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use axum::{
     Json,
@@ -19,51 +19,17 @@ use super::{
 };
 use crate::{
     daemon::{
-        events::{AskError, LEASE_S, Subscription, Wanted},
+        events::{AskError, LEASE_S, Subscription},
         node::Node,
     },
     display,
-    zones::{
-        event::Event,
-        kind::{Delivery, Kind, Trigger},
-    },
+    eventing::Asked,
+    zones::{event::Event, kind::Kind},
 };
 
 /// Subscriptions at a time.
 const SUBSCRIPTIONS: usize = 64;
 static PLACES: Semaphore = Semaphore::const_new(SUBSCRIPTIONS);
-/// How often agents look if nothing else is said.
-const EVERY_MS: u64 = 500;
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Asked {
-    sql: String,
-    #[serde(default)]
-    zone: String,
-    #[serde(default)]
-    mode: Mode,
-    #[serde(default)]
-    delivery: How,
-    every_ms: Option<u64>,
-}
-
-#[derive(Clone, Copy, Default, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-enum Mode {
-    #[default]
-    Edge,
-    Level,
-}
-
-#[derive(Clone, Copy, Default, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-enum How {
-    #[default]
-    AtLeastOnce,
-    AtMostOnce,
-}
-
 impl From<AskError> for Refused {
     fn from(e: AskError) -> Self {
         match e {
@@ -84,20 +50,7 @@ pub(super) async fn events(
     let Ok(place) = PLACES.try_acquire() else {
         return Err(Refused::new(StatusCode::TOO_MANY_REQUESTS, "there are too many subscriptions: end one"));
     };
-    let wanted = Wanted {
-        zone: zone_of(&asked.zone)?,
-        sql: asked.sql,
-        trigger: match asked.mode {
-            Mode::Edge => Trigger::Edge,
-            Mode::Level => Trigger::Level,
-        },
-        delivery: match asked.delivery {
-            How::AtLeastOnce => Delivery::AtLeastOnce,
-            How::AtMostOnce => Delivery::AtMostOnce,
-        },
-        every: Duration::from_millis(asked.every_ms.unwrap_or(EVERY_MS)),
-        lease: Duration::from_secs(LEASE_S),
-    };
+    let wanted = asked.wanted()?;
     let zone = wanted.zone.clone();
     let subscription = Subscription::new(&node, wanted).await?;
     let columns = subscription.function().condition().map(|query| query.outputs().to_vec());
@@ -164,19 +117,6 @@ async fn follow(mut subscription: Subscription, to: &mpsc::Sender<Sent>) {
 }
 
 fn sent(event: &Event) -> Sent {
-    let Event { told, times, rows, lost } = event;
-    let (name, data) = match told {
-        Some(told) => (
-            "fired",
-            json!({
-                "agent": told.agent,
-                "at_ms": told.at_ms,
-                "rows": told.rows.iter().map(display::row_json).collect::<Vec<_>>(),
-                "more_rows": rows.saturating_sub(told.rows.len() as u64),
-                "lost": lost,
-            }),
-        ),
-        None => ("counted", json!({ "times": times, "rows": rows, "lost": lost })),
-    };
+    let (name, data) = display::event_json(event);
     Sent::default().event(name).data(data.to_string())
 }

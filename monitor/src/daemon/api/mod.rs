@@ -15,6 +15,8 @@ mod signed;
 mod stream;
 mod tables;
 mod watch;
+mod webhooks;
+mod ws_eventing;
 mod zones;
 
 use std::sync::Arc;
@@ -30,6 +32,7 @@ use self::error::Refused;
 pub use self::health::health;
 use super::node::Node;
 use crate::{
+    eventing::deliver::Deliveries,
     events::tables::{Application, BYTES},
     guard::guard,
 };
@@ -56,6 +59,17 @@ pub fn router(node: Arc<Node>) -> Router {
         .layer(DefaultBodyLimit::max(BODY_MAX))
         .layer(middleware::from_fn(guard::<Refused>))
         .with_state(node)
+}
+
+/// What is posted to whoever has asked: webhooks, and WS-Eventing.
+pub fn deliveries(deliveries: Arc<Deliveries>) -> Router {
+    Router::new()
+        .route("/v1/webhooks", get(webhooks::list).post(webhooks::make))
+        .route("/v1/webhooks/{name}", delete(webhooks::remove))
+        .route(ws_eventing::PATH, get(ws_eventing::get).post(ws_eventing::post))
+        .layer(DefaultBodyLimit::max(BODY_MAX))
+        .layer(middleware::from_fn(guard::<Refused>))
+        .with_state(deliveries)
 }
 
 /// The tables that applications fill.
