@@ -218,3 +218,60 @@ fn how_soon_who_knows() {
     println!("from SIGKILL to the last watcher: {}", percentiles(last));
     println!("from the first watcher to the last: {}", percentiles(spread));
 }
+
+/// Which of these addresses somebody on this machine is connected to; the watcher is the only one.
+fn connected_to(all: &[std::net::SocketAddr]) -> Option<usize> {
+    let table = std::fs::read_to_string("/proc/net/tcp").unwrap();
+    let remotes: Vec<&str> = table
+        .lines()
+        .filter_map(|line| match line.split_whitespace().take(4).collect::<Vec<_>>()[..] {
+            [_, _, remote, "01"] => Some(remote),
+            _ => None,
+        })
+        .collect();
+    all.iter().position(|at| remotes.contains(&format!("0100007F:{:04X}", at.port()).as_str()))
+}
+
+#[test]
+#[ignore = "measures"]
+fn how_soon_a_watcher_is_told_by_the_next_representative() {
+    const KILLS: usize = 24;
+    let mut representatives = Representatives::start("failover");
+    done(&format!("register shop a --address 10.0.0.1:1 --at {}", representatives.from(0)));
+    let mut watcher = Watcher::start(&representatives.from(0), "w");
+    let (began, mut took) = (watcher.seq, Vec::new());
+    for round in 0..KILLS {
+        let n = loop {
+            match connected_to(&representatives.at) {
+                Some(n) => break n,
+                None => std::thread::yield_now(),
+            }
+        };
+        let kid = representatives.kids[n].as_mut().unwrap();
+        let killed = kid.kill();
+        // The verdict is made while the watcher looks for somebody else.
+        let others = representatives.from((n + 1) % 3);
+        done(&format!("register shop a --address 10.0.0.1:{} --at {others}", round + 2));
+        let (at, line) = watcher.kid.until(|_| true);
+        let Told::Verdict { verdict, .. } = serde_json::from_str(&line).unwrap() else {
+            panic!("not a verdict: {line}")
+        };
+        assert_eq!(verdict.seq, watcher.seq + 1, "none is missed, told twice or out of order");
+        assert_eq!(verdict.address.map(|a| usize::from(a.port())), Some(round + 2));
+        watcher.seq = verdict.seq;
+        watcher.verdicts.insert(verdict.seq, verdict);
+        took.push(at - killed);
+        representatives.restart(n);
+    }
+    assert_eq!(watcher.seq, began + KILLS as u64);
+    let history = done(&format!("history shop --json --at {}", representatives.from(0)));
+    let agreed: BTreeMap<u64, Verdict> = history
+        .lines()
+        .map(|line| serde_json::from_str::<Verdict>(line).unwrap())
+        .map(|verdict| (verdict.seq, verdict))
+        .filter(|(seq, _)| *seq > began)
+        .collect();
+    assert_eq!(agreed, watcher.verdicts);
+    println!("{KILLS} kills of the representative that a watcher is connected to, each with a new verdict");
+    println!("from SIGKILL to that verdict at the watcher: {}", percentiles(took));
+}

@@ -103,7 +103,7 @@ pub struct Args {
     /// Print JSON, one object a line.
     #[arg(long)]
     pub json: bool,
-    /// Make a local socket at this path, at which this process says what it knows of itself.
+    /// Make a local socket at this path, or in this folder, at which this process says what it knows of itself.
     #[arg(long, value_name = "PATH")]
     pub control: Option<PathBuf>,
     /// Serve counters, gauges and histograms for Prometheus at this address, over HTTP.

@@ -65,7 +65,8 @@ pub struct Args {
     /// Found the group as soon as this many replicas have met (more than two thirds of all that will ever be started).
     #[arg(long)]
     expect: Option<usize>,
-    /// Make a local socket at this path, at which this replica says what it knows of itself (`gcs-cat --probe PATH` asks).
+    /// Make a local socket at this path, at which this replica says what it knows of itself (`gcs-cat --probe PATH` asks). In a folder
+    /// such as /run/gcs, which it has to be for gcs-monitor, it gets a name of its own.
     #[arg(long)]
     control: Option<PathBuf>,
     /// Where Redis clients connect.

@@ -272,8 +272,10 @@ impl Builder {
         self
     }
 
-    /// A local socket to be made at this path: who connects to it gets [`Group::report`] as text, or can say
-    /// `force-primary` ([`Group::force_primary`]). Only this process's user may. Not on systems without such sockets.
+    /// A local socket to be made at this path: who connects to it gets [`Group::report`] as text, or can say `force-primary`
+    /// ([`Group::force_primary`]), or `status` (names and values of [`Group::status`] and [`Group::stats`], for programs). Where
+    /// the path is a folder, such as `/run/gcs`, the socket is made in it under the name `GROUP-ADDRESS.sock`: who watches a host
+    /// finds all its members there. Only this process's user may. Not on systems without such sockets.
     pub fn control(mut self, path: impl Into<Option<PathBuf>>) -> Self {
         self.control = path.into();
         self
@@ -350,7 +352,7 @@ impl Builder {
     /// # Errors
     /// [`StartError`] says in one sentence what is wrong; nothing is left running.
     pub async fn start(mut self) -> Result<(Group, Events), StartError> {
-        let stack = self.stack.take().ok_or(StartError::NoStack)?;
+        let stack = self.stack.clone().ok_or(StartError::NoStack)?;
         if let Some(bad) =
             self.contacts.iter().find(|c| c.ip().is_unspecified() || c.ip().is_multicast() || c.port() == 0)
         {
@@ -407,7 +409,17 @@ impl Builder {
         let (ready, started) = oneshot::channel();
         #[cfg(unix)]
         let control = match self.control {
-            Some(path) => Some(control::bind(&path).map_err(|source| StartError::Control { path, source })?),
+            Some(path) => {
+                let own = transport.local_addr();
+                let path = control::place(path, &self.group, own);
+                let listener = control::bind(&path).map_err(|source| StartError::Control { path, source })?;
+                let facts = control::Facts {
+                    group: self.group.clone(),
+                    name: self.name.clone().unwrap_or_else(|| own.to_string()),
+                    stack: self.stack.as_ref().map(|stack| stack.name().to_owned()).unwrap_or_default(),
+                };
+                Some((listener, facts))
+            }
             None => None,
         };
         #[cfg(feature = "metrics")]
@@ -433,8 +445,8 @@ impl Builder {
                         tokio::spawn(discovery::run(sources, contacts, own, Arc::clone(&shared)));
                     }
                     #[cfg(unix)]
-                    if let Some(listener) = control {
-                        tokio::spawn(control::serve(listener, Arc::clone(&shared)));
+                    if let Some((listener, facts)) = control {
+                        tokio::spawn(control::serve(listener, facts, Arc::clone(&shared)));
                     }
                     let state = State::default();
                     Driver {

@@ -1,7 +1,7 @@
 //! Sources: where the attributes of an agent's row come from.
 //!
 //! ```text
-//!   host, files, commands, databases, metrics, text files ── read every so often ─┐
+//!   host, files, commands, databases, metrics, text files, groups ── read ─────────┐
 //!   HTTP, statsd ──────────────────────────────────────────────────────────────────┼─► Store ──► Sources::next ──► the agent's row
 //!   Handle::set ───────────────────────────────────────────────────────────────────┘   sans-IO
 //! ```
@@ -18,6 +18,7 @@ pub mod config;
 mod exposition;
 mod extract;
 mod file;
+pub mod groups;
 mod handle;
 mod host;
 pub mod http;

@@ -64,6 +64,14 @@ pub(super) enum ReadError {
     Name { what: String, error: NameError },
     #[error("{count} things are wrong with the files, for instance: {first}")]
     Files { count: usize, first: Box<ReadError> },
+    #[error("{count} members of groups cannot be asked, for instance: {first}")]
+    Sockets { count: usize, first: Box<ReadError> },
+    #[error(
+        "the attributes of the group {0:?} would have the names of those of {1:?}, and are left out; rename it"
+    )]
+    SameName(String, String),
+    #[error("there are more than {max} groups here, and those from {0:?} on have no attributes; the table groups has all", max = super::groups::GROUPS)]
+    TooManyGroups(String),
     #[error("{0} has more than {max} files; the others are not read", max = limits::TEXTFILES)]
     TooManyFiles(String),
 }

@@ -12,7 +12,7 @@ use super::{
     command,
     config::{Config, ConfigError, Rules},
     extract::ExtractError,
-    file,
+    file, groups,
     handle::Handle,
     host, http,
     name::Name,
@@ -177,6 +177,11 @@ impl Sources {
         }
         if let Some(table) = &config.textfile {
             self.source("textfile".to_owned(), [], textfile::Source::new(table), table.every, table.timeout);
+        }
+        if let Some(table) = &config.groups {
+            // Asking has its own end.
+            let patience = 5 * groups::PATIENCE;
+            self.source("groups".to_owned(), [], groups::Source::new(table), table.every, patience);
         }
         Ok(())
     }

@@ -16,7 +16,7 @@ use gcs_monitor::{
     eventing::deliver::Deliveries,
     events::tables::{Application, Tables},
     health::client::Client,
-    sources::{Sources, http},
+    sources::{Sources, groups, http},
     trust::Keys,
     value::Value,
     web,
@@ -121,7 +121,9 @@ async fn live(agent: Agent, api: SocketAddr) -> Outcome {
     let keys = loaded(agent.identity.as_deref(), &agent.authority)?;
     let open = keys.is_none();
     let ended = ended(agent.attached);
-    let mut sources = Sources::start(agent.attributes.unwrap_or_default().load()?).await?;
+    let config = agent.attributes.unwrap_or_default().load()?;
+    let groups = config.groups.as_ref().map_or_else(groups::folder, |groups| groups.folder.clone());
+    let mut sources = Sources::start(config).await?;
     let attributes = sources.handle();
     for (name, value) in agent.set {
         attributes.set(&name, value).map_err(|e| format!("--set {name}: {e}"))?;
@@ -159,7 +161,7 @@ async fn live(agent: Agent, api: SocketAddr) -> Outcome {
         }
     };
     let application = Arc::new(Application::default());
-    let (watched, tables) = (node.clone(), Tables::new(agent.log, application.clone()));
+    let (watched, tables) = (node.clone(), Tables::new(agent.log, groups, application.clone()));
     let deliveries = Arc::new(Deliveries::new(node.clone()));
     let pages = api::router(node)
         .merge(http::router(attributes))

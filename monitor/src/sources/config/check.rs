@@ -6,7 +6,7 @@ use super::{Config, Report, rules::EVERYTHING};
 use crate::sources::{
     exposition::Selector,
     extract::{Extract, ExtractError},
-    host, limits,
+    groups, host, limits,
     name::Name,
     prometheus::Target,
 };
@@ -194,6 +194,14 @@ impl Config {
             let all = [("every", textfile.every), ("timeout", textfile.timeout), ("life", textfile.life)];
             times("[textfile]", &all)?;
         }
+        if let Some(own) = &self.groups {
+            times("[groups]", &[("every", own.every)])?;
+            if let Some(found) = own.attributes.iter().find(|name| !groups::FACTS.contains(&name.as_str())) {
+                let known = groups::FACTS.join(", ");
+                let what = format!("of a group {found:?} cannot be said; choose among {known}");
+                return Err(problem("[groups]", what));
+            }
+        }
         Ok(())
     }
 
@@ -315,6 +323,11 @@ mod tests {
             ("[report.q]\nabsolute = -1", "0 or more"),
             ("[report.q]\nabsolute = nan", "0 or more"),
             ("[report.q]\nrefresh = '0s'", "refresh is 0s"),
+            (
+                "[groups]\nattributes = ['colour']",
+                "[groups]: of a group \"colour\" cannot be said; choose among processes",
+            ),
+            ("[groups]\nevery = '0s'", "[groups]: every is 0s"),
             ("[surprise]", "line 1: unknown field `surprise`"),
         ] {
             let said = mistake(text);

@@ -12,8 +12,8 @@ pub use check::ConfigError;
 pub(super) use rules::Rules;
 pub use rules::{EVERYTHING, Report};
 pub use tables::{
-    Command, Commands, File, Host, Http, Metric, MetricTable, Of, Postgres, Prometheus, Secret, Sqlite,
-    Statsd, Textfile,
+    Command, Commands, File, Groups, Host, Http, Metric, MetricTable, Of, Postgres, Prometheus, Secret,
+    Sqlite, Statsd, Textfile,
 };
 
 /// All sources of an agent. The default is the host alone.
@@ -47,6 +47,8 @@ pub struct Config {
     pub postgres: Vec<Postgres>,
     /// Metrics in the text form of Prometheus, over HTTP.
     pub prometheus: Vec<Prometheus>,
+    /// Groups that have members on this host.
+    pub groups: Option<Groups>,
     /// Applications say attributes over HTTP.
     pub http: Option<Http>,
     /// Applications say attributes by statsd datagrams.

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use serde::Deserialize;
 
-use crate::sources::{host, significance::Significance};
+use crate::sources::{groups, host, significance::Significance};
 
 /// The key of the table for attributes that have none of their own.
 pub const EVERYTHING: &str = "*";
@@ -50,7 +50,7 @@ impl Rules {
 
     /// The table of the attribute over what the host's attributes have, or over that for everything.
     pub(in crate::sources) fn of(&self, name: &str) -> Significance {
-        let base = host::significance(name).unwrap_or_else(|| {
+        let base = host::significance(name).or_else(|| groups::significance(name)).unwrap_or_else(|| {
             let general = Significance::default();
             self.0.get(EVERYTHING).map_or(general, |report| report.over(general))
         });

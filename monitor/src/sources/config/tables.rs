@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, fmt, net::SocketAddr, path::PathBuf, time::Dura
 use serde::Deserialize;
 
 use super::duration;
-use crate::sources::{host, name::Name};
+use crate::sources::{groups, host, name::Name};
 
 const fn ten_seconds() -> Duration {
     Duration::from_secs(10)
@@ -255,6 +255,26 @@ pub struct Textfile {
     /// How old a file may be.
     #[serde(default = "five_minutes", deserialize_with = "duration")]
     pub life: Duration,
+}
+
+/// `[groups]`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Groups {
+    /// The folder in which members of gcs groups make their control sockets.
+    pub folder: PathBuf,
+    /// What is said of each group. All, unless said.
+    pub attributes: Vec<String>,
+    /// How often.
+    #[serde(deserialize_with = "duration")]
+    pub every: Duration,
+}
+
+impl Default for Groups {
+    fn default() -> Self {
+        let attributes = groups::FACTS.map(str::to_owned).into();
+        Self { folder: groups::folder(), attributes, every: ten_seconds() }
+    }
 }
 
 /// A text that is not shown, because passwords may be in it.

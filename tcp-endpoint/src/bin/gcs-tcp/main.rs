@@ -166,7 +166,7 @@ struct Replica {
     gateway: Option<std::net::Ipv4Addr>,
     #[command(flatten)]
     keys: KeyFiles,
-    /// A local socket to be made at this path, for `gcs-tcp status` and `gcs-tcp force-primary`.
+    /// A local socket to be made at this path, or in this folder, for `gcs-tcp status`, `gcs-tcp force-primary` and gcs-monitor.
     #[arg(long, value_name = "PATH")]
     control: Option<PathBuf>,
 }

@@ -49,7 +49,7 @@ pub(super) struct Serve {
     #[cfg(feature = "dns")]
     #[arg(long, value_name = "DOMAIN", requires = "dns")]
     zone: Option<String>,
-    /// Make a local socket at this path, at which this process says what it knows of its group.
+    /// Make a local socket at this path, or in this folder, at which this process says what it knows of its group.
     #[arg(long, value_name = "PATH")]
     control: Option<PathBuf>,
     #[command(flatten)]
