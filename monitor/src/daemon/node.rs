@@ -9,13 +9,14 @@ use std::{
 };
 
 use gcs::time::Time;
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 use thiserror::Error;
 use tokio::{
     net::UdpSocket,
     sync::{Notify, mpsc, oneshot, watch},
 };
 
+use super::handed::Held;
 use crate::{
     clock::Clock,
     trust::{Counters, Keys, Refusal, Revocation},
@@ -120,6 +121,8 @@ pub struct Node {
     changed: Notify,
     /// [`Agent::others_changed`].
     others: watch::Sender<u64>,
+    /// Subscriptions that were signed elsewhere, by name.
+    handed: Mutex<BTreeMap<Arc<str>, Held>>,
 }
 
 #[derive(Debug)]
@@ -189,6 +192,7 @@ impl Node {
             wake,
             changed,
             others,
+            handed: Mutex::default(),
         }))
     }
 
@@ -273,6 +277,16 @@ impl Node {
                 state.listening.remove(query);
             }
         }
+    }
+
+    /// Whether somebody takes what a standing query of this name tells.
+    pub(super) fn is_listening(&self, query: &str) -> bool {
+        self.state.lock().listening.contains_key(query)
+    }
+
+    /// Subscriptions that were signed elsewhere, by name.
+    pub(super) fn handed(&self) -> MutexGuard<'_, BTreeMap<Arc<str>, Held>> {
+        self.handed.lock()
     }
 
     /// Sets attributes; `Null` removes one.

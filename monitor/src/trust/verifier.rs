@@ -206,6 +206,7 @@ impl Verifier {
         if function.seal.is_empty() {
             return Err(Refusal::Unsigned(function.name.clone()));
         }
+        function::named(function)?;
         let seal = FunctionSeal::decode(&function.seal)?;
         let what = || format!("function {}", function.name);
         let seconds = function.expires_s.saturating_sub(function.issued_s);
@@ -214,7 +215,9 @@ impl Verifier {
         let bytes = function::signed(seal.zone(), function);
         let id = Some(Id::of(Purpose::Function, &bytes, seal.signature()));
         let said = Said { purpose: Purpose::Function, bytes: &bytes, signature: seal.signature(), id };
-        self.statement(now_s, seal.signer(), &said, |grant| grant.may_install(seal.zone()))?;
+        self.statement(now_s, seal.signer(), &said, |grant| {
+            grant.may_sign_function(seal.zone(), &function.kind)
+        })?;
         Ok(seal.zone().clone())
     }
 

@@ -39,6 +39,8 @@ pub(crate) enum Unanswered {
     Refused {
         /// One sentence.
         message: String,
+        /// Whoever asks may not: asking again will not help.
+        forbidden: bool,
         /// Where in the text the mistake is, if it is in one: line and column.
         at: Option<(usize, usize)>,
     },
@@ -47,7 +49,7 @@ pub(crate) enum Unanswered {
 impl Unanswered {
     /// With the text that has the mistake, and a mark under it.
     pub(crate) fn under(self, text: &str) -> String {
-        let Self::Refused { message, at: Some((line, column)) } = &self else { return self.to_string() };
+        let Self::Refused { message, at: Some((line, column)), .. } = &self else { return self.to_string() };
         let shown = text.lines().nth(line.saturating_sub(1)).unwrap_or_default();
         format!("{message}\n  {shown}\n  {}^", " ".repeat(column.saturating_sub(1)))
     }
@@ -97,7 +99,8 @@ impl Api {
         let error = &value["error"];
         let at = |of: &Value| of.as_u64().and_then(|n| usize::try_from(n).ok());
         let message = error["message"].as_str().unwrap_or(text.trim()).to_owned();
-        Err(Unanswered::Refused { message, at: at(&error["line"]).zip(at(&error["column"])) })
+        let forbidden = response.status() == ureq::http::StatusCode::FORBIDDEN;
+        Err(Unanswered::Refused { message, forbidden, at: at(&error["line"]).zip(at(&error["column"])) })
     }
 
     pub(crate) fn get(self, path: &str, query: &[(&str, &str)]) -> Result<Value, Unanswered> {
@@ -127,11 +130,29 @@ impl Api {
         self,
         path: &str,
         query: &[(&str, &str)],
-        mut on: impl FnMut(&str, Value) -> std::io::Result<()>,
+        on: impl FnMut(&str, Value) -> std::io::Result<()>,
     ) -> Result<(), Unanswered> {
         let request =
             query.iter().fold(self.agent().get(self.url(path)), |r, (name, value)| r.query(name, value));
-        let mut response = request.call().map_err(|e| self.not_there(e))?;
+        self.follow(request.call(), on)
+    }
+
+    /// The same, asked with a body.
+    pub(crate) fn post_events(
+        self,
+        path: &str,
+        body: &Value,
+        on: impl FnMut(&str, Value) -> std::io::Result<()>,
+    ) -> Result<(), Unanswered> {
+        self.follow(self.agent().post(self.url(path)).send_json(body), on)
+    }
+
+    fn follow(
+        self,
+        response: Result<ureq::http::Response<ureq::Body>, ureq::Error>,
+        mut on: impl FnMut(&str, Value) -> std::io::Result<()>,
+    ) -> Result<(), Unanswered> {
+        let mut response = response.map_err(|e| self.not_there(e))?;
         if !response.status().is_success() {
             return self.answer(Ok(response)).map(drop);
         }

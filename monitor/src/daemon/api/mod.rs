@@ -23,7 +23,7 @@ use axum::{
     Router,
     extract::DefaultBodyLimit,
     middleware,
-    routing::{delete, get, post, put},
+    routing::{get, post, put},
 };
 
 use self::error::Refused;
@@ -45,11 +45,11 @@ pub fn router(node: Arc<Node>) -> Router {
         .route("/v1/zones", get(follow::zones))
         .route("/v1/query", post(query::query))
         .route("/v1/watch", get(watch::watch))
-        .route("/v1/events", get(events::events))
+        .route("/v1/events", get(events::events).post(events::take).put(events::renew))
         .route("/v1/subscriptions", get(events::list))
         .route("/v1/announcements", get(announcements::follow).post(announcements::make))
         .route("/v1/functions", get(functions::list).post(functions::install))
-        .route("/v1/functions/{name}", delete(functions::remove))
+        .route("/v1/functions/{name}", get(functions::show).delete(functions::remove))
         .route("/v1/functions/{name}/answer", get(functions::answer))
         .route("/v1/signed", post(signed::take))
         .route("/metrics", get(metrics::metrics))

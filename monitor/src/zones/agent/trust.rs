@@ -306,6 +306,10 @@ impl Agent {
             }
         }
         rows.into_iter().for_each(|level| self.expelled(now, level));
+        if !functions.is_empty() {
+            // Standing queries may be among them.
+            self.others_changed += 1;
+        }
         functions.into_iter().for_each(|level| self.functions_changed(now, level));
     }
 
