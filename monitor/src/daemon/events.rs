@@ -126,7 +126,7 @@ impl Subscription {
         let lease_s = lease.as_secs().max(1);
         let made = Lease::new(&zone, standing, sql, (now_s, lease_s), sign.as_deref())?;
         let (to, events) = mpsc::channel(WAITING);
-        node.listen(&made.function().said().name.as_str().into(), Some((delivery, to)));
+        node.listen(&made.function().said().name.as_str().into(), Some((&zone, delivery, to)));
         let renew_at = node.look(|_, now| now + lease / 3);
         // Whatever happens from now on, it is removed in the end.
         let (node, ended) = (node.clone(), false);

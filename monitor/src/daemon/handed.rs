@@ -65,7 +65,7 @@ impl Handed {
         if node.is_listening(&name) {
             return Err(AskError::Taken(name.to_string()));
         }
-        node.listen(&name, Some((standing.delivery, to)));
+        node.listen(&name, Some((zone, standing.delivery, to)));
         let held = Held::new(node.look(|_, now| now), zone.clone(), lease.clone());
         node.handed().insert(name.clone(), held);
         // Whatever happens from now on, it is removed in the end.

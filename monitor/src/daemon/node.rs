@@ -125,6 +125,9 @@ pub struct Node {
     handed: Mutex<BTreeMap<Arc<str>, Held>>,
 }
 
+/// Who takes what the agents of a zone tell.
+pub(super) type Listener<'a> = (&'a ZoneName, Delivery, mpsc::Sender<Event>);
+
 #[derive(Debug)]
 struct State {
     agent: Agent,
@@ -265,11 +268,11 @@ impl Node {
     }
 
     /// From now on what a standing query tells goes there; `None`: nowhere.
-    pub(super) fn listen(&self, query: &Arc<str>, to: Option<(Delivery, mpsc::Sender<Event>)>) {
+    pub(super) fn listen(&self, query: &Arc<str>, to: Option<Listener<'_>>) {
         let mut state = self.state.lock();
         match to {
-            Some((delivery, to)) => {
-                state.agent.listen(query, delivery);
+            Some((zone, delivery, to)) => {
+                state.agent.listen(query, zone, delivery);
                 state.listening.insert(query.clone(), to);
             }
             None => {

@@ -161,6 +161,13 @@ impl Grant {
         self.allowed(speaks, || format!("that {child:?} is gone in {zone}"))
     }
 
+    /// Whether its owner may sign events for what a zone was asked; if it is told of whom they are, its own.
+    pub(super) fn may_sign_event(&self, zone: &ZoneName, agent: Option<&str>) -> Result<(), Refusal> {
+        let own = agent.is_none_or(|agent| agent == self.zone.as_str());
+        let speaks = self.kind == Kind::Agent && zone.contains(&self.zone) && own;
+        self.allowed(speaks, || format!("events of {} in {zone}", agent.unwrap_or("agents")))
+    }
+
     /// Whether its owner may sign a function of this kind for a zone.
     pub(super) fn may_sign_function(&self, scope: &ZoneName, of: &Of) -> Result<(), Refusal> {
         let (need, what) = match of {

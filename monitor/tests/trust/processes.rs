@@ -8,6 +8,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use gcs_monitor::trust::{Document, Identity, RequestSeal};
+
 /// Nothing here takes as long.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -330,6 +332,81 @@ fn standing_queries_and_announcements_are_signed_where_agents_have_keys() {
     assert!(hears.line().contains("\"over\""));
     let said = b.refuses(&["subscribe", sql, "--sign-with", "alice"]);
     assert!(said.contains("client alice in / was revoked"), "{said}");
+}
+
+#[test]
+fn who_has_no_right_to_write_changes_nothing_of_an_agent_that_asks_for_a_key() {
+    let keys = Keys::new("write");
+    for line in [
+        "new .",
+        "agent /eu/a",
+        "client alice --zone /eu --may write:app.",
+        "client bob --zone /us --may write",
+        "client carol --zone / --may read,install,subscribe,announce",
+        "client dave --zone / --may write",
+    ] {
+        keys.ca(line);
+    }
+    let a = keys.agent("/eu/a", None, &format!("{CLOSED} eu-a --api-needs-key"));
+    let says = |sql: &str| a.says(&["query", &format!("SELECT {sql} FROM \"/eu\""), "--format", "csv"]);
+    for (words, why) in [
+        (vec!["app.x=1"], "the API of this agent needs a key"),
+        (
+            vec!["other=1", "--sign-with", "alice"],
+            "client alice in /eu may not sign attribute \"other\" of /eu/a",
+        ),
+        (vec!["app.x=1", "other=1", "--sign-with", "alice"], "may not sign attribute \"other\""),
+        (vec!["app.x=1", "--sign-with", "bob"], "client bob in /us may not sign"),
+        (vec!["app.x=1", "--sign-with", "carol"], "client carol in / may not sign"),
+        (vec!["--remove", "app.x"], "the API of this agent needs a key"),
+    ] {
+        let said = a.refuses(&[&["set"], words.as_slice()].concat());
+        assert!(said.contains(why), "{words:?}: {said}");
+    }
+    let json = ["-H", "content-type: application/json", "-X", "PUT", "-d"];
+    let put = |body: &str, path: &str| a.curl(&[&json[..], &[body]].concat(), path);
+    for (body, path) in [("1", "/attributes/app.x"), ("[]", "/v1/tables/jobs"), ("{}", "/v1/nothing")] {
+        assert!(put(body, path).contains("needs a key"), "{path}");
+    }
+    assert!(a.curl(&["-X", "DELETE"], "/v1/tables/jobs").contains("needs a key"));
+    assert!(a.refuses(&["announce", "hello"]).contains("--may announce"));
+    assert_eq!(a.says(&["set", "app.x=7", "--sign-with", "alice"]), "app.x: set for 5m\n");
+    a.until(&["query", "SELECT \"app.x\" AS x FROM \"/eu\"", "--format", "csv"], |text| text == "x\r\n7\r\n");
+    a.says(&["set", "other=2", "--life", "1h", "--sign-with", "dave"]);
+    assert!(a.refuses(&["set", "--remove", "other", "--sign-with", "alice"]).contains("may not sign"));
+    a.says(&["set", "--remove", "app.x", "--sign-with", "alice"]);
+    // Who only reads needs none.
+    assert!(says("COUNT(*) AS n").contains('1'));
+
+    // What was signed counts once, for what it was signed for, and for nothing else.
+    let Document::SecretKey(key) = Document::load(&keys.0.join("alice.key")).unwrap() else { panic!() };
+    let Document::Chain(chain) = Document::load(&keys.0.join("alice.cert")).unwrap() else { panic!() };
+    let (alice, here) = (Identity::new(key, chain).unwrap(), "/eu/a".parse().unwrap());
+    #[expect(clippy::disallowed_methods, reason = "the agent's clock is the real one")]
+    let now_s = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
+    let seal = |nonce, at_s| {
+        let request = ("PUT /attributes/app.y", "3".as_bytes());
+        format!("gcs-signed: {}", RequestSeal::sign(&alice, &here, request, at_s, nonce).to_text())
+    };
+    let send =
+        |seal: &str, body: &str, path: &str| a.curl(&[&["-H", seal], &json[..], &[body]].concat(), path);
+    let right = seal(1, now_s);
+    assert!(send(&right, "4", "/attributes/app.y").contains("the signature of the request"));
+    assert!(send(&right, "3", "/attributes/app.z").contains("the signature of the request"));
+    assert!(send(&right, "3", "/attributes/app.y?life=1h").contains("the signature of the request"));
+    assert_eq!(send(&right, "3", "/attributes/app.y"), "");
+    assert!(send(&right, "3", "/attributes/app.y").contains("has been made before"));
+    assert!(send(&seal(2, now_s - 1000), "3", "/attributes/app.y").contains("away from now"));
+    assert!(send("gcs-signed: 0g", "3", "/attributes/app.y").contains("not what gcs-monitor signs"));
+    let elsewhere =
+        RequestSeal::sign(&alice, &"/eu/b".parse().unwrap(), ("PUT /attributes/app.y", b"3"), now_s, 3);
+    let elsewhere = format!("gcs-signed: {}", elsewhere.to_text());
+    assert!(send(&elsewhere, "3", "/attributes/app.y").contains("the signature of the request"));
+    keys.ca("revoke alice.cert");
+    a.says(&["publish", "alice.revocation"]);
+    assert!(a.refuses(&["set", "app.x=1", "--sign-with", "alice"]).contains("was revoked"));
+    let alone = keys.run(&["agent", "--name", "/eu/a", "--api-needs-key"]);
+    assert!(String::from_utf8_lossy(&alone.stderr).contains("--api-needs-key without --identity"));
 }
 
 #[test]

@@ -7,9 +7,15 @@ use std::{
 };
 
 use clap::Args;
+use gcs_monitor::{
+    daemon::api::HEADER,
+    trust::{Identity, RequestSeal},
+};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::Value;
 use thiserror::Error;
+
+use crate::keys::now_s;
 
 /// An answer that takes longer does not come.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -76,6 +82,11 @@ impl Api {
         config.timeout_connect(Some(self.patience)).build().into()
     }
 
+    fn with_timeout(self) -> ureq::Agent {
+        let config = ureq::Agent::config_builder().http_status_as_error(false).proxy(None);
+        config.timeout_global(Some(self.patience)).build().into()
+    }
+
     /// Where something of the agent is.
     pub(crate) fn url(self, path: &str) -> String {
         format!("http://{}{path}", self.api)
@@ -98,7 +109,7 @@ impl Api {
         }
         let error = &value["error"];
         let at = |of: &Value| of.as_u64().and_then(|n| usize::try_from(n).ok());
-        let message = error["message"].as_str().unwrap_or(text.trim()).to_owned();
+        let message = error["message"].as_str().or(error.as_str()).unwrap_or(text.trim()).to_owned();
         let forbidden = response.status() == ureq::http::StatusCode::FORBIDDEN;
         Err(Unanswered::Refused { message, forbidden, at: at(&error["line"]).zip(at(&error["column"])) })
     }
@@ -117,6 +128,30 @@ impl Api {
     pub(crate) fn put(self, path: &str, body: &Value) -> Result<Value, Unanswered> {
         let request = self.agent().put(self.url(path)).config().timeout_global(Some(self.patience)).build();
         self.answer(request.send_json(body))
+    }
+
+    /// Changes something of the agent itself; signed for it, if somebody signs.
+    pub(crate) fn change(
+        self,
+        method: &str,
+        path: &str,
+        body: Option<&Value>,
+        by: Option<&Identity>,
+    ) -> Result<Value, Box<dyn std::error::Error>> {
+        let body = body.map_or_else(String::new, Value::to_string);
+        let mut request = ureq::http::Request::builder().method(method).uri(self.url(path));
+        if !body.is_empty() {
+            request = request.header("content-type", "application/json");
+        }
+        if let Some(by) = by {
+            let agent = self.get("/v1/agent", &[])?;
+            let name = agent["name"].as_str().unwrap_or_default().parse()?;
+            let what = (&*format!("{method} {path}"), body.as_bytes());
+            let seal = RequestSeal::sign(by, &name, what, now_s(), getrandom::u64()?);
+            request = request.header(HEADER, seal.to_text());
+        }
+        let agent = self.with_timeout();
+        Ok(self.answer(agent.run(request.body(body)?))?)
     }
 
     pub(crate) fn delete(self, path: &str, query: &[(&str, &str)]) -> Result<Value, Unanswered> {

@@ -9,6 +9,7 @@ mod events;
 mod follow;
 mod functions;
 mod health;
+mod keyed;
 mod metrics;
 mod query;
 mod signed;
@@ -27,7 +28,10 @@ use axum::{
 };
 
 use self::error::Refused;
-pub use self::health::health;
+pub use self::{
+    health::health,
+    keyed::{HEADER, keyed},
+};
 use super::node::Node;
 use crate::{
     events::tables::{Application, BYTES},
