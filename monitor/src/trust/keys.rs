@@ -315,9 +315,9 @@ impl Keys {
         outcome.inspect_err(|refusal| self.tell(refusal))
     }
 
-    /// Signs that a standing query has fired here, if what it tells is there.
+    /// Signs that a standing query has fired here, and what it tells.
     #[must_use]
-    pub fn seal_event(&self, query: &str, fired: &Fired) -> Option<EventSeal> {
+    pub fn seal_event(&self, query: &str, fired: &Fired) -> EventSeal {
         EventSeal::sign(query, fired, self.identity.key(), self.identity.chain())
     }
 

@@ -80,7 +80,7 @@ impl RequestSeal {
     /// # Errors
     /// [`Refusal::Malformed`], [`Refusal::Long`].
     pub fn from_text(text: &str) -> Result<Self, Refusal> {
-        if text.len() > 2 * REQUEST_SEAL_BYTES || text.len() % 2 != 0 {
+        if text.len() > 2 * REQUEST_SEAL_BYTES || !text.len().is_multiple_of(2) {
             return Err(Refusal::Malformed);
         }
         let digit = |c: u8| char::from(c).to_digit(16).and_then(|digit| u8::try_from(digit).ok());

@@ -29,7 +29,7 @@ pub struct Fired {
     pub lost: u32,
     /// What fired; none where many fire at once, and this one is only counted.
     pub told: Option<Told>,
-    /// Who says so, where agents have keys.
+    /// Who says so, where agents have keys, and it is told.
     pub seal: Option<Box<EventSeal>>,
 }
 
@@ -49,7 +49,7 @@ pub struct Told {
 pub struct Event {
     /// What fired, where and when; none for many at once that are only counted.
     pub told: Option<Told>,
-    /// How many times it fired: 1, if it is told.
+    /// How many times it fired: 1, if it is told, or 0 if it was counted before.
     pub times: u64,
     /// For how many rows; some of them are told.
     pub rows: u64,
@@ -66,9 +66,7 @@ impl Fired {
 
     /// From now on it is only counted.
     pub(super) fn untell(&mut self) {
-        if let (Some(told), Some(seal)) = (self.told.take(), &mut self.seal) {
-            seal.untell(&told);
-        }
+        (self.told, self.seal) = (None, None);
     }
 
     /// Whether it may be from an agent.

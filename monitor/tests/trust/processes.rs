@@ -340,7 +340,7 @@ fn who_has_no_right_to_write_changes_nothing_of_an_agent_that_asks_for_a_key() {
     for line in [
         "new .",
         "agent /eu/a",
-        "client alice --zone /eu --may write:app.",
+        "client alice --zone /eu --may write:app_",
         "client bob --zone /us --may write",
         "client carol --zone / --may read,install,subscribe,announce",
         "client dave --zone / --may write",
@@ -350,31 +350,33 @@ fn who_has_no_right_to_write_changes_nothing_of_an_agent_that_asks_for_a_key() {
     let a = keys.agent("/eu/a", None, &format!("{CLOSED} eu-a --api-needs-key"));
     let says = |sql: &str| a.says(&["query", &format!("SELECT {sql} FROM \"/eu\""), "--format", "csv"]);
     for (words, why) in [
-        (vec!["app.x=1"], "the API of this agent needs a key"),
+        (vec!["app_x=1"], "the API of this agent needs a key"),
         (
             vec!["other=1", "--sign-with", "alice"],
             "client alice in /eu may not sign attribute \"other\" of /eu/a",
         ),
-        (vec!["app.x=1", "other=1", "--sign-with", "alice"], "may not sign attribute \"other\""),
-        (vec!["app.x=1", "--sign-with", "bob"], "client bob in /us may not sign"),
-        (vec!["app.x=1", "--sign-with", "carol"], "client carol in / may not sign"),
-        (vec!["--remove", "app.x"], "the API of this agent needs a key"),
+        (vec!["app_x=1", "other=1", "--sign-with", "alice"], "may not sign attribute \"other\""),
+        (vec!["app_x=1", "--sign-with", "bob"], "client bob in /us may not sign"),
+        (vec!["app_x=1", "--sign-with", "carol"], "client carol in / may not sign"),
+        (vec!["--remove", "app_x"], "the API of this agent needs a key"),
     ] {
         let said = a.refuses(&[&["set"], words.as_slice()].concat());
         assert!(said.contains(why), "{words:?}: {said}");
     }
     let json = ["-H", "content-type: application/json", "-X", "PUT", "-d"];
     let put = |body: &str, path: &str| a.curl(&[&json[..], &[body]].concat(), path);
-    for (body, path) in [("1", "/attributes/app.x"), ("[]", "/v1/tables/jobs"), ("{}", "/v1/nothing")] {
+    for (body, path) in [("1", "/attributes/app_x"), ("[]", "/v1/tables/jobs"), ("{}", "/v1/nothing")] {
         assert!(put(body, path).contains("needs a key"), "{path}");
     }
     assert!(a.curl(&["-X", "DELETE"], "/v1/tables/jobs").contains("needs a key"));
     assert!(a.refuses(&["announce", "hello"]).contains("--may announce"));
-    assert_eq!(a.says(&["set", "app.x=7", "--sign-with", "alice"]), "app.x: set for 5m\n");
-    a.until(&["query", "SELECT \"app.x\" AS x FROM \"/eu\"", "--format", "csv"], |text| text == "x\r\n7\r\n");
+    assert_eq!(a.says(&["set", "app_x=7", "--sign-with", "alice"]), "app_x: set for 5m\n");
+    a.until(&["query", "SELECT app_x AS x FROM \"/eu\"", "--format", "csv"], |text| text == "x\r\n7\r\n");
+    let said = a.refuses(&["set", "app_y.z=1", "--sign-with", "alice"]);
+    assert!(said.contains("is no name for an attribute"), "{said}");
     a.says(&["set", "other=2", "--life", "1h", "--sign-with", "dave"]);
     assert!(a.refuses(&["set", "--remove", "other", "--sign-with", "alice"]).contains("may not sign"));
-    a.says(&["set", "--remove", "app.x", "--sign-with", "alice"]);
+    a.says(&["set", "--remove", "app_x", "--sign-with", "alice"]);
     // Who only reads needs none.
     assert!(says("COUNT(*) AS n").contains('1'));
 
@@ -385,26 +387,26 @@ fn who_has_no_right_to_write_changes_nothing_of_an_agent_that_asks_for_a_key() {
     #[expect(clippy::disallowed_methods, reason = "the agent's clock is the real one")]
     let now_s = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
     let seal = |nonce, at_s| {
-        let request = ("PUT /attributes/app.y", "3".as_bytes());
+        let request = ("PUT /attributes/app_y", "3".as_bytes());
         format!("gcs-signed: {}", RequestSeal::sign(&alice, &here, request, at_s, nonce).to_text())
     };
     let send =
         |seal: &str, body: &str, path: &str| a.curl(&[&["-H", seal], &json[..], &[body]].concat(), path);
     let right = seal(1, now_s);
-    assert!(send(&right, "4", "/attributes/app.y").contains("the signature of the request"));
-    assert!(send(&right, "3", "/attributes/app.z").contains("the signature of the request"));
-    assert!(send(&right, "3", "/attributes/app.y?life=1h").contains("the signature of the request"));
-    assert_eq!(send(&right, "3", "/attributes/app.y"), "");
-    assert!(send(&right, "3", "/attributes/app.y").contains("has been made before"));
-    assert!(send(&seal(2, now_s - 1000), "3", "/attributes/app.y").contains("away from now"));
-    assert!(send("gcs-signed: 0g", "3", "/attributes/app.y").contains("not what gcs-monitor signs"));
+    assert!(send(&right, "4", "/attributes/app_y").contains("the signature of the request"));
+    assert!(send(&right, "3", "/attributes/app_z").contains("the signature of the request"));
+    assert!(send(&right, "3", "/attributes/app_y?life=1h").contains("the signature of the request"));
+    assert_eq!(send(&right, "3", "/attributes/app_y"), "");
+    assert!(send(&right, "3", "/attributes/app_y").contains("has been made before"));
+    assert!(send(&seal(2, now_s - 1000), "3", "/attributes/app_y").contains("away from now"));
+    assert!(send("gcs-signed: 0g", "3", "/attributes/app_y").contains("not what gcs-monitor signs"));
     let elsewhere =
-        RequestSeal::sign(&alice, &"/eu/b".parse().unwrap(), ("PUT /attributes/app.y", b"3"), now_s, 3);
+        RequestSeal::sign(&alice, &"/eu/b".parse().unwrap(), ("PUT /attributes/app_y", b"3"), now_s, 3);
     let elsewhere = format!("gcs-signed: {}", elsewhere.to_text());
-    assert!(send(&elsewhere, "3", "/attributes/app.y").contains("the signature of the request"));
+    assert!(send(&elsewhere, "3", "/attributes/app_y").contains("the signature of the request"));
     keys.ca("revoke alice.cert");
     a.says(&["publish", "alice.revocation"]);
-    assert!(a.refuses(&["set", "app.x=1", "--sign-with", "alice"]).contains("was revoked"));
+    assert!(a.refuses(&["set", "app_x=1", "--sign-with", "alice"]).contains("was revoked"));
     let alone = keys.run(&["agent", "--name", "/eu/a", "--api-needs-key"]);
     assert!(String::from_utf8_lossy(&alone.stderr).contains("--api-needs-key without --identity"));
 }

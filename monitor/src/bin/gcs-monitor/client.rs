@@ -109,6 +109,9 @@ impl Api {
         }
         let error = &value["error"];
         let at = |of: &Value| of.as_u64().and_then(|n| usize::try_from(n).ok());
+        // Where several things were said, the first that was not taken says why.
+        let first = value["attributes"].as_object().and_then(|all| all.values().next());
+        let error = first.unwrap_or(error);
         let message = error["message"].as_str().or(error.as_str()).unwrap_or(text.trim()).to_owned();
         let forbidden = response.status() == ureq::http::StatusCode::FORBIDDEN;
         Err(Unanswered::Refused { message, forbidden, at: at(&error["line"]).zip(at(&error["column"])) })

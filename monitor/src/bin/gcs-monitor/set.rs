@@ -34,8 +34,8 @@ pub(crate) struct Set {
 }
 
 const EXAMPLE: &str = "\
-  gcs-monitor set app.version=7 app.state=ready --life 1h
-  gcs-monitor set --remove app.state --sign-with alice.key
+  gcs-monitor set app_version=7 app_state=ready --life 1h
+  gcs-monitor set --remove app_state --sign-with alice.key
 ";
 
 pub(crate) fn run(set: &Set) -> Outcome {

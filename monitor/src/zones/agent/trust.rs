@@ -97,8 +97,8 @@ impl Trust {
     }
 
     /// Who says that a standing query has fired here.
-    pub(super) fn seal_event(&self, query: &str, fired: &Fired) -> Option<Box<EventSeal>> {
-        self.keys.seal_event(query, fired).map(Box::new)
+    pub(super) fn seal_event(&self, query: &str, fired: &Fired) -> Box<EventSeal> {
+        Box::new(self.keys.seal_event(query, fired))
     }
 
     fn ask(&mut self, now: Time, from: SocketAddr, signer: Signer) {
@@ -267,7 +267,8 @@ impl Agent {
         verdict == Verdict::Right
     }
 
-    /// Those of the events of a query for a zone that their agents have signed, and by whom. Without keys all are believed.
+    /// Those of the events of a query for a zone that their agents have signed, and by whom, and those that are only counted. Without keys all are
+    /// believed.
     pub(super) fn believed(
         &mut self,
         now: Time,
@@ -278,6 +279,7 @@ impl Agent {
         let now_s = self.seconds(now);
         let believed = fired.into_iter().filter_map(|fired| match &mut self.trust {
             None => Some((None, fired)),
+            Some(_) if fired.told.is_none() && fired.seal.is_none() => Some((None, fired)),
             Some(trust) => {
                 let by = trust.keys.event((now, now_s), query, zone, &fired)?;
                 Some((Some(by), fired))

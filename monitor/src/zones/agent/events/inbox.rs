@@ -1,6 +1,10 @@
 //! [`Inbox`]: what has come for a standing query of this agent's, each event once.
 //!
-//! * **Bounds**: [`INBOX`] events that nobody has taken yet, [`ORIGINS`] agents, [`SPAN`] events of one of them out of order.
+//! Where agents have keys, what is told is signed, and what is only counted is not. So that a forged number keeps nothing from being told, those are
+//! remembered apart; what was counted and is told all the same does not count again.
+//!
+//! * **Bounds**: [`INBOX`] events that nobody has taken yet, [`ORIGINS`] agents, as many again of those that are only counted, [`SPAN`] events of one
+//!   of them out of order.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -26,8 +30,12 @@ pub(super) struct Inbox {
     /// Whose agents are asked.
     zone: ZoneName,
     delivery: Delivery,
+    /// Who asks has keys.
+    closed: bool,
     /// By who has signed, if anybody has: who takes the number of another agent keeps nothing of theirs out.
-    seen: BTreeMap<(Option<Signer>, u64), Seen>,
+    seen: BTreeMap<(u64, Option<Signer>), Seen>,
+    /// Those that nobody has signed, where agents have keys.
+    counted: BTreeMap<u64, Seen>,
     events: VecDeque<Event>,
     lost: u64,
 }
@@ -56,8 +64,9 @@ impl Seen {
 }
 
 impl Inbox {
-    pub(super) fn new(zone: ZoneName, delivery: Delivery) -> Self {
-        Self { zone, delivery, seen: BTreeMap::new(), events: VecDeque::new(), lost: 0 }
+    pub(super) fn new(zone: ZoneName, delivery: Delivery, closed: bool) -> Self {
+        let (seen, counted) = (BTreeMap::new(), BTreeMap::new());
+        Self { zone, delivery, closed, seen, counted, events: VecDeque::new(), lost: 0 }
     }
 
     /// The zone whose agents are asked.
@@ -75,21 +84,50 @@ impl Inbox {
         if self.delivery == Delivery::AtLeastOnce { taken } else { Vec::new() }
     }
 
+    /// Whether it has come, from whom it is, or from anybody if nobody has signed it.
+    fn has(&self, by: Option<Signer>, EventId { origin, nth }: EventId) -> bool {
+        if !self.is_apart(by) {
+            return self.seen.get(&(origin, by)).is_some_and(|seen| seen.has(nth));
+        }
+        let mut told = self.seen.range((origin, None)..).take_while(|((of, _), _)| *of == origin);
+        told.any(|(_, seen)| seen.has(nth)) || self.was_counted(origin, nth)
+    }
+
+    fn is_apart(&self, by: Option<Signer>) -> bool {
+        self.closed && by.is_none()
+    }
+
+    fn was_counted(&self, origin: u64, nth: u32) -> bool {
+        self.counted.get(&origin).is_some_and(|seen| seen.has(nth))
+    }
+
+    /// Whether one more agent can be remembered.
+    fn has_room(&self, by: Option<Signer>, origin: u64) -> bool {
+        match self.is_apart(by) {
+            true => self.counted.len() < ORIGINS || self.counted.contains_key(&origin),
+            false => self.seen.len() < ORIGINS || self.seen.contains_key(&(origin, by)),
+        }
+    }
+
     fn take_one(&mut self, by: Option<Signer>, fired: Fired) -> bool {
-        let nth = fired.id.nth;
-        let origin = (by, fired.id.origin);
-        if self.seen.get(&origin).is_some_and(|seen| seen.has(nth)) {
+        let EventId { origin, nth } = fired.id;
+        if self.has(by, fired.id) {
             return true;
         }
         let counted = fired.told.is_none() && self.events.back().is_some_and(|last| last.told.is_none());
         let room = counted || self.events.len() < INBOX;
-        if !room || (self.seen.len() >= ORIGINS && !self.seen.contains_key(&origin)) {
+        if !room || !self.has_room(by, origin) {
             if self.delivery == Delivery::AtMostOnce {
                 self.lost = self.lost.saturating_add(1).saturating_add(fired.lost.into());
             }
             return false;
         }
-        self.seen.entry(origin).or_default().add(nth);
+        let times = u64::from(!self.was_counted(origin, nth));
+        let seen = match self.is_apart(by) {
+            true => self.counted.entry(origin).or_default(),
+            false => self.seen.entry((origin, by)).or_default(),
+        };
+        seen.add(nth);
         let lost = u64::from(fired.lost).saturating_add(std::mem::take(&mut self.lost));
         match self.events.back_mut() {
             Some(last) if counted => {
@@ -97,7 +135,7 @@ impl Inbox {
                 last.rows = last.rows.saturating_add(fired.rows.into());
                 last.lost = last.lost.saturating_add(lost);
             }
-            _ => self.events.push_back(Event { told: fired.told, times: 1, rows: fired.rows.into(), lost }),
+            _ => self.events.push_back(Event { told: fired.told, times, rows: fired.rows.into(), lost }),
         }
         true
     }
@@ -117,7 +155,7 @@ mod tests {
     }
 
     fn inbox(delivery: Delivery) -> Inbox {
-        Inbox::new(ZoneName::root(), delivery)
+        Inbox::new(ZoneName::root(), delivery, false)
     }
 
     fn take(inbox: &mut Inbox, fired: Vec<Fired>) -> Vec<EventId> {

@@ -104,7 +104,7 @@ impl Agent {
         self.counters.fired += 1;
         let trust = self.trust.take();
         let seal =
-            |fired: &mut Fired| fired.seal = trust.as_ref().and_then(|trust| trust.seal_event(query, fired));
+            |fired: &mut Fired| fired.seal = trust.as_ref().map(|trust| trust.seal_event(query, fired));
         let kept = self.route(now, query).fire(now, level, (told, all), standing.delivery, seal);
         self.trust = trust;
         self.counters.events_lost += u64::from(!kept);
@@ -112,7 +112,7 @@ impl Agent {
 
     /// From now on takes what comes for a standing query of this name, from the agents of a zone.
     pub fn listen(&mut self, query: &Arc<str>, zone: &ZoneName, delivery: Delivery) {
-        self.events.inboxes.insert(query.clone(), Inbox::new(zone.clone(), delivery));
+        self.events.inboxes.insert(query.clone(), Inbox::new(zone.clone(), delivery, self.trust.is_some()));
     }
 
     /// And does not any more.
