@@ -4,8 +4,15 @@ use std::hint::black_box;
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use gcs_monitor::{
-    trust::{Anchor, Grant, Identity, Kind, RowIssue, SecretKey, Validity, Verifier},
-    zones::{function::Function, name::ZoneName},
+    row::Row,
+    trust::{Anchor, Grant, Identity, Keys, Kind, RowIssue, SecretKey, Validity, Verifier},
+    value::Value,
+    zones::{
+        event::{EventId, Fired, Told},
+        function::Function,
+        message::{Body, Message},
+        name::ZoneName,
+    },
 };
 
 const NOW_S: u64 = 1_790_000_000;
@@ -78,6 +85,37 @@ fn trust(c: &mut Criterion) {
     });
     c.bench_function("verify a function, known", |b| {
         b.iter(|| warm.function(NOW_S, black_box(&function)).expect("right"));
+    });
+    events(c, far);
+}
+
+/// An event of one row, as it fires and as whoever has asked looks at it.
+fn events(c: &mut Criterion, by: Identity) {
+    let rows = vec![Row::new([("pid", Value::Int(4711)), ("name", Value::text("db"))])];
+    let told = Told { agent: "/eu/ams/h1".to_owned(), at_ms: NOW_S * 1000, rows };
+    let id = EventId { origin: u64::MAX, nth: 1 };
+    let open = Fired { id, rows: 1, lost: 0, told: Some(told), seal: None };
+    let anchor = Anchor { zone: zone("/"), key: key(1).public() };
+    let keys = Keys::new(by, vec![anchor]).expect("an agent's");
+    let sealed = |nth: u32| {
+        let fired = Fired { id: EventId { nth, ..id }, ..open.clone() };
+        let seal = Some(Box::new(keys.seal_event("event-0123456789abcdef", &fired)));
+        Fired { seal, ..fired }
+    };
+    let bytes = |fired: &Fired| {
+        let body = Body::Fired("event-0123456789abcdef".into(), vec![fired.clone()]);
+        Message { zone: zone("/"), body }.encode().len()
+    };
+    println!("a message with an event: {} bytes, sealed {}", bytes(&open), bytes(&sealed(1)));
+    c.bench_function("seal an event", |b| b.iter(|| sealed(black_box(1))));
+    let mut warm = verifier();
+    c.bench_function("verify an event, two certificates, known", |b| {
+        let all: Vec<Fired> = (1..50_000).map(sealed).collect();
+        let (mut all, eu) = (all.iter().cycle(), zone("/eu"));
+        b.iter(|| {
+            let fired = all.next().expect("it is a cycle");
+            warm.event(NOW_S, "event-0123456789abcdef", &eu, black_box(fired)).expect("right")
+        });
     });
 }
 

@@ -277,8 +277,13 @@ fn events_for_an_agent_that_has_died_end_with_the_lease() {
 fn forged_messages_do_no_harm() {
     let mut world = asked(LAN, 10, &SURE);
     let told = |agent: &str| Some(Told { agent: agent.into(), at_ms: u64::MAX, rows: Vec::new() });
-    let fired =
-        |origin, nth, told| Fired { id: EventId { origin, nth }, rows: u32::MAX, lost: u32::MAX, told };
+    let fired = |origin, nth, told| Fired {
+        id: EventId { origin, nth },
+        rows: u32::MAX,
+        lost: u32::MAX,
+        told,
+        seal: None,
+    };
     let zones = ["/", "/z00", "/z00/z00", "/z07/z07", "/nowhere"];
     for nth in 0..2000_u64 {
         let zone: ZoneName = zones[(nth % 5) as usize].parse().expect("a zone");

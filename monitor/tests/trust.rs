@@ -3,9 +3,11 @@
 #[cfg(test)]
 mod trust {
     mod agents;
+    mod events;
     pub(crate) mod fleet;
     mod forged;
     mod functions;
+    mod leases;
     mod processes;
     mod program;
     mod refused;

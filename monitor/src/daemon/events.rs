@@ -8,25 +8,27 @@
 use std::{sync::Arc, time::Duration};
 
 use gcs::time::Time;
-use thiserror::Error;
 use tokio::sync::mpsc;
 
-use super::node::{Node, SpreadError};
+pub use super::lease::{AskError, LEASE_S};
+use super::{
+    lease::{self, Lease, Sign},
+    node::Node,
+};
 use crate::{
     events::{conditions::Conditions, tables::Tables},
     row::Row,
     zones::{
+        agent::Agent,
         event::Event,
-        function::{Function, FunctionError, Said},
-        kind::{Delivery, Kind, Standing, Trigger},
+        function::{Function, Said},
+        kind::{ANNOUNCEMENT, Delivery, Kind, Standing, Trigger},
         name::ZoneName,
     },
 };
 
-/// How long a subscription stands without being renewed, in seconds.
-pub const LEASE_S: u64 = 60;
 /// Events that wait for whoever reads a subscription, besides those in the agent.
-const WAITING: usize = 64;
+pub(super) const WAITING: usize = 64;
 /// Of the time that looking at tables took, so many times as much passes before it is done again: a tenth of a processor at most.
 const REST: u32 = 9;
 
@@ -47,50 +49,29 @@ pub struct Wanted {
     pub lease: Duration,
 }
 
-/// Why there is no subscription, or no announcement.
-#[derive(Debug, Error)]
-pub enum AskError {
-    /// There cannot be one like that.
-    #[error(transparent)]
-    Function(#[from] FunctionError),
-    /// The zone does not take it.
-    #[error(transparent)]
-    Spread(#[from] SpreadError),
-    /// No random numbers.
-    #[error("the system gives no random numbers: {0}")]
-    Random(#[from] getrandom::Error),
-    /// Others would refuse it.
-    #[error(
-        "the agents here have keys, and standing queries and announcements cannot be signed yet: they need agents without --identity"
-    )]
-    Keys,
-}
-
 /// What agents are to tell, until it is dropped.
 #[derive(Debug)]
 pub struct Subscription {
     node: Arc<Node>,
     zone: ZoneName,
-    function: Arc<Function>,
+    lease: Lease,
+    sign: Option<Arc<dyn Sign>>,
     lease_s: u64,
     renew_at: Time,
     events: mpsc::Receiver<Event>,
     ended: bool,
 }
 
-/// Nobody else has it.
-fn name(kind: &str) -> Result<String, getrandom::Error> {
-    Ok(format!("{kind}-{:016x}", getrandom::u64()?))
+/// The time of day. Where agents have keys, somebody has to sign what has this right.
+fn allowed(node: &Node, sign: Option<&dyn Sign>, right: &'static str) -> Result<u64, AskError> {
+    let closed = |agent: &Agent| agent.verified().is_some();
+    node.look(|agent, now| match sign {
+        None if closed(agent) => Err(AskError::Keys(right)),
+        _ => Ok(agent.seconds(now)),
+    })
 }
 
-/// The time of day, where nothing has to be signed.
-fn open(node: &Node) -> Result<u64, AskError> {
-    node.look(
-        |agent, now| if agent.verified().is_some() { Err(AskError::Keys) } else { Ok(agent.seconds(now)) },
-    )
-}
-
-/// Announces a text, or JSON, in a zone, for so long.
+/// Announces a text, or JSON, in a zone, for so long. Where agents have keys, somebody signs it who may announce.
 ///
 /// # Errors
 /// Nothing is announced then.
@@ -99,10 +80,11 @@ pub async fn announce(
     zone: &ZoneName,
     text: String,
     time: Duration,
+    sign: Option<&dyn Sign>,
 ) -> Result<Arc<Function>, AskError> {
-    let issued_s = open(node)?;
+    let issued_s = allowed(node, sign, "announce")?;
     let said = Said {
-        name: name("announcement")?,
+        name: lease::name(ANNOUNCEMENT)?,
         kind: Kind::Announcement,
         text,
         strong: false,
@@ -110,46 +92,59 @@ pub async fn announce(
         expires_s: issued_s.saturating_add(time.as_secs()),
         seal: Vec::new(),
     };
+    let said = match sign {
+        Some(sign) => sign.sign(zone, said)?,
+        None => said,
+    };
     let function = Arc::new(Function::new(said)?);
     node.install(zone, &function).await?;
     Ok(function)
 }
 
 impl Subscription {
-    /// Asks the agents of a zone to tell what fires from now on.
+    /// Asks the agents of a zone to tell what fires from now on, where agents have no keys.
     ///
     /// # Errors
     /// Nothing has changed then.
     pub async fn new(node: &Arc<Node>, wanted: Wanted) -> Result<Self, AskError> {
-        let Wanted { zone, sql: text, trigger, delivery, every, lease } = wanted;
+        Self::asked(node, wanted, None).await
+    }
+
+    /// The same where they have, by somebody who may subscribe in the zone, and signs each renewal.
+    ///
+    /// # Errors
+    /// Nothing has changed then.
+    pub async fn signed(node: &Arc<Node>, wanted: Wanted, sign: Arc<dyn Sign>) -> Result<Self, AskError> {
+        Self::asked(node, wanted, Some(sign)).await
+    }
+
+    async fn asked(node: &Arc<Node>, wanted: Wanted, sign: Option<Arc<dyn Sign>>) -> Result<Self, AskError> {
+        let Wanted { zone, sql, trigger, delivery, every, lease } = wanted;
         let every_ms = u32::try_from(every.as_millis()).unwrap_or(u32::MAX);
         let standing = Standing { to: node.contact(), trigger, delivery, every_ms };
-        let (kind, seal) = (Kind::Standing(standing), Vec::new());
-        let issued_s = open(node)?;
+        let now_s = allowed(node, sign.as_deref(), "subscribe")?;
         let lease_s = lease.as_secs().max(1);
-        let (name, expires_s) = (name("event")?, issued_s.saturating_add(lease_s));
-        let said = Said { name, kind, text, strong: false, issued_s, expires_s, seal };
-        let function = Arc::new(Function::new(said)?);
+        let made = Lease::new(&zone, standing, sql, (now_s, lease_s), sign.as_deref())?;
         let (to, events) = mpsc::channel(WAITING);
-        node.listen(&function.said().name.as_str().into(), Some((delivery, to)));
+        node.listen(&made.function().said().name.as_str().into(), Some((&zone, delivery, to)));
         let renew_at = node.look(|_, now| now + lease / 3);
         // Whatever happens from now on, it is removed in the end.
-        let (node, zone) = (node.clone(), zone.clone());
-        let subscription = Self { node, zone, function, lease_s, renew_at, events, ended: false };
-        subscription.node.install(&subscription.zone, &subscription.function).await?;
+        let (node, ended) = (node.clone(), false);
+        let subscription = Self { node, zone, lease: made, sign, lease_s, renew_at, events, ended };
+        subscription.node.install(&subscription.zone, subscription.function()).await?;
         Ok(subscription)
     }
 
     /// Its name, which no other one has.
     #[must_use]
     pub fn name(&self) -> &str {
-        &self.function.said().name
+        &self.lease.function().said().name
     }
 
     /// What agents have been asked.
     #[must_use]
     pub fn function(&self) -> &Arc<Function> {
-        &self.function
+        self.lease.function()
     }
 
     /// What happens next; renews the lease meanwhile. Whoever stops waiting loses nothing.
@@ -177,19 +172,19 @@ impl Subscription {
     /// It stands as long as it would have.
     pub async fn renew(&mut self) -> Result<(), AskError> {
         let third = Duration::from_secs(self.lease_s) / 3;
-        let now_s = self.node.look(|agent, now| agent.seconds(now));
-        self.renew_at = self.node.look(|_, now| now + third);
-        let function = Arc::new(Function::new(self.function.said().renewed(now_s, self.lease_s))?);
+        let (now_s, now) = self.node.look(|agent, now| (agent.seconds(now), now));
+        self.renew_at = now + third;
+        let lease = self.lease.renewed(&self.zone, (now_s, self.lease_s), self.sign.as_deref())?;
         // It may be there, though nobody has said so.
-        self.function = function.clone();
-        Ok(self.node.install(&self.zone, &function).await?)
+        self.lease = lease;
+        Ok(self.node.install(&self.zone, self.lease.function()).await?)
     }
 
     /// How many seconds it stands if it is not renewed.
     #[must_use]
     pub fn left_s(&self) -> u64 {
         let now_s = self.node.look(|agent, now| agent.seconds(now));
-        self.function.said().expires_s.saturating_sub(now_s)
+        self.function().said().expires_s.saturating_sub(now_s)
     }
 
     /// Ends it everywhere.
@@ -198,25 +193,19 @@ impl Subscription {
     /// It ends with its lease then.
     pub async fn end(mut self) -> Result<(), AskError> {
         self.ended = true;
-        remove(&self.node, &self.zone, &self.function).await
+        Ok(self.node.install(&self.zone, self.lease.removal()).await?)
     }
 }
 
 impl Drop for Subscription {
     fn drop(&mut self) {
-        self.node.listen(&self.function.said().name.as_str().into(), None);
+        self.node.listen(&self.function().said().name.as_str().into(), None);
         if let (false, Ok(runtime)) = (self.ended, tokio::runtime::Handle::try_current()) {
-            let (node, zone, function) = (self.node.clone(), self.zone.clone(), self.function.clone());
+            let (node, zone, removal) = (self.node.clone(), self.zone.clone(), self.lease.removal().clone());
             // Without an answer, it ends with its lease.
-            runtime.spawn(async move { drop(remove(&node, &zone, &function).await) });
+            runtime.spawn(async move { drop(node.install(&zone, &removal).await) });
         }
     }
-}
-
-async fn remove(node: &Node, zone: &ZoneName, function: &Function) -> Result<(), AskError> {
-    let now_s = node.look(|agent, now| agent.seconds(now));
-    let function = Arc::new(Function::new(function.said().removal(now_s))?);
-    Ok(node.install(zone, &function).await?)
 }
 
 /// Looks at local tables as often as standing queries ask, and has fire what does. Until the future is dropped.

@@ -6,9 +6,12 @@
 //!                       zones::Agent
 //! ```
 //! [`node`] drives the agent; [`answer`] is what a question is answered with; [`api`] is how it is asked. [`events`]
-//! looks at what standing queries ask, and hands out what they tell.
+//! looks at what standing queries ask, and hands out what they tell; [`lease`] is how long, and who has signed it, [`handed`] what was
+//! signed elsewhere.
 
 pub mod answer;
 pub mod api;
 pub mod events;
+pub mod handed;
+pub mod lease;
 pub mod node;

@@ -9,13 +9,14 @@ use std::{
 };
 
 use gcs::time::Time;
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 use thiserror::Error;
 use tokio::{
     net::UdpSocket,
     sync::{Notify, mpsc, oneshot, watch},
 };
 
+use super::handed::Held;
 use crate::{
     clock::Clock,
     trust::{Counters, Keys, Refusal, Revocation},
@@ -120,7 +121,12 @@ pub struct Node {
     changed: Notify,
     /// [`Agent::others_changed`].
     others: watch::Sender<u64>,
+    /// Subscriptions that were signed elsewhere, by name.
+    handed: Mutex<BTreeMap<Arc<str>, Held>>,
 }
+
+/// Who takes what the agents of a zone tell.
+pub(super) type Listener<'a> = (&'a ZoneName, Delivery, mpsc::Sender<Event>);
 
 #[derive(Debug)]
 struct State {
@@ -189,6 +195,7 @@ impl Node {
             wake,
             changed,
             others,
+            handed: Mutex::default(),
         }))
     }
 
@@ -261,11 +268,11 @@ impl Node {
     }
 
     /// From now on what a standing query tells goes there; `None`: nowhere.
-    pub(super) fn listen(&self, query: &Arc<str>, to: Option<(Delivery, mpsc::Sender<Event>)>) {
+    pub(super) fn listen(&self, query: &Arc<str>, to: Option<Listener<'_>>) {
         let mut state = self.state.lock();
         match to {
-            Some((delivery, to)) => {
-                state.agent.listen(query, delivery);
+            Some((zone, delivery, to)) => {
+                state.agent.listen(query, zone, delivery);
                 state.listening.insert(query.clone(), to);
             }
             None => {
@@ -273,6 +280,16 @@ impl Node {
                 state.listening.remove(query);
             }
         }
+    }
+
+    /// Whether somebody takes what a standing query of this name tells.
+    pub(super) fn is_listening(&self, query: &str) -> bool {
+        self.state.lock().listening.contains_key(query)
+    }
+
+    /// Subscriptions that were signed elsewhere, by name.
+    pub(super) fn handed(&self) -> MutexGuard<'_, BTreeMap<Arc<str>, Held>> {
+        self.handed.lock()
     }
 
     /// Sets attributes; `Null` removes one.

@@ -14,6 +14,7 @@ use super::{
 };
 use crate::zones::{
     function::{Said, TEXT_MAX},
+    kind::{ANNOUNCEMENT, EVENT, Kind},
     name::ZoneName,
 };
 
@@ -34,6 +35,17 @@ pub struct FunctionSeal {
 pub(super) fn signed(zone: &ZoneName, said: &Said) -> Vec<u8> {
     let said = Said { seal: Vec::new(), ..said.clone() };
     put(put(Vec::with_capacity(128 + said.text.len()), &zone.as_str()), &said)
+}
+
+/// Whether a function has a name of its kind. One takes the place of another one of its name, and who may announce something must not take away
+/// what only others may install.
+pub(super) fn named(said: &Said) -> Result<(), Refusal> {
+    let right = said.kind.prefix().is_some_and(|prefix| said.name.starts_with(prefix));
+    let others = [EVENT, ANNOUNCEMENT].iter().any(|prefix| said.name.starts_with(prefix));
+    if right || (said.kind == Kind::Aggregation && !others) {
+        return Ok(());
+    }
+    Err(Refusal::OtherKind(said.name.clone()))
 }
 
 impl FunctionSeal {

@@ -11,7 +11,7 @@ use super::{
     validity::Validity,
     wire::is_label,
 };
-use crate::zones::name::ZoneName;
+use crate::zones::{kind::Kind as Of, name::ZoneName};
 
 /// Where chains of certificates begin: everybody is given it by a way that is trusted already.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -161,10 +161,21 @@ impl Grant {
         self.allowed(speaks, || format!("that {child:?} is gone in {zone}"))
     }
 
-    /// Whether its owner may install functions for a zone.
-    pub(super) fn may_install(&self, scope: &ZoneName) -> Result<(), Refusal> {
-        let may = self.governs(scope) || self.may(scope, Need::Install);
-        self.allowed(may, || format!("functions for {scope}"))
+    /// Whether its owner may sign events for what a zone was asked; if it is told of whom they are, its own.
+    pub(super) fn may_sign_event(&self, zone: &ZoneName, agent: Option<&str>) -> Result<(), Refusal> {
+        let own = agent.is_none_or(|agent| agent == self.zone.as_str());
+        let speaks = self.kind == Kind::Agent && zone.contains(&self.zone) && own;
+        self.allowed(speaks, || format!("events of {} in {zone}", agent.unwrap_or("agents")))
+    }
+
+    /// Whether its owner may sign a function of this kind for a zone.
+    pub(super) fn may_sign_function(&self, scope: &ZoneName, of: &Of) -> Result<(), Refusal> {
+        let (need, what) = match of {
+            Of::Aggregation => (Need::Install, "functions"),
+            Of::Standing(_) => (Need::Subscribe, "standing queries"),
+            Of::Announcement => (Need::Announce, "announcements"),
+        };
+        self.allowed(self.governs(scope) || self.may(scope, need), || format!("{what} for {scope}"))
     }
 
     /// Whether its owner may revoke what was issued for a zone.
@@ -178,6 +189,8 @@ impl Grant {
             Need::Read => format!("questions to {target}"),
             Need::Write(attribute) => format!("attribute {attribute:?} of {target}"),
             Need::Install => format!("functions for {target}"),
+            Need::Subscribe => format!("standing queries for {target}"),
+            Need::Announce => format!("announcements for {target}"),
         })
     }
 

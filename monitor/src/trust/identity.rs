@@ -2,7 +2,7 @@
 
 use super::{
     chain::{Certificate, Chain},
-    function::FunctionSeal,
+    function::{self, FunctionSeal},
     grant::{Anchor, Grant},
     key::SecretKey,
     refusal::Refusal,
@@ -74,9 +74,10 @@ impl Identity {
     /// Says that a zone and all inside are to evaluate a function, or no longer.
     ///
     /// # Errors
-    /// [`Refusal::NotAllowed`], [`Refusal::Function`]; [`Refusal::Outlives`]: nothing counts longer than who has signed it.
+    /// [`Refusal::NotAllowed`], [`Refusal::Function`], [`Refusal::OtherKind`]; [`Refusal::Outlives`]: nothing counts longer than who has signed it.
     pub fn sign_function(&self, zone: &ZoneName, said: Said) -> Result<Said, Refusal> {
-        self.grant.may_install(zone)?;
+        self.grant.may_sign_function(zone, &said.kind)?;
+        function::named(&said)?;
         let wrong = |why| Refusal::Function { name: said.name.clone(), why: Box::new(why) };
         Function::new(said.clone()).map_err(wrong)?;
         self.chain.outlives(said.expires_s, || format!("function {}", said.name))?;

@@ -34,6 +34,8 @@ pub enum Purpose {
     Gone,
     /// That somebody is there.
     Alive,
+    /// That a standing query has fired.
+    Event,
     /// What a client asks for.
     Request,
 }
@@ -50,6 +52,7 @@ impl Purpose {
             Self::Row => b"gcs-monitor 1 row\0",
             Self::Gone => b"gcs-monitor 1 gone\0",
             Self::Alive => b"gcs-monitor 1 alive\0",
+            Self::Event => b"gcs-monitor 1 event\0",
             Self::Request => b"gcs-monitor 1 request\0",
         }
     }
@@ -71,6 +74,7 @@ impl fmt::Display for Purpose {
             Self::Row => "the row",
             Self::Gone => "the word that somebody is gone",
             Self::Alive => "the word that somebody is there",
+            Self::Event => "the event",
             Self::Request => "the request",
         })
     }

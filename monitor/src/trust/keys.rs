@@ -21,17 +21,20 @@ use serde::{Deserialize, Serialize};
 use super::{
     budget::Budget,
     chain::{Certificate, Chain},
+    event::EventSeal,
     grant::{Anchor, Kind},
     identity::Identity,
     key::{Signature, short},
+    may::Need,
     refusal::Refusal,
+    request::RequestSeal,
     revocation::Revocation,
     statement::{Alive, Gone, RowIssue},
     verifier::{Counters, Verifier},
 };
 use crate::{
     row::Row,
-    zones::{function::Said, name::ZoneName, table::Stamp},
+    zones::{event::Fired, function::Said, name::ZoneName, table::Stamp},
 };
 
 /// Bytes that a seal adds to a row.
@@ -106,6 +109,8 @@ pub struct Keys {
     verifier: Verifier,
     signers: BTreeMap<Signer, Known>,
     budget: Budget,
+    /// Of its own, lest who floods a subscriber keeps rows from being looked at.
+    events: Budget,
     /// Reasons that were told.
     told: BTreeSet<&'static str>,
     /// Those that are to be.
@@ -126,9 +131,11 @@ impl Keys {
         };
         let own = Signer::of(subject);
         let known = Known { chain: Arc::new(identity.chain().clone()), learned: Time::ZERO };
-        let (signers, budget) = (BTreeMap::from([(own, known)]), Budget::new());
+        let signers = BTreeMap::from([(own, known)]);
+        let (budget, events) = (Budget::new(), Budget::new());
         let verifier = Verifier::new(anchors)?;
-        Ok(Self { identity, own, verifier, signers, budget, told: BTreeSet::new(), reasons: Vec::new() })
+        let (told, reasons) = (BTreeSet::new(), Vec::new());
+        Ok(Self { identity, own, verifier, signers, budget, events, told, reasons })
     }
 
     /// When the first of its own certificates expires, in seconds since 1970.
@@ -306,6 +313,46 @@ impl Keys {
         let outcome = look(&mut self.verifier);
         self.budget.spend(self.verifier.counters().signatures - before);
         outcome.inspect_err(|refusal| self.tell(refusal))
+    }
+
+    /// Signs that a standing query has fired here, and what it tells.
+    #[must_use]
+    pub fn seal_event(&self, query: &str, fired: &Fired) -> EventSeal {
+        EventSeal::sign(query, fired, self.identity.key(), self.identity.chain())
+    }
+
+    /// Whether an event of a standing query for a zone counts, and by whom it is.
+    pub fn event(
+        &mut self,
+        (now, now_s): (Time, u64),
+        query: &str,
+        zone: &ZoneName,
+        fired: &Fired,
+    ) -> Option<Signer> {
+        if !self.events.any(now) {
+            self.refuse(&Refusal::Busy);
+            return None;
+        }
+        let before = self.verifier.counters().signatures;
+        let outcome = self.verifier.event(now_s, query, zone, fired);
+        self.events.spend(self.verifier.counters().signatures - before);
+        outcome.inspect_err(|refusal| self.tell(refusal)).ok().map(|by| Signer::of(&by))
+    }
+
+    /// Whether a request to this agent, its method and its content, is by a client who may.
+    ///
+    /// # Errors
+    /// Why not.
+    pub fn request(
+        &mut self,
+        (now, now_s): (Time, u64),
+        seal: &RequestSeal,
+        request: (&str, &[u8]),
+        needs: &[Need<'_>],
+    ) -> Result<(), Refusal> {
+        let name = self.name().clone();
+        let request = seal.request(&name, request);
+        self.look(now, |verifier| verifier.requests(now_s, seal.signer(), &request, needs, seal.signature()))
     }
 
     /// For which zone a function is, if it counts.

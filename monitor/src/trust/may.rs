@@ -30,6 +30,10 @@ pub struct May {
     pub write: Write,
     /// Install functions, and remove them.
     pub install: bool,
+    /// Have standing queries asked: agents tell what is in their processes, connections, logs.
+    pub subscribe: bool,
+    /// Announce something to everybody.
+    pub announce: bool,
 }
 
 /// What a request needs.
@@ -41,6 +45,10 @@ pub enum Need<'a> {
     Write(&'a str),
     /// To install functions.
     Install,
+    /// To have standing queries asked.
+    Subscribe,
+    /// To announce something.
+    Announce,
 }
 
 impl May {
@@ -50,6 +58,8 @@ impl May {
         match (need, &self.write) {
             (Need::Read, _) => self.read,
             (Need::Install, _) => self.install,
+            (Need::Subscribe, _) => self.subscribe,
+            (Need::Announce, _) => self.announce,
             (Need::Write(_), Write::Nothing) => false,
             (Need::Write(_), Write::Anything) => true,
             (Need::Write(name), Write::Beginning(with)) => {
@@ -70,9 +80,8 @@ impl fmt::Display for May {
             Write::Anything => parts.push("write".to_owned()),
             Write::Beginning(with) => parts.extend(with.iter().map(|prefix| format!("write:{prefix}"))),
         }
-        if self.install {
-            parts.push("install".to_owned());
-        }
+        let others = [(self.install, "install"), (self.subscribe, "subscribe"), (self.announce, "announce")];
+        parts.extend(others.into_iter().filter(|(may, _)| *may).map(|(_, word)| word.to_owned()));
         f.write_str(&parts.join(","))
     }
 }
@@ -82,7 +91,7 @@ impl fmt::Display for May {
 pub enum MayError {
     /// An unknown word.
     #[error(
-        "`{0}` is nothing that a client may do: write some of read, write, write:PREFIX, install, with commas"
+        "`{0}` is nothing that a client may do: write some of read, write, write:PREFIX, install, subscribe, announce, with commas"
     )]
     Word(String),
     /// Too many prefixes.
@@ -99,6 +108,8 @@ impl FromStr for May {
             match (word, word.strip_prefix("write:")) {
                 ("read", _) => may.read = true,
                 ("install", _) => may.install = true,
+                ("subscribe", _) => may.subscribe = true,
+                ("announce", _) => may.announce = true,
                 ("write", _) => any = true,
                 (_, Some(prefix)) if is_label(prefix) => with.push(prefix.to_owned()),
                 _ => return Err(MayError::Word(word.to_owned())),
@@ -137,6 +148,18 @@ mod tests {
             let needs = [Need::Read, Need::Write("app.load"), Need::Write("apple"), Need::Install];
             assert_eq!(needs.map(|need| may.allows(need)), allowed, "{text}");
         }
+    }
+
+    #[test]
+    fn standing_queries_and_announcements_have_rights_of_their_own() {
+        let all = ["read", "write", "install", "subscribe", "announce"];
+        let needs = [Need::Read, Need::Write("x"), Need::Install, Need::Subscribe, Need::Announce];
+        for (nth, word) in all.into_iter().enumerate() {
+            let may: May = word.parse().unwrap();
+            let allowed = needs.map(|need| may.allows(need));
+            assert_eq!(allowed, [0, 1, 2, 3, 4].map(|of| of == nth), "{word}");
+        }
+        assert_eq!("announce,subscribe".parse::<May>().unwrap().to_string(), "subscribe,announce");
     }
 
     #[test]

@@ -103,9 +103,24 @@ pub enum Refusal {
     },
     /// A function that nobody has signed.
     #[error(
-        "function {0} is not signed, and this tree has keys: sign it with --sign-with KEY, whose certificate allows to install"
+        "function {0} is not signed, and this tree has keys: sign it with --sign-with KEY, whose certificate allows it"
     )]
     Unsigned(String),
+    /// A function of one kind with a name of another one.
+    #[error(
+        "function {0} has the name of another kind: standing queries are event-…, announcements are announcement-…, and other functions neither; choose another name"
+    )]
+    OtherKind(String),
+    /// Events go elsewhere.
+    #[error(
+        "the standing query is signed to tell {to}, and this agent is at {own}; ask it where it is, and sign it anew"
+    )]
+    OtherContact {
+        /// Where what is signed says.
+        to: std::net::SocketAddr,
+        /// Where the agent is.
+        own: std::net::SocketAddr,
+    },
     /// A row, or that somebody is gone, that nobody has signed.
     #[error("{0} is not signed: whoever says so runs without keys; start it with --identity and --authority")]
     Open(String),
@@ -169,6 +184,8 @@ impl Refusal {
             Self::Function { .. } => "function",
             Self::Outlives { .. } => "outlives",
             Self::Unsigned(_) => "unsigned",
+            Self::OtherKind(_) => "other_kind",
+            Self::OtherContact { .. } => "other_contact",
             Self::Open(_) => "open",
             Self::Future { .. } => "future",
             Self::Old { .. } => "old",

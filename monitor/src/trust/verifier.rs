@@ -21,7 +21,7 @@ use super::{
     statement::{Alive, Gone, Request, RowIssue},
     validity::Validity,
 };
-use crate::zones::{function::Said as Function, name::ZoneName};
+use crate::zones::{event::Fired, function::Said as Function, name::ZoneName};
 
 /// Anchors of a verifier: the one that there is, the one that it is to be replaced by, and as much again.
 pub const ANCHORS_MAX: usize = 4;
@@ -193,6 +193,41 @@ impl Verifier {
         self.counted(outcome).map(drop)
     }
 
+    /// Whether an event of a standing query for a zone is by the agent that it says. By whom it is.
+    ///
+    /// # Errors
+    /// Why not.
+    pub fn event(
+        &mut self,
+        now_s: u64,
+        query: &str,
+        zone: &ZoneName,
+        fired: &Fired,
+    ) -> Result<Certificate, Refusal> {
+        let outcome = self.look_at_event(now_s, query, zone, fired);
+        self.counted(outcome)
+    }
+
+    fn look_at_event(
+        &mut self,
+        now_s: u64,
+        query: &str,
+        zone: &ZoneName,
+        fired: &Fired,
+    ) -> Result<Certificate, Refusal> {
+        let agent = fired.told.as_ref().map(|told| told.agent.as_str());
+        let open = || Refusal::Open(format!("an event of {} for {query}", agent.unwrap_or("some agent")));
+        let seal = fired.seal.as_deref().ok_or_else(open)?;
+        let (bytes, by, signature) = seal.read(query, fired)?;
+        // It comes more than once: by two ways, or again.
+        let id = Some(Id::of(Purpose::Event, &bytes, signature));
+        let said = Said { purpose: Purpose::Event, bytes: &bytes, signature, id };
+        // No anchor is an agent.
+        let subject = by.subject().cloned().ok_or(Refusal::NoCertificate)?;
+        self.statement(now_s, &by, &said, |grant| grant.may_sign_event(zone, agent))?;
+        Ok(subject)
+    }
+
     /// For which zone a function is, if it counts.
     ///
     /// # Errors
@@ -206,6 +241,7 @@ impl Verifier {
         if function.seal.is_empty() {
             return Err(Refusal::Unsigned(function.name.clone()));
         }
+        function::named(function)?;
         let seal = FunctionSeal::decode(&function.seal)?;
         let what = || format!("function {}", function.name);
         let seconds = function.expires_s.saturating_sub(function.issued_s);
@@ -214,7 +250,9 @@ impl Verifier {
         let bytes = function::signed(seal.zone(), function);
         let id = Some(Id::of(Purpose::Function, &bytes, seal.signature()));
         let said = Said { purpose: Purpose::Function, bytes: &bytes, signature: seal.signature(), id };
-        self.statement(now_s, seal.signer(), &said, |grant| grant.may_install(seal.zone()))?;
+        self.statement(now_s, seal.signer(), &said, |grant| {
+            grant.may_sign_function(seal.zone(), &function.kind)
+        })?;
         Ok(seal.zone().clone())
     }
 
@@ -230,7 +268,22 @@ impl Verifier {
         need: Need<'_>,
         signature: &Signature,
     ) -> Result<(), Refusal> {
-        let outcome = self.look_at_request(now_s, by, request, need, signature);
+        self.requests(now_s, by, request, &[need], signature)
+    }
+
+    /// The same of a request that needs several rights.
+    ///
+    /// # Errors
+    /// Why not.
+    pub fn requests(
+        &mut self,
+        now_s: u64,
+        by: &Chain,
+        request: &Request<'_>,
+        needs: &[Need<'_>],
+        signature: &Signature,
+    ) -> Result<(), Refusal> {
+        let outcome = self.look_at_request(now_s, by, request, needs, signature);
         self.counted(outcome)
     }
 
@@ -239,17 +292,17 @@ impl Verifier {
         now_s: u64,
         by: &Chain,
         request: &Request<'_>,
-        need: Need<'_>,
+        needs: &[Need<'_>],
         signature: &Signature,
     ) -> Result<(), Refusal> {
         let away = now_s.abs_diff(request.at_s);
         if away > self.skew_s {
             return Err(Refusal::Stale { seconds: away });
         }
-        let may = |grant: &Grant| grant.may_request(request.target, need);
+        let may = |grant: &Grant| needs.iter().try_for_each(|need| grant.may_request(request.target, *need));
         let said = Said { purpose: Purpose::Request, bytes: &request.bytes(), signature, id: None };
         let key = self.statement(now_s, by, &said, may)?;
-        if need == Need::Read {
+        if needs.iter().all(|need| *need == Need::Read) {
             return Ok(());
         }
         self.replay.take(now_s, self.skew_s, request.at_s, key, request.nonce)

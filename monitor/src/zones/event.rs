@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{codec::RowLimits, row::Row};
+use crate::{codec::RowLimits, row::Row, trust::EventSeal};
 
 /// Rows of one event that are told; more are counted.
 pub const ROWS_MAX: usize = 16;
@@ -29,6 +29,8 @@ pub struct Fired {
     pub lost: u32,
     /// What fired; none where many fire at once, and this one is only counted.
     pub told: Option<Told>,
+    /// Who says so, where agents have keys, and it is told.
+    pub seal: Option<Box<EventSeal>>,
 }
 
 /// What fired, where and when.
@@ -47,7 +49,7 @@ pub struct Told {
 pub struct Event {
     /// What fired, where and when; none for many at once that are only counted.
     pub told: Option<Told>,
-    /// How many times it fired: 1, if it is told.
+    /// How many times it fired: 1, if it is told, or 0 if it was counted before.
     pub times: u64,
     /// For how many rows; some of them are told.
     pub rows: u64,
@@ -59,13 +61,19 @@ impl Fired {
     /// About its bytes in a message.
     pub(super) fn bytes(&self) -> usize {
         let told = |told: &Told| 10 + told.agent.len() + told.rows.iter().map(row_bytes).sum::<usize>();
-        16 + self.told.as_ref().map_or(0, told)
+        17 + self.told.as_ref().map_or(0, told) + self.seal.as_ref().map_or(0, |seal| seal.bytes())
+    }
+
+    /// From now on it is only counted.
+    pub(super) fn untell(&mut self) {
+        (self.told, self.seal) = (None, None);
     }
 
     /// Whether it may be from an agent.
     pub(super) fn is_sound(&self) -> bool {
         let limits = RowLimits::default();
         self.id.nth > 0
+            && self.seal.as_ref().is_none_or(|seal| seal.is_sound())
             && self.told.as_ref().is_none_or(|told| {
                 told.rows.len() <= ROWS_MAX
                     && told.agent.parse::<super::name::ZoneName>().is_ok()

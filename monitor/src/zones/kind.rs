@@ -14,6 +14,11 @@ pub const CONDITION_MAX: usize = 2048;
 /// How often a standing query may be looked at.
 pub const EVERY_MS: std::ops::RangeInclusive<u32> = 100..=3_600_000;
 
+/// What names of standing queries begin with. Where agents have keys, only theirs do.
+pub const EVENT: &str = "event-";
+/// And those of announcements.
+pub const ANNOUNCEMENT: &str = "announcement-";
+
 /// What a function is for.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Kind {
@@ -119,6 +124,16 @@ impl Kind {
                 query.table().ok_or(KindError::NoTable)?;
                 Ok(Some(Arc::new(query)))
             }
+        }
+    }
+
+    /// What names of functions of this kind begin with.
+    #[must_use]
+    pub fn prefix(&self) -> Option<&'static str> {
+        match self {
+            Self::Aggregation => None,
+            Self::Standing(_) => Some(EVENT),
+            Self::Announcement => Some(ANNOUNCEMENT),
         }
     }
 

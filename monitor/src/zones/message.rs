@@ -110,7 +110,7 @@ pub enum Item {
 #[error("these bytes are not a message of gcs-monitor, or of another version")]
 pub struct MessageError;
 
-const VERSION: u8 = 2;
+const VERSION: u8 = 3;
 
 #[derive(Serialize, Deserialize)]
 struct Frame<'a> {
@@ -335,7 +335,7 @@ mod tests {
         let id = EventId { origin: u64::MAX, nth: 3 };
         let rows = vec![Row::new([("pid", Value::Int(1))])];
         let told = crate::zones::event::Told { agent: "/eu/ams/a".into(), at_ms: 1_790_000_000_000, rows };
-        let fired = Fired { id, rows: 1, lost: 0, told: Some(told) };
+        let fired = Fired { id, rows: 1, lost: 0, told: Some(told), seal: None };
         [
             Body::News(items.iter().map(|item| (1, item.clone())).collect()),
             Body::Compare(vec![1, u64::MAX]),

@@ -71,6 +71,9 @@ pub(crate) struct Agent {
     /// Whose certificates count, such as root.pub. May be given several times.
     #[arg(long, value_name = "FILE")]
     authority: Vec<PathBuf>,
+    /// What programs change over --api has to be signed by a client whose certificate has the right to write (`gcs-monitor set --sign-with`). Reading needs none.
+    #[arg(long)]
+    api_needs_key: bool,
     /// What it says of its machine, from which files, commands, databases and so on (docs/attributes.md). Without: what the system tells.
     #[arg(long, value_name = "FILE.toml")]
     attributes: Option<Attributes>,
@@ -88,7 +91,7 @@ pub(crate) struct Agent {
 }
 
 /// A number if it looks like one, otherwise text.
-fn attribute(text: &str) -> Result<(String, Value), String> {
+pub(crate) fn attribute(text: &str) -> Result<(String, Value), String> {
     let (name, value) = text.split_once('=').ok_or("write it like role=db")?;
     let number = value.parse::<i64>().map(Value::Int);
     let value = number.or_else(|_| value.parse().map(Value::float)).unwrap_or_else(|_| Value::text(value));
@@ -120,6 +123,9 @@ async fn live(agent: Agent, api: SocketAddr) -> Outcome {
     }
     let keys = loaded(agent.identity.as_deref(), &agent.authority)?;
     let open = keys.is_none();
+    if open && agent.api_needs_key {
+        return Err("--api-needs-key without --identity: an agent without keys knows nobody's; say --identity and --authority, too".into());
+    }
     let ended = ended(agent.attached);
     let config = agent.attributes.unwrap_or_default().load()?;
     let groups = config.groups.as_ref().map_or_else(groups::folder, |groups| groups.folder.clone());
@@ -163,12 +169,13 @@ async fn live(agent: Agent, api: SocketAddr) -> Outcome {
     let application = Arc::new(Application::default());
     let (watched, tables) = (node.clone(), Tables::new(agent.log, groups, application.clone()));
     let deliveries = Arc::new(Deliveries::new(node.clone()));
-    let pages = api::router(node)
+    let pages = api::router(node.clone())
         .merge(http::router(attributes))
         .merge(api::tables(application))
         .merge(api::deliveries(deliveries.clone()))
         .merge(api::health(health))
         .merge(web::router());
+    let pages = if agent.api_needs_key { api::keyed(pages, node) } else { pages };
     tokio::select! {
         () = look(&watched, tables) => Ok(()),
         () = living.run() => Ok(()),

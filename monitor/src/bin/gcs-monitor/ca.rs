@@ -87,14 +87,14 @@ enum What {
         #[command(flatten)]
         issue: Issue,
     },
-    /// Somebody who asks, sets attributes, or installs functions.
+    /// Somebody who asks, sets attributes, installs functions, has standing queries asked, or announces something.
     Client {
         /// Who.
         name: String,
         /// In which zone, and all inside.
         #[arg(long)]
         zone: ZoneName,
-        /// Of read, write, write:PREFIX (of the attribute's name) and install, with commas.
+        /// Of read, write, write:PREFIX (of the attribute's name), install, subscribe and announce, with commas.
         #[arg(long, default_value = "read")]
         may: May,
         #[command(flatten)]

@@ -7,9 +7,15 @@ use std::{
 };
 
 use clap::Args;
+use gcs_monitor::{
+    daemon::api::HEADER,
+    trust::{Identity, RequestSeal},
+};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::Value;
 use thiserror::Error;
+
+use crate::keys::now_s;
 
 /// An answer that takes longer does not come.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -39,6 +45,8 @@ pub(crate) enum Unanswered {
     Refused {
         /// One sentence.
         message: String,
+        /// Whoever asks may not: asking again will not help.
+        forbidden: bool,
         /// Where in the text the mistake is, if it is in one: line and column.
         at: Option<(usize, usize)>,
     },
@@ -47,7 +55,7 @@ pub(crate) enum Unanswered {
 impl Unanswered {
     /// With the text that has the mistake, and a mark under it.
     pub(crate) fn under(self, text: &str) -> String {
-        let Self::Refused { message, at: Some((line, column)) } = &self else { return self.to_string() };
+        let Self::Refused { message, at: Some((line, column)), .. } = &self else { return self.to_string() };
         let shown = text.lines().nth(line.saturating_sub(1)).unwrap_or_default();
         format!("{message}\n  {shown}\n  {}^", " ".repeat(column.saturating_sub(1)))
     }
@@ -74,6 +82,11 @@ impl Api {
         config.timeout_connect(Some(self.patience)).build().into()
     }
 
+    fn with_timeout(self) -> ureq::Agent {
+        let config = ureq::Agent::config_builder().http_status_as_error(false).proxy(None);
+        config.timeout_global(Some(self.patience)).build().into()
+    }
+
     /// Where something of the agent is.
     pub(crate) fn url(self, path: &str) -> String {
         format!("http://{}{path}", self.api)
@@ -96,8 +109,12 @@ impl Api {
         }
         let error = &value["error"];
         let at = |of: &Value| of.as_u64().and_then(|n| usize::try_from(n).ok());
-        let message = error["message"].as_str().unwrap_or(text.trim()).to_owned();
-        Err(Unanswered::Refused { message, at: at(&error["line"]).zip(at(&error["column"])) })
+        // Where several things were said, the first that was not taken says why.
+        let first = value["attributes"].as_object().and_then(|all| all.values().next());
+        let error = first.unwrap_or(error);
+        let message = error["message"].as_str().or(error.as_str()).unwrap_or(text.trim()).to_owned();
+        let forbidden = response.status() == ureq::http::StatusCode::FORBIDDEN;
+        Err(Unanswered::Refused { message, forbidden, at: at(&error["line"]).zip(at(&error["column"])) })
     }
 
     pub(crate) fn get(self, path: &str, query: &[(&str, &str)]) -> Result<Value, Unanswered> {
@@ -116,6 +133,30 @@ impl Api {
         self.answer(request.send_json(body))
     }
 
+    /// Changes something of the agent itself; signed for it, if somebody signs.
+    pub(crate) fn change(
+        self,
+        method: &str,
+        path: &str,
+        body: Option<&Value>,
+        by: Option<&Identity>,
+    ) -> Result<Value, Box<dyn std::error::Error>> {
+        let body = body.map_or_else(String::new, Value::to_string);
+        let mut request = ureq::http::Request::builder().method(method).uri(self.url(path));
+        if !body.is_empty() {
+            request = request.header("content-type", "application/json");
+        }
+        if let Some(by) = by {
+            let agent = self.get("/v1/agent", &[])?;
+            let name = agent["name"].as_str().unwrap_or_default().parse()?;
+            let what = (&*format!("{method} {path}"), body.as_bytes());
+            let seal = RequestSeal::sign(by, &name, what, now_s(), getrandom::u64()?);
+            request = request.header(HEADER, seal.to_text());
+        }
+        let agent = self.with_timeout();
+        Ok(self.answer(agent.run(request.body(body)?))?)
+    }
+
     pub(crate) fn delete(self, path: &str, query: &[(&str, &str)]) -> Result<Value, Unanswered> {
         let request =
             query.iter().fold(self.agent().delete(self.url(path)), |r, (name, value)| r.query(name, value));
@@ -127,11 +168,29 @@ impl Api {
         self,
         path: &str,
         query: &[(&str, &str)],
-        mut on: impl FnMut(&str, Value) -> std::io::Result<()>,
+        on: impl FnMut(&str, Value) -> std::io::Result<()>,
     ) -> Result<(), Unanswered> {
         let request =
             query.iter().fold(self.agent().get(self.url(path)), |r, (name, value)| r.query(name, value));
-        let mut response = request.call().map_err(|e| self.not_there(e))?;
+        self.follow(request.call(), on)
+    }
+
+    /// The same, asked with a body.
+    pub(crate) fn post_events(
+        self,
+        path: &str,
+        body: &Value,
+        on: impl FnMut(&str, Value) -> std::io::Result<()>,
+    ) -> Result<(), Unanswered> {
+        self.follow(self.agent().post(self.url(path)).send_json(body), on)
+    }
+
+    fn follow(
+        self,
+        response: Result<ureq::http::Response<ureq::Body>, ureq::Error>,
+        mut on: impl FnMut(&str, Value) -> std::io::Result<()>,
+    ) -> Result<(), Unanswered> {
+        let mut response = response.map_err(|e| self.not_there(e))?;
         if !response.status().is_success() {
             return self.answer(Ok(response)).map(drop);
         }

@@ -7,7 +7,7 @@ use gcs_monitor::{
     zones::function::Said,
 };
 
-use crate::client::{Api, Unanswered};
+use crate::client::{Api, Unanswered, path_part};
 
 type Fault = Box<dyn std::error::Error>;
 
@@ -58,11 +58,14 @@ pub(crate) fn authority(file: &Path) -> Result<Anchor, Fault> {
     }
 }
 
-/// A function that a zone has, by name.
+/// A function that a zone has, by name, of whatever kind.
 pub(crate) fn held(api: Api, zone: &str, name: &str) -> Result<Option<Said>, Fault> {
-    let listed = api.get("/v1/functions", &[("zone", zone)])?;
-    let functions = listed["functions"].as_array().map_or(&[][..], Vec::as_slice);
-    let Some(found) = functions.iter().find(|function| function["name"] == name) else { return Ok(None) };
+    let found = match api.get(&format!("/v1/functions/{}", path_part(name)), &[("zone", zone)]) {
+        Ok(found) => found,
+        // Whatever else is wrong with the zone is said when something is done with it.
+        Err(Unanswered::Refused { .. }) => return Ok(None),
+        Err(e) => return Err(e.into()),
+    };
     match Document::from_text(found["document"].as_str().unwrap_or_default())? {
         Document::Function(said) => Ok(Some(said)),
         _ => Ok(None),

@@ -22,6 +22,7 @@ mod health;
 mod keys;
 mod publish;
 mod query;
+mod set;
 mod sim;
 mod subscribe;
 mod table;
@@ -85,6 +86,8 @@ enum Command {
     Subscribe(subscribe::Subscribe),
     /// Tells everybody in a zone something, at once.
     Announce(announce::Announce),
+    /// Sets attributes of the agent of this machine, for some time.
+    Set(set::Set),
     /// Which components are up, agreed on: whoever watches one is told the same verdicts in the same order.
     Health(Box<health::Health>),
     /// Keys and certificates: who may be which agent, change what, install which functions.
@@ -115,6 +118,7 @@ fn main() -> ExitCode {
         Command::Explain(explain) => explain::run(&explain),
         Command::Subscribe(subscribe) => subscribe::run(&subscribe),
         Command::Announce(announce) => announce::run(&announce),
+        Command::Set(set) => set::run(&set),
         Command::Health(health) => health::run(*health),
         Command::Ca(ca) => ca::run(&ca),
         #[cfg(feature = "top")]

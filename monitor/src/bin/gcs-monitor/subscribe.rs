@@ -1,12 +1,27 @@
 //! `gcs-monitor subscribe`.
 
-use std::io::{self, Write as _};
+use std::{
+    io::{self, Write as _},
+    path::{Path, PathBuf},
+};
 
 use clap::{Args, ValueEnum};
-use gcs_monitor::display;
-use serde_json::Value as Json;
+use gcs_monitor::{
+    daemon::lease::{LEASE_S, Lease},
+    display,
+    trust::{Document, Identity},
+    zones::{
+        kind::{Delivery, Standing, Trigger},
+        name::ZoneName,
+    },
+};
+use serde_json::{Value as Json, json};
 
-use crate::{Outcome, client::Api};
+use crate::{
+    Outcome,
+    client::{Api, Unanswered},
+    keys::{identity, now_s},
+};
 
 /// Tells what happens, as it happens: each agent of a zone watches a table of its own, and says when there are rows.
 #[derive(Args)]
@@ -30,6 +45,9 @@ pub(crate) struct Subscribe {
     /// Shows announcements in the zones of this agent instead: those that count now, then each as it is made.
     #[arg(long, conflicts_with_all = ["sql", "zone", "level", "at_most_once", "every"])]
     announcements: bool,
+    /// The key of who signs it, with the certificate beside it, where agents have keys (`gcs-monitor ca client --may subscribe`).
+    #[arg(long, value_name = "FILE", conflicts_with = "announcements")]
+    sign_with: Option<PathBuf>,
     /// How events are shown.
     #[arg(long, default_value = "table")]
     format: Format,
@@ -78,14 +96,59 @@ pub(crate) fn run(subscribe: &Subscribe) -> Outcome {
         ("every_ms", every.as_str()),
     ];
     let mut columns = Vec::new();
-    let followed = api.events("/v1/events", &asked, |event, data| {
+    let mut on = |event: &str, data: Json| {
         if event == "subscribed" {
             let names = data["columns"].as_array().into_iter().flatten();
             columns = names.filter_map(Json::as_str).map(str::to_owned).collect();
         }
         show(format, event, &data, &columns)
+    };
+    if let Some(signer) = &subscribe.sign_with {
+        return signed(subscribe, signer, on);
+    }
+    Ok(api.events("/v1/events", &asked, &mut on).map_err(|e| e.under(sql))?)
+}
+
+/// Signs it here, and each renewal when the agent says that it is time.
+fn signed(subscribe: &Subscribe, signer: &Path, mut on: impl FnMut(&str, Json) -> io::Result<()>) -> Outcome {
+    let (api, by, zone): (Api, Identity, ZoneName) =
+        (subscribe.api, identity(signer)?, subscribe.zone.parse()?);
+    let agent = api.get("/v1/agent", &[])?;
+    let to = agent["contact"].as_str().unwrap_or_default().parse();
+    let to = to.map_err(|_| format!("the agent at {} does not say where others reach it", api.address()))?;
+    let trigger = if subscribe.level { Trigger::Level } else { Trigger::Edge };
+    let delivery = if subscribe.at_most_once { Delivery::AtMostOnce } else { Delivery::AtLeastOnce };
+    let every_ms = u32::try_from(subscribe.every.as_millis()).unwrap_or(u32::MAX);
+    let standing = Standing { to, trigger, delivery, every_ms };
+    let sql = subscribe.sql.clone().unwrap_or_default();
+    let mut lease = Lease::new(&zone, standing, sql.clone(), (now_s(), LEASE_S), Some(&by))?;
+    let (mut failed, first) = (None, written(&lease)?);
+    let mut renew = || -> Outcome {
+        let next = lease.renewed(&zone, (now_s(), LEASE_S), Some(&by))?;
+        match api.put("/v1/events", &written(&next)?) {
+            Ok(_) => lease = next,
+            // Nothing else lets it stand longer.
+            Err(Unanswered::Refused { forbidden: true, message, .. }) => return Err(message.into()),
+            // It is asked for again before the lease ends.
+            Err(e) => eprintln!("gcs-monitor: the subscription is not renewed: {e}"),
+        }
+        Ok(())
+    };
+    let followed = api.post_events("/v1/events", &first, |event, data| match event {
+        "renew" => renew().map_err(|e| failed = Some(e)).or(Err(io::ErrorKind::Other.into())),
+        _ => on(event, data),
     });
-    Ok(followed.map_err(|e| e.under(sql))?)
+    match failed {
+        Some(e) => Err(format!("the subscription cannot be renewed: {e}").into()),
+        None => Ok(followed.map_err(|e| e.under(&sql))?),
+    }
+}
+
+fn written(lease: &Lease) -> Result<Json, Box<dyn std::error::Error>> {
+    let text = |function: &gcs_monitor::zones::function::Function| {
+        Document::Function(function.said().clone()).to_text().map(|text| text.to_string())
+    };
+    Ok(json!({ "document": text(lease.function())?, "removal": text(lease.removal())? }))
 }
 
 fn object(event: &str, data: &Json) -> io::Result<()> {

@@ -49,7 +49,7 @@ pub(super) async fn make(
         let message = format!("an announcement counts for 1 s to a day ({LONGEST_S} s), not for {for_s} s");
         return Err(Refused::new(StatusCode::BAD_REQUEST, message));
     }
-    let function = announce(&node, &zone, text, Duration::from_secs(for_s)).await?;
+    let function = announce(&node, &zone, text, Duration::from_secs(for_s), None).await?;
     Ok(Json(json!({ "name": function.said().name, "zone": zone.as_str(), "for_s": for_s })))
 }
 

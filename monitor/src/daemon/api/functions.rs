@@ -18,6 +18,7 @@ use crate::{
     zones::{
         function::{Function, Said},
         kind::Kind,
+        name::ZoneName,
     },
 };
 
@@ -87,15 +88,29 @@ pub(super) async fn remove(
 ) -> Result<Json<Value>, Refused> {
     let zone = zone_of(&zone)?;
     let held = node.find(&zone).await?.functions.into_iter().find(|f| f.said().name == name);
-    let Some(held) = held else {
-        let message =
-            format!("{zone} has no function `{name}`: `gcs-monitor list` shows those that there are");
-        return Err(Refused::new(StatusCode::NOT_FOUND, message));
-    };
+    let held = held.ok_or_else(|| absent(&zone, &name))?;
     let now_s = node.look(|agent, now| agent.seconds(now));
     let function = Arc::new(Function::new(held.said().removal(now_s))?);
     node.install(&zone, &function).await?;
     Ok(Json(json!({ "name": name, "zone": zone.as_str() })))
+}
+
+/// `GET /v1/functions/NAME?zone=/eu`: of whatever kind it is, as a document.
+pub(super) async fn show(
+    State(node): State<Arc<Node>>,
+    Path(name): Path<String>,
+    Query(Zone { zone }): Query<Zone>,
+) -> Result<Json<Value>, Refused> {
+    let found = node.find(&zone_of(&zone)?).await?;
+    let held = found.functions.iter().find(|f| f.said().name == name && !f.said().text.is_empty());
+    let held = held.ok_or_else(|| absent(&found.zone, &name))?;
+    let document = Document::Function(held.said().clone()).to_text().ok().map(|text| text.to_string());
+    Ok(Json(json!({ "name": name, "zone": found.zone.as_str(), "document": document })))
+}
+
+fn absent(zone: &ZoneName, name: &str) -> Refused {
+    let message = format!("{zone} has no function `{name}`: `gcs-monitor list` shows those that there are");
+    Refused::new(StatusCode::NOT_FOUND, message)
 }
 
 /// `GET /v1/functions?zone=/eu`

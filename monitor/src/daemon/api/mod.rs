@@ -9,6 +9,7 @@ mod events;
 mod follow;
 mod functions;
 mod health;
+mod keyed;
 mod metrics;
 mod query;
 mod signed;
@@ -29,7 +30,10 @@ use axum::{
 };
 
 use self::error::Refused;
-pub use self::health::health;
+pub use self::{
+    health::health,
+    keyed::{HEADER, keyed},
+};
 use super::node::Node;
 use crate::{
     eventing::deliver::Deliveries,
@@ -48,11 +52,11 @@ pub fn router(node: Arc<Node>) -> Router {
         .route("/v1/zones", get(follow::zones))
         .route("/v1/query", post(query::query))
         .route("/v1/watch", get(watch::watch))
-        .route("/v1/events", get(events::events))
+        .route("/v1/events", get(events::events).post(events::take).put(events::renew))
         .route("/v1/subscriptions", get(events::list))
         .route("/v1/announcements", get(announcements::follow).post(announcements::make))
         .route("/v1/functions", get(functions::list).post(functions::install))
-        .route("/v1/functions/{name}", delete(functions::remove))
+        .route("/v1/functions/{name}", get(functions::show).delete(functions::remove))
         .route("/v1/functions/{name}/answer", get(functions::answer))
         .route("/v1/signed", post(signed::take))
         .route("/metrics", get(metrics::metrics))

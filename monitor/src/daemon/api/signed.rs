@@ -10,7 +10,7 @@ use super::{error::Refused, functions::cost};
 use crate::{
     daemon::node::Node,
     trust::{Document, FunctionSeal},
-    zones::function::Function,
+    zones::{function::Function, kind::Kind},
 };
 
 #[derive(Deserialize)]
@@ -27,6 +27,10 @@ pub(super) async fn take(
 ) -> Result<Json<Value>, Refused> {
     match Document::from_text(&signed.document)? {
         Document::Function(said) => {
+            if matches!(said.kind, Kind::Standing(_)) && !said.text.is_empty() {
+                let message = "a standing query is handed over by whoever reads what it tells: `gcs-monitor subscribe --sign-with KEY`";
+                return Err(Refused::new(StatusCode::BAD_REQUEST, message));
+            }
             let zone = FunctionSeal::decode(&said.seal)?.zone().clone();
             let function = Arc::new(Function::new(said)?);
             node.install(&zone, &function).await?;

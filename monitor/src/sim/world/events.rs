@@ -27,7 +27,7 @@ impl World {
     ) -> Result<(), InstallError> {
         let now = self.now();
         if let Kind::Standing(standing) = query.said().kind {
-            self.agents[of].listen(&query.said().name.as_str().into(), standing.delivery);
+            self.agents[of].listen(&query.said().name.as_str().into(), zone, standing.delivery);
         }
         self.agents[of].install(now, zone, query)?;
         self.send(of, Sends::new());

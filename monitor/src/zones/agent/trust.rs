@@ -26,8 +26,12 @@ use gcs::time::Time;
 use super::{Agent, Sends};
 use crate::{
     row::Row,
-    trust::{Counters, FunctionSeal, Keys, Place, Refusal, Revocation, Seal, Signer, Verdict},
+    trust::{
+        Counters, EventSeal, FunctionSeal, Keys, Need, Place, Refusal, RequestSeal, Revocation, Seal, Signer,
+        Verdict,
+    },
     zones::{
+        event::Fired,
         message::{Body, Item, Message, ROWS_MAX, Subject},
         name::ZoneName,
         table::{Issue, Outcome, Slot, Stamp},
@@ -90,6 +94,11 @@ impl Trust {
             self.held_bytes -= oldest.item.bytes();
         }
         self.ask(now, from, signer);
+    }
+
+    /// Who says that a standing query has fired here.
+    pub(super) fn seal_event(&self, query: &str, fired: &Fired) -> Box<EventSeal> {
+        Box::new(self.keys.seal_event(query, fired))
     }
 
     fn ask(&mut self, now: Time, from: SocketAddr, signer: Signer) {
@@ -258,6 +267,43 @@ impl Agent {
         verdict == Verdict::Right
     }
 
+    /// Those of the events of a query for a zone that their agents have signed, and by whom, and those that are only counted. Without keys all are
+    /// believed.
+    pub(super) fn believed(
+        &mut self,
+        now: Time,
+        query: &str,
+        zone: &ZoneName,
+        fired: Vec<Fired>,
+    ) -> Vec<(Option<Signer>, Fired)> {
+        let now_s = self.seconds(now);
+        let believed = fired.into_iter().filter_map(|fired| match &mut self.trust {
+            None => Some((None, fired)),
+            Some(_) if fired.told.is_none() && fired.seal.is_none() => Some((None, fired)),
+            Some(trust) => {
+                let by = trust.keys.event((now, now_s), query, zone, &fired)?;
+                Some((Some(by), fired))
+            }
+        });
+        believed.collect()
+    }
+
+    /// Whether a request to this agent is signed by a client who may.
+    ///
+    /// # Errors
+    /// Why it does not count; [`Refusal::NoCertificate`] without keys.
+    pub fn allow(
+        &mut self,
+        now: Time,
+        seal: &RequestSeal,
+        request: (&str, &[u8]),
+        needs: &[Need<'_>],
+    ) -> Result<(), Refusal> {
+        let now_s = self.seconds(now);
+        let trust = self.trust.as_mut().ok_or(Refusal::NoCertificate)?;
+        trust.keys.request((now, now_s), seal, request, needs)
+    }
+
     /// Whether a function that is installed here is signed for its zone.
     pub(super) fn may_install(
         &mut self,
@@ -306,6 +352,10 @@ impl Agent {
             }
         }
         rows.into_iter().for_each(|level| self.expelled(now, level));
+        if !functions.is_empty() {
+            // Standing queries may be among them.
+            self.others_changed += 1;
+        }
         functions.into_iter().for_each(|level| self.functions_changed(now, level));
     }
 

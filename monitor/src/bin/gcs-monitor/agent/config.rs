@@ -40,6 +40,7 @@ impl Agent {
             seed: if self.seed.is_empty() { file.seed } else { self.seed },
             api: self.api.or(file.api),
             api_is_open: self.api_is_open || file.api_is_open,
+            api_needs_key: self.api_needs_key || file.api_needs_key,
             identity: self.identity.or(file.identity),
             authority: if self.authority.is_empty() { file.authority } else { self.authority },
             health: if self.health.is_empty() { file.health } else { self.health },

@@ -102,14 +102,17 @@ impl Agent {
         let told = Told { agent: self.name.to_string(), at_ms, rows: shown(rows) };
         let level = self.tables.len();
         self.counters.fired += 1;
-        if !self.route(now, query).fire(now, level, (told, all), standing.delivery) {
-            self.counters.events_lost += 1;
-        }
+        let trust = self.trust.take();
+        let seal =
+            |fired: &mut Fired| fired.seal = trust.as_ref().map(|trust| trust.seal_event(query, fired));
+        let kept = self.route(now, query).fire(now, level, (told, all), standing.delivery, seal);
+        self.trust = trust;
+        self.counters.events_lost += u64::from(!kept);
     }
 
-    /// From now on takes what comes for a standing query of this name.
-    pub fn listen(&mut self, query: &Arc<str>, delivery: Delivery) {
-        self.events.inboxes.insert(query.clone(), Inbox::new(delivery));
+    /// From now on takes what comes for a standing query of this name, from the agents of a zone.
+    pub fn listen(&mut self, query: &Arc<str>, zone: &ZoneName, delivery: Delivery) {
+        self.events.inboxes.insert(query.clone(), Inbox::new(zone.clone(), delivery, self.trust.is_some()));
     }
 
     /// And does not any more.
@@ -175,7 +178,7 @@ impl Agent {
             let own = self.contact;
             self.route(now, query).sent(now, &fired, &[own]);
             let ids: Vec<EventId> = fired.iter().map(|fired| fired.id).collect();
-            let taken = self.events.inboxes.get_mut(query).map_or(ids, |inbox| inbox.take(fired));
+            let taken = self.take_fired(now, query, fired).unwrap_or(ids);
             return self.on_confirmed(now, self.contact, query, &taken, sends);
         }
         let copies = if self.events.bucket.plenty(now, rate) { COPIES } else { 1 };
@@ -225,8 +228,8 @@ impl Agent {
         (query, fired): (Arc<str>, Vec<Fired>),
         sends: &mut Sends,
     ) {
-        if let Some(inbox) = self.events.inboxes.get_mut(&query) {
-            let taken = inbox.take(fired);
+        if self.events.inboxes.contains_key(&query) {
+            let taken = self.take_fired(now, &query, fired).unwrap_or_default();
             return self.confirm(now, from, &query, taken, sends);
         }
         let level = self.zones.iter().position(|own| own == zone);
@@ -242,6 +245,13 @@ impl Agent {
         for fired in fired {
             self.route(now, &query).pass(now, level, from, fired, standing.delivery);
         }
+    }
+
+    /// Events for this agent: what of them is to be confirmed; None if it has not asked. What nobody vouches for may be forged, and the right ones come again.
+    fn take_fired(&mut self, now: Time, query: &Arc<str>, fired: Vec<Fired>) -> Option<Vec<EventId>> {
+        let zone = self.events.inboxes.get(query)?.zone().clone();
+        let fired = self.believed(now, query, &zone, fired);
+        self.events.inboxes.get_mut(query).map(|inbox| inbox.take(fired))
     }
 
     fn confirm(&mut self, now: Time, to: SocketAddr, query: &Arc<str>, ids: Vec<EventId>, sends: &mut Sends) {

@@ -140,13 +140,14 @@ impl Route {
         self.at.is_some_and(|at| at <= now)
     }
 
-    /// The query has fired here. Whether it is not given up.
+    /// The query has fired here; `seal` vouches for it. Whether it is not given up.
     pub(super) fn fire(
         &mut self,
         now: Time,
         level: usize,
         (told, rows): (Told, u32),
         delivery: Delivery,
+        seal: impl FnOnce(&mut Fired),
     ) -> bool {
         let oldest = self.kept.keys().next();
         let too_old = oldest.is_some_and(|oldest| self.nth - oldest >= SPAN - 1);
@@ -156,7 +157,9 @@ impl Route {
         }
         self.nth = self.nth.saturating_add(1);
         let (nth, lost) = (self.nth, std::mem::take(&mut self.lost));
-        let fired = Fired { id: EventId { origin: self.origin, nth }, rows, lost, told: Some(told) };
+        let id = EventId { origin: self.origin, nth };
+        let mut fired = Fired { id, rows, lost, told: Some(told), seal: None };
+        seal(&mut fired);
         let lane = Lane { level, tries: 0 };
         if delivery == Delivery::AtMostOnce {
             return self.wait(now, lane, fired, delivery);
@@ -205,13 +208,15 @@ impl Route {
     /// Puts an event into the queue, if there is room. If not, it comes again, or is counted.
     fn wait(&mut self, now: Time, lane: Lane, mut fired: Fired, delivery: Delivery) -> bool {
         if self.queue.len() >= QUEUE {
-            if let (Delivery::AtMostOnce, Some(last)) = (delivery, self.queue.back_mut()) {
+            // What somebody has signed stays as it is.
+            let open = self.queue.back_mut().filter(|last| last.fired.seal.is_none());
+            if let (Delivery::AtMostOnce, Some(last)) = (delivery, open) {
                 last.fired.lost = last.fired.lost.saturating_add(1).saturating_add(fired.lost);
             }
             return false;
         }
         if self.told >= TOLD {
-            fired.told = None;
+            fired.untell();
         }
         self.told += usize::from(fired.told.is_some());
         self.queue.push_back(Waiting { lane, fired });
@@ -244,7 +249,7 @@ impl Route {
             let Some(waiting) = self.queue.get_mut(at) else { break };
             let was_told = waiting.fired.told.is_some();
             if storm && was_told && !taken.is_empty() && bytes + waiting.fired.bytes() > STORM_BYTES {
-                waiting.fired.told = None;
+                waiting.fired.untell();
                 self.told -= 1;
             }
             let more = waiting.fired.bytes();

@@ -10,7 +10,7 @@ fn told() -> Told {
 }
 
 fn other(nth: u32) -> Fired {
-    Fired { id: EventId { origin: 8, nth }, rows: 1, lost: 0, told: Some(told()) }
+    Fired { id: EventId { origin: 8, nth }, rows: 1, lost: 0, told: Some(told()), seal: None }
 }
 
 fn at(port: u16) -> SocketAddr {
@@ -27,9 +27,9 @@ fn sent(route: &mut Route, now: Time, to: SocketAddr) -> Vec<Fired> {
 fn what_is_not_confirmed_is_said_again_and_what_is_given_up_is_counted() {
     let mut route = Route::new(OWN);
     for _ in 0..KEPT {
-        assert!(route.fire(Time::ZERO, 2, (told(), 1), Delivery::AtLeastOnce));
+        assert!(route.fire(Time::ZERO, 2, (told(), 1), Delivery::AtLeastOnce, |_| {}));
     }
-    assert!(!route.fire(Time::ZERO, 2, (told(), 1), Delivery::AtLeastOnce));
+    assert!(!route.fire(Time::ZERO, 2, (told(), 1), Delivery::AtLeastOnce, |_| {}));
     let mut first = Vec::new();
     while route.is_due(Time::from_ms(900)) {
         first.extend(sent(&mut route, Time::ZERO, at(1)).iter().map(|fired| fired.id));
@@ -42,7 +42,7 @@ fn what_is_not_confirmed_is_said_again_and_what_is_given_up_is_counted() {
     assert_eq!(again.iter().map(|fired| fired.id).collect::<Vec<_>>(), first[..1]);
     route.confirmed(at(3), &first[..1]);
     assert_eq!(route.next_timer(), Time::NEVER);
-    assert!(route.fire(Time::ZERO, 2, (told(), 1), Delivery::AtLeastOnce));
+    assert!(route.fire(Time::ZERO, 2, (told(), 1), Delivery::AtLeastOnce, |_| {}));
     assert_eq!(sent(&mut route, Time::from_ms(2000), at(1))[0].lost, 1);
 }
 
