@@ -1,0 +1,424 @@
+//! How an agent is reached that nobody can dial: it leases a number at two relays and tells others so in its row; and how it, and everybody, reaches such agents.
+//!
+//! ```text
+//!   See ──► seed ──► Seen: at another address than it thought? Then there is a NAT between
+//!   behind one: Lease at two relays, each 15 s, which keeps the NAT open ──no answer, four times──► another relay ──► its row changes
+//!
+//!   to who is at a relay:  where its message came from, in answer to it;  in its realm, its address there;  else Relay, by its two relays in turn
+//!   from who is at a relay: By, so that others know who it is, whatever its NAT makes of its address
+//! ```
+//! Its two relays take turns, so when one dies every second datagram still arrives, and questions are asked twice: nobody takes it for gone
+//! until it has found another one. It notices that itself, because nothing comes any more by one of them.
+//!
+//! * **Bounds**: [`RELAYS`] relays, [`PATHS`] contacts of others, [`FAILED`] relays that are not asked again for a while.
+
+use std::{
+    collections::BTreeMap,
+    net::{SocketAddr, SocketAddrV4},
+    time::Duration,
+};
+
+use gcs::{rng::Rng, time::Time};
+use smallvec::SmallVec;
+
+use super::{Agent, Sends, summary::RELAYS as NAMED};
+use crate::zones::{
+    contact::{Realm, Told, relay_of, relayed},
+    message::{Body, Message},
+    name::ZoneName,
+    table::{Issue, Table},
+};
+
+/// At so many it has a number.
+const RELAYS: usize = 2;
+/// How often a lease is renewed: NATs forget after 30 s.
+const RENEW: Duration = Duration::from_secs(15);
+/// Until a relay is asked again that has not answered, and how often it is.
+const RETRY: Duration = Duration::from_millis(500);
+const TRIES: u8 = 4;
+/// When for so long something has come by one relay and nothing by the other, that one is asked.
+const QUIET: Duration = Duration::from_secs(2);
+/// A relay that has not answered, or is full, is not asked again for so long; so many of them.
+const AVOID: Duration = Duration::from_secs(60);
+const FAILED: usize = 64;
+/// How often it looks for a relay while it has not enough.
+const LOOK: Duration = Duration::from_secs(1);
+/// How often it asks at which address it is seen: until somebody answers, and then.
+const SEE: Duration = Duration::from_secs(2);
+const SEE_AGAIN: Duration = Duration::from_secs(600);
+/// Contacts of others of which more is known than their name.
+const PATHS: usize = 1024;
+
+/// What an agent is told of how it can be reached.
+#[derive(Clone, Debug, Default)]
+pub struct Reach {
+    /// The hosts that can dial it, and it them.
+    pub realm: Option<Realm>,
+    /// Relays to ask for a lease before all others. If there are any, nobody can dial the agent.
+    pub relays: Vec<SocketAddrV4>,
+    /// Whom to ask at which address it is seen, and which one that is if there is no NAT between. None: it is believed what it says.
+    pub expects: Vec<(SocketAddr, SocketAddr)>,
+}
+
+/// A relay at which it has a lease, or has asked for one.
+#[derive(Debug)]
+struct Held {
+    relay: SocketAddrV4,
+    granted: bool,
+    /// How often it was asked since it has answered.
+    tries: u8,
+    due: Time,
+    /// When something came by it last.
+    heard: Time,
+}
+
+/// The state of an agent that may not be dialled.
+#[derive(Debug)]
+pub(super) struct Reached {
+    told: Reach,
+    /// Where it is dialled in its realm.
+    local: SocketAddr,
+    behind: bool,
+    number: u32,
+    token: u64,
+    /// Granted ones first, in the order in which they were.
+    held: Vec<Held>,
+    failed: Vec<(SocketAddrV4, Time)>,
+    next: Time,
+    /// The numbers of questions for its address, and whom they went to.
+    see: u32,
+    rng: Rng,
+}
+
+/// What is known of a contact besides.
+#[derive(Clone, Copy, Debug)]
+struct Path {
+    spare: Option<SocketAddrV4>,
+    local: Option<SocketAddr>,
+    /// Whose turn it is.
+    spare_next: bool,
+}
+
+/// Of those that are reached at relays, by contact.
+#[derive(Debug, Default)]
+pub(super) struct Paths(BTreeMap<SocketAddr, Path>);
+
+impl Reached {
+    fn due(&self) -> Time {
+        self.held.iter().map(|held| held.due).min().unwrap_or(Time::NEVER).min(self.next)
+    }
+
+    /// Something came from there.
+    fn heard(&mut self, now: Time, from: SocketAddr) {
+        let last = self.held.iter().map(|held| held.heard).max().unwrap_or(Time::ZERO);
+        for held in self.held.iter_mut().filter(|held| held.granted) {
+            if SocketAddr::V4(held.relay) == from {
+                held.heard = now;
+            } else if held.tries == 0 && last.since(held.heard) > QUIET {
+                held.due = now;
+            }
+        }
+    }
+
+    fn at(&mut self, from: SocketAddr) -> Option<usize> {
+        self.held.iter().position(|held| SocketAddr::V4(held.relay) == from)
+    }
+
+    fn lose(&mut self, now: Time, at: usize) {
+        let lost = self.held.remove(at);
+        if self.failed.len() >= FAILED {
+            self.failed.remove(0);
+        }
+        self.failed.push((lost.relay, now + AVOID));
+        self.next = now;
+    }
+
+    /// Asks for leases, and for more time.
+    fn keep(&mut self, now: Time, sends: &mut Sends) {
+        while let Some(dead) = self.held.iter().position(|held| held.due <= now && held.tries >= TRIES) {
+            self.lose(now, dead);
+        }
+        for held in self.held.iter_mut().filter(|held| held.due <= now) {
+            (held.tries, held.due) = (held.tries + 1, now + RETRY);
+            let body = Body::Lease(self.number, self.token);
+            sends.push((held.relay.into(), Message { zone: ZoneName::root(), body }));
+        }
+    }
+
+    /// Takes more relays, if there are any.
+    fn look(&mut self, now: Time, mut others: Vec<SocketAddrV4>) {
+        self.next = if self.held.len() < RELAYS { now + LOOK } else { Time::NEVER };
+        self.failed.retain(|(_, until)| *until > now);
+        let (held, failed) = (&self.held, &self.failed);
+        let usable = |relay: &SocketAddrV4| {
+            held.iter().all(|held| held.relay != *relay) && failed.iter().all(|(failed, _)| failed != relay)
+        };
+        let mut named: Vec<SocketAddrV4> = self.told.relays.iter().copied().filter(usable).collect();
+        others.retain(usable);
+        others.sort_unstable();
+        others.dedup();
+        named.reverse();
+        while self.held.len() < RELAYS {
+            let any = |rng: &mut Rng| usize::try_from(rng.below(others.len() as u64)).unwrap_or(0);
+            let relay = match named.pop() {
+                Some(relay) => relay,
+                None if others.is_empty() => return,
+                None => others.swap_remove(any(&mut self.rng)),
+            };
+            if self.held.iter().all(|held| held.relay != relay) {
+                self.held.push(Held { relay, granted: false, tries: 0, due: now, heard: now });
+            }
+        }
+    }
+
+    /// How it tells others to reach it, if it has a lease.
+    fn tells(&self) -> Option<Told> {
+        let mut granted = self.held.iter().filter(|held| held.granted).map(|held| held.relay);
+        let contact = relayed(granted.next()?, self.number);
+        let local = self.told.realm.clone().map(|realm| (realm, self.local));
+        Some(Told { contact, spare: granted.next(), local })
+    }
+}
+
+impl Paths {
+    fn learn(&mut self, issue: &Issue, realm: Option<&Realm>) {
+        for (_, told) in issue.told() {
+            let local = told.local.filter(|(of, _)| Some(of) == realm).map(|(_, at)| at);
+            if relay_of(told.contact).is_none() || (told.spare.is_none() && local.is_none()) {
+                self.0.remove(&told.contact);
+            } else if self.0.len() < PATHS || self.0.contains_key(&told.contact) {
+                self.0.insert(told.contact, Path { spare: told.spare, local, spare_next: false });
+            }
+        }
+    }
+}
+
+impl Agent {
+    /// The agent where others may not be able to dial it.
+    #[must_use]
+    pub fn reached(mut self, reach: Reach) -> Self {
+        let mut rng = Rng::new(self.numbers.next_u64());
+        self.reach = Some(Box::new(Reached {
+            behind: !reach.relays.is_empty(),
+            told: reach,
+            local: self.contact,
+            number: (rng.next_u64() >> 32) as u32,
+            token: rng.next_u64(),
+            held: Vec::new(),
+            failed: Vec::new(),
+            next: Time::ZERO,
+            see: 0,
+            rng,
+        }));
+        self
+    }
+
+    /// How others are told to reach it.
+    #[must_use]
+    pub fn contact(&self) -> &Told {
+        &self.told
+    }
+
+    /// Whether it is behind a NAT or a firewall, as far as it knows.
+    #[must_use]
+    pub fn is_behind(&self) -> bool {
+        self.reach.as_ref().is_some_and(|reach| reach.behind)
+    }
+
+    /// Whether it is a relay.
+    pub(super) fn relays_itself(&self) -> bool {
+        self.leases.most() > 0 && self.contact.is_ipv4() && !self.is_behind()
+    }
+
+    pub(super) fn next_reach(&self) -> Time {
+        self.reach.as_ref().map_or(Time::NEVER, |reach| reach.due())
+    }
+
+    /// Does what it takes to be reached.
+    pub(super) fn be_reached(&mut self, now: Time, sends: &mut Sends) {
+        let Some(mut reach) = self.reach.take() else { return };
+        if reach.behind {
+            if reach.next <= now {
+                reach.look(now, self.relays_known());
+            }
+            reach.keep(now, sends);
+            // Who is lost makes room for another one.
+            if reach.next <= now {
+                reach.look(now, self.relays_known());
+                reach.keep(now, sends);
+            }
+        } else {
+            reach.next = if reach.told.expects.is_empty() { Time::NEVER } else { now + SEE };
+            reach.see = self.number();
+            for (whom, _) in &reach.told.expects {
+                sends.push((*whom, Message { zone: ZoneName::root(), body: Body::See(reach.see) }));
+            }
+        }
+        self.reach = Some(reach);
+        self.tell_contact(now);
+    }
+
+    /// Relays that rows name.
+    fn relays_known(&self) -> Vec<SocketAddrV4> {
+        let issues = self.tables.iter().flat_map(Table::issues);
+        let named = issues.flat_map(|(_, issue)| issue.row.get(NAMED).elements().iter().take(RELAYS + 1));
+        named.filter_map(|relay| relay.as_text()?.parse().ok()).collect()
+    }
+
+    /// Its row is to say where it is reached now.
+    fn tell_contact(&mut self, now: Time) {
+        let Some(reach) = self.reach.as_ref().filter(|reach| reach.behind) else { return };
+        let told = reach.tells().unwrap_or_else(|| reach.local.into());
+        if told != self.told {
+            (self.contact, self.told) = (told.contact, told);
+            self.reissue_at = now;
+        }
+    }
+
+    fn on_seen(&mut self, now: Time, from: SocketAddr, number: u32, at: SocketAddr) {
+        let Some(reach) = self.reach.as_mut().filter(|reach| !reach.behind && reach.see == number) else { return };
+        let expected = reach.told.expects.iter().find(|(whom, _)| *whom == from).map(|(_, at)| *at);
+        match expected {
+            Some(expected) if expected != at => (reach.behind, reach.next) = (true, now),
+            Some(_) => reach.next = now + SEE_AGAIN,
+            None => {}
+        }
+    }
+
+    fn on_leased(&mut self, now: Time, from: SocketAddr, number: u32, granted: bool) {
+        let Some(reach) = self.reach.as_mut().filter(|reach| reach.number == number) else { return };
+        let Some(at) = reach.at(from).filter(|at| reach.held[*at].tries > 0) else { return };
+        if granted {
+            let held = &mut reach.held[at];
+            (held.granted, held.tries, held.due, held.heard) = (true, 0, now + RENEW, now);
+            reach.held.sort_by_key(|held| !held.granted);
+        } else {
+            reach.lose(now, at);
+        }
+        self.tell_contact(now);
+    }
+
+    /// What a datagram says, who says so, and where it came from if that is not where its sender is reached. What is between relays and those
+    /// behind them goes no further.
+    pub(super) fn opened(
+        &mut self,
+        now: Time,
+        from: SocketAddr,
+        message: Message,
+        sends: &mut Sends,
+    ) -> Option<(SocketAddr, Option<SocketAddr>, Message)> {
+        if let Some(reach) = &mut self.reach {
+            reach.heard(now, from);
+        }
+        let (origin, at, bytes) = match message.body {
+            Body::See(number) => {
+                sends.push((from, Message { zone: ZoneName::root(), body: Body::Seen(number, from) }));
+                return None;
+            }
+            Body::Seen(number, at) => {
+                self.on_seen(now, from, number, at);
+                return None;
+            }
+            Body::Lease(number, token) => {
+                self.on_lease(now, from, (number, token), sends);
+                return None;
+            }
+            Body::Leased(number, granted) => {
+                self.on_leased(now, from, number, granted);
+                return None;
+            }
+            Body::Relay(number, claimed, bytes) => {
+                self.on_relay(now, from, (number, claimed, bytes), sends);
+                return None;
+            }
+            Body::Relayed(origin, bytes) => {
+                let own = self.reach.as_mut().and_then(|reach| reach.at(from));
+                (own.map(|_| origin), None, bytes)
+            }
+            Body::By(origin, bytes) => (relay_of(origin).map(|_| origin), Some(from), bytes),
+            _ => return Some((from, None, message)),
+        };
+        // One inside of another one would go from relay to relay.
+        let inner = Message::decode(&bytes).ok().filter(|inner| !inner.body.is_between());
+        let opened = origin.zip(inner);
+        self.counters.strange += u64::from(opened.is_none());
+        opened.map(|(origin, inner)| (origin, at, inner))
+    }
+
+    /// A row tells more of contacts than their names.
+    pub(super) fn learn_paths(&mut self, issue: &Issue) {
+        let realm = self.reach.as_ref().and_then(|reach| reach.told.realm.as_ref());
+        self.paths.learn(issue, realm);
+        if self.paths.0.len() >= PATHS {
+            self.learn_all_paths();
+        }
+    }
+
+    /// The same of all rows, and forgets what none says any more.
+    pub(super) fn learn_all_paths(&mut self) {
+        let realm = self.reach.as_ref().and_then(|reach| reach.told.realm.as_ref());
+        let mut paths = Paths::default();
+        let slots = self.tables.iter().flat_map(Table::slots);
+        let at_relays = slots.filter(|slot| slot.contacts().iter().any(|contact| relay_of(*contact).is_some()));
+        at_relays.filter_map(|slot| slot.issue()).for_each(|issue| paths.learn(issue, realm));
+        self.paths = paths;
+    }
+
+    /// The datagrams by which messages get to contacts, from the `first` of these on; `back`: an agent that is at a relay, and where it has just been heard.
+    pub(super) fn address_all(
+        &mut self,
+        now: Time,
+        sends: &mut Sends,
+        first: usize,
+        back: Option<(SocketAddr, SocketAddr)>,
+    ) {
+        let named = relay_of(self.contact).is_some();
+        if !named && sends[first..].iter().all(|(to, _)| relay_of(*to).is_none()) {
+            return;
+        }
+        let routed: SmallVec<[_; 8]> =
+            sends.drain(first..).filter_map(|(to, message)| self.datagram(now, to, message, back)).collect();
+        sends.extend(routed);
+    }
+
+    /// The datagram by which a message gets to a contact now; `None` if there is none.
+    #[must_use]
+    pub fn addressed(&mut self, now: Time, to: SocketAddr, message: Message) -> Option<(SocketAddr, Message)> {
+        self.datagram(now, to, message, None)
+    }
+
+    fn datagram(
+        &mut self,
+        now: Time,
+        to: SocketAddr,
+        message: Message,
+        back: Option<(SocketAddr, SocketAddr)>,
+    ) -> Option<(SocketAddr, Message)> {
+        let named = relay_of(self.contact).is_some() && !message.body.is_between();
+        let direct = |agent: &Self, to: SocketAddr, message: Message| {
+            let body = || Body::By(agent.contact, message.encode());
+            Some((to, if named { Message { zone: ZoneName::root(), body: body() } } else { message }))
+        };
+        let Some((relay, number)) = relay_of(to) else { return direct(self, to, message) };
+        let heard = back.filter(|(who, _)| *who == to).map(|(_, at)| at);
+        let path = self.paths.0.get_mut(&to);
+        if let Some(at) = heard.or(path.as_ref().and_then(|path| path.local)) {
+            return direct(self, at, message);
+        }
+        let spare = path.as_ref().and_then(|path| path.spare);
+        if [Some(relay), spare].into_iter().flatten().any(|relay| SocketAddr::V4(relay) == self.contact)
+            && let Some(at) = self.leases.at(now, number)
+        {
+            return Some((at, message));
+        }
+        let relay = match (path, spare) {
+            (Some(path), Some(spare)) => {
+                path.spare_next = !path.spare_next;
+                if path.spare_next { relay } else { spare }
+            }
+            _ => relay,
+        };
+        let body = Body::Relay(number, self.contact, message.encode());
+        Some((relay.into(), Message { zone: ZoneName::root(), body }))
+    }
+}
