@@ -1,13 +1,21 @@
 //! Trees half of whose zones are behind NATs, in the simulator: nobody can dial these agents, and all count, hear and miss each other all the same.
 
-use std::{net::SocketAddrV4, sync::Arc, time::Duration};
+use std::{
+    net::{SocketAddr, SocketAddrV4},
+    sync::Arc,
+    time::Duration,
+};
 
+use gcs::time::Time;
 use gcs_monitor::{
     sim::{Agents, Network, Plan, Seeds, World, address},
     value::Value,
     zones::{
-        agent::{Agent, Config, Reach},
+        agent::{Agent, Config, Reach, Sends},
+        contact::{relay_of, relayed},
         function::Function,
+        message::{Body, Message},
+        name::ZoneName,
     },
 };
 
@@ -168,6 +176,7 @@ fn when_nothing_happens_hardly_anything_is_sent() {
         (sum / range.len() as u64, most.copied().unwrap_or_default())
     };
     let (relays, dialled, behind) = (of(1..RELAYS), of(RELAYS..BEHIND), of(BEHIND..ALL));
+    println!("{rates:?}");
     println!("bytes a second, mean and most: relays {relays:?}, others {dialled:?}, behind NATs {behind:?}");
     assert!(dialled.1 < 1_500 && behind.1 < 1_500 && relays.1 < 12_000);
 }
@@ -190,4 +199,106 @@ fn keys_change_nothing_about_it() {
     until(&mut world, seconds(3), "news", |agent| knows(agent, 1));
     world.kill(BEHIND + 1);
     until_all_count(&mut world, ALL - 1, seconds(12));
+}
+
+const OUTSIDE: &str = "198.51.100.9:1000";
+const STRANGER: &str = "203.0.113.1:1";
+
+fn at(text: &str) -> SocketAddr {
+    text.parse().expect("an address")
+}
+
+fn said(body: Body) -> Message {
+    Message { zone: ZoneName::root(), body }
+}
+
+/// An agent that nobody else knows.
+fn alone(contact: SocketAddr) -> Agent {
+    Agent::new(Arc::new(Config::default()), "/eu/a".parse().expect("a name"), contact, Vec::new(), 1)
+}
+
+fn hears(agent: &mut Agent, s: u64, from: SocketAddr, body: Body) -> Sends {
+    let mut sends = Sends::new();
+    agent.receive(Time::from_ms(s * 1000), from, said(body), &mut sends);
+    sends
+}
+
+#[test]
+fn a_relay_passes_on_once_to_who_has_a_lease_and_never_more_than_it_got() {
+    let mut it = alone(address(1)).relay_for(1);
+    it.tick(Time::ZERO, &mut Sends::new());
+    let granted = hears(&mut it, 0, at(OUTSIDE), Body::Lease(7, 70));
+    assert_eq!(granted, [(at(OUTSIDE), said(Body::Leased(7, true)))]);
+    assert_eq!(hears(&mut it, 0, at(STRANGER), Body::Lease(7, 71))[0].1.body, Body::Leased(7, false));
+    assert_eq!(hears(&mut it, 0, at(STRANGER), Body::Lease(8, 71))[0].1.body, Body::Leased(8, false));
+    let ping = said(Body::Ping(1)).encode();
+    let victim = at("192.0.2.200:53");
+    for bytes in [ping.clone(), Vec::new(), vec![0xff; 9 << 10]] {
+        for claimed in [victim, relayed(relay(2), u32::MAX)] {
+            let message = Body::Relay(7, claimed, bytes.clone());
+            let got = said(message.clone()).encode().len();
+            let passed = hears(&mut it, 1, at(STRANGER), message);
+            // Nobody makes it send an answer to a third one.
+            let origin = if claimed == victim { at(STRANGER) } else { claimed };
+            assert_eq!(passed, [(at(OUTSIDE), said(Body::Relayed(origin, bytes.clone())))]);
+            assert!(passed[0].1.encode().len() <= got, "{} of {got}", passed[0].1.encode().len());
+        }
+    }
+    for (s, number, from, bytes) in [
+        (1, 8, STRANGER, ping.clone()),
+        (1, 7, STRANGER, vec![0; (9 << 10) + 1]),
+        // It would grow.
+        (1, 7, "[2001:db8::1]:1", ping.clone()),
+        (60, 7, STRANGER, ping),
+    ] {
+        let before = it.counters().not_relayed;
+        assert_eq!(hears(&mut it, s, at(from), Body::Relay(number, victim, bytes)), []);
+        assert_eq!(it.counters().not_relayed, before + 1);
+    }
+    assert_eq!(it.counters().relayed, 6);
+}
+
+#[test]
+fn only_its_own_relays_pass_something_on_to_an_agent_and_only_once() {
+    let reach = Reach { relays: vec![relay(1), relay(2)], ..Reach::default() };
+    let mut agent = alone(at("192.168.0.1:4803")).reached(reach);
+    let mut sends = Sends::new();
+    agent.tick(Time::ZERO, &mut sends);
+    let asked: Vec<(SocketAddr, u32)> = sends
+        .iter()
+        .filter_map(|(to, message)| match message.body {
+            Body::Lease(number, _) => Some((*to, number)),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(asked.iter().map(|(to, _)| *to).collect::<Vec<_>>(), [address(1), address(2)]);
+    let number = asked[0].1;
+    hears(&mut agent, 0, at(STRANGER), Body::Leased(number, true));
+    assert!(relay_of(agent.contact().contact).is_none(), "that was nobody it has asked");
+    hears(&mut agent, 0, address(1), Body::Leased(number, true));
+    let own = agent.contact().contact;
+    assert_eq!(relay_of(own), Some((relay(1), number)));
+    let ping = said(Body::Ping(5)).encode();
+    // It answers whoever can be dialled itself, and others by their relays.
+    let passed = hears(&mut agent, 1, address(1), Body::Relayed(at(STRANGER), ping.clone()));
+    assert_eq!(passed, [(at(STRANGER), said(Body::By(own, said(Body::Pong(5)).encode())))]);
+    let other = relayed(relay(3), 9);
+    let passed = hears(&mut agent, 1, address(1), Body::Relayed(other, ping.clone()));
+    assert_eq!(passed, [(address(3), said(Body::Relay(9, own, said(Body::Pong(5)).encode())))]);
+    // Whoever says who it is is answered where it is.
+    let passed = hears(&mut agent, 1, at(OUTSIDE), Body::By(other, ping.clone()));
+    assert_eq!(passed, [(at(OUTSIDE), said(Body::By(own, said(Body::Pong(5)).encode())))]);
+    let nested = said(Body::Relay(9, at(STRANGER), ping.clone())).encode();
+    for (from, body) in [
+        (at(STRANGER), Body::Relayed(at(STRANGER), ping.clone())),
+        (address(1), Body::Relayed(other, nested.clone())),
+        (address(1), Body::Relayed(other, said(Body::See(1)).encode())),
+        (address(1), Body::Relayed(other, vec![1, 2, 3])),
+        (at(OUTSIDE), Body::By(at(STRANGER), ping)),
+        (at(OUTSIDE), Body::By(other, nested)),
+    ] {
+        let before = agent.counters().strange;
+        assert_eq!(hears(&mut agent, 1, from, body.clone()), [], "{body:?}");
+        assert_eq!(agent.counters().strange, before + 1, "{body:?}");
+    }
 }

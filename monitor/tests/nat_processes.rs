@@ -77,9 +77,11 @@ impl Hosts {
             ip(&format!("-n {name} link add br0 type bridge"));
             ip(&format!("-n {name} addr add 192.168.7.1/24 dev br0"));
             ip(&format!("-n {name} link set br0 up"));
-            for flag in
-                ["ip_forward=1", "netfilter/nf_conntrack_udp_timeout=30", "netfilter/nf_conntrack_udp_timeout_stream=30"]
-            {
+            for flag in [
+                "ip_forward=1",
+                "netfilter/nf_conntrack_udp_timeout=30",
+                "netfilter/nf_conntrack_udp_timeout_stream=30",
+            ] {
                 let (key, value) = flag.split_once('=').unwrap();
                 let under = if key == "ip_forward" { "ipv4/" } else { "" };
                 let tee = format!("netns exec {name} tee /proc/sys/net/{under}{key}");
@@ -144,16 +146,22 @@ fn sites_behind_nats_are_counted_asked_and_survive_a_relay() {
     let b2 = start("b2", "/b/b2", &["--seed", first, "--relay", first]);
     let agents = [p1, a1, a2, b1, b2, p2];
     all_count(&agents, "6 of 6 agents in /");
-    for (nth, (contact, realm)) in [("/", "@a=192.168.7.2:4804"), ("/", "@a=192.168.7.3:4804"), ("/", "")].iter().enumerate() {
+    for (nth, (contact, realm)) in
+        [("/", "@a=192.168.7.2:4804"), ("/", "@a=192.168.7.3:4804"), ("/", "")].iter().enumerate()
+    {
         let agent = &agents[1 + nth];
         let zone = if nth < 2 { "/a" } else { "/b" };
         let sql = format!("SELECT id, contacts FROM \"{zone}\"");
-        let said = agent.until(&["query", "--format", "csv", &sql], |_, said| said.contains(contact) && said.contains(realm));
+        let said = agent.until(&["query", "--format", "csv", &sql], |_, said| {
+            said.contains(contact) && said.contains(realm)
+        });
         println!("{said}");
     }
     // From one site into the other, where nobody can dial in, and from outside.
     for asked in [&agents[1], &agents[0]] {
-        asked.until(&["query", "SELECT id FROM \"/b\" ORDER BY id"], |_, said| said.contains("2 of 2 agents in /b"));
+        asked.until(&["query", "SELECT id FROM \"/b\" ORDER BY id"], |_, said| {
+            said.contains("2 of 2 agents in /b")
+        });
     }
     // What one agent says of itself is seen in the other site.
     agents[3].until(&["doctor"], |_, said| said.contains("reached at a relay: 198.51.100.1"));
@@ -168,7 +176,9 @@ fn sites_behind_nats_are_counted_asked_and_survive_a_relay() {
         agent.until(&["doctor"], |_, said| said.contains(&format!("reached at a relay: {first}/")));
     }
     for agent in &agents {
-        agent.until(&["query", "SELECT id FROM \"/b\" ORDER BY id"], |_, said| said.contains("2 of 2 agents in /b"));
+        agent.until(&["query", "SELECT id FROM \"/b\" ORDER BY id"], |_, said| {
+            said.contains("2 of 2 agents in /b")
+        });
     }
     let [p1, a1, a2, b1, b2] = agents;
     drop(b2);

@@ -179,7 +179,12 @@ impl Subscription {
         let third = Duration::from_secs(self.lease_s) / 3;
         let now_s = self.node.look(|agent, now| agent.seconds(now));
         self.renew_at = self.node.look(|_, now| now + third);
-        let function = Arc::new(Function::new(self.function.said().renewed(now_s, self.lease_s))?);
+        let mut said = self.function.said().renewed(now_s, self.lease_s);
+        if let Kind::Standing(standing) = &mut said.kind {
+            // It may be reached at another relay now.
+            standing.to = self.node.contact();
+        }
+        let function = Arc::new(Function::new(said)?);
         // It may be there, though nobody has said so.
         self.function = function.clone();
         Ok(self.node.install(&self.zone, &function).await?)

@@ -71,7 +71,10 @@ impl Nats {
         let outside = u32::from(*v4.ip()).wrapping_sub(OUTSIDE);
         if let Ok(nat) = u8::try_from(outside) {
             let (inside, remote) = self.back.get(&(nat, v4.port()))?;
-            let open = self.mappings.get(&(*inside, *remote)).is_some_and(|m| m.until_ms > now_ms && m.port == v4.port());
+            let open = self
+                .mappings
+                .get(&(*inside, *remote))
+                .is_some_and(|m| m.until_ms > now_ms && m.port == v4.port());
             return (open && *remote == seen).then_some((*inside, seen));
         }
         index(to).filter(|to| self.nat_of(*to).is_none()).map(|to| (to, seen))
@@ -118,6 +121,10 @@ mod tests {
         assert_ne!(nats.pass(30_000, 1, address(4)).expect("it dials out").1, again, "one for each");
         assert_eq!(nats.pass(0, 1, nats.own_address(2)), Some((2, nats.own_address(1))));
         assert_eq!(nats.own_address(3), nats.own_address(1));
-        assert_eq!(nats.pass(0, 2, nats.own_address(3)).map(|(to, _)| to), Some(1), "their addresses are the same");
+        assert_eq!(
+            nats.pass(0, 2, nats.own_address(3)).map(|(to, _)| to),
+            Some(1),
+            "their addresses are the same"
+        );
     }
 }

@@ -16,9 +16,7 @@ use crate::{
     trust::{Refusal, Revocation},
     value::Value,
     zones::{
-        agent::{
-            Agent, Config, Found, InstallError, Lookup, LookupError, Reach, Sends, summary,
-        },
+        agent::{Agent, Config, Found, InstallError, Lookup, LookupError, Reach, Sends, summary},
         function::Function,
         message::Message,
         name::ZoneName,
@@ -316,7 +314,9 @@ impl World {
     #[must_use]
     pub fn speaks(&self, of: usize) -> bool {
         let agent = &self.agents[of];
-        agent.table(agent.levels() - 1).is_some_and(|table| table.speakers().contains(&agent.contact().contact))
+        agent
+            .table(agent.levels() - 1)
+            .is_some_and(|table| table.speakers().contains(&agent.contact().contact))
     }
 
     /// The same for runs that are the same.

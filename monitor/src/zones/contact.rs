@@ -89,7 +89,9 @@ pub struct Told {
 
 /// Text that is no contact.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
-#[error("this is no contact: write it like 10.0.0.5:4803, or 192.0.2.7:4803/8f3a21c0 for number 8f3a21c0 at a relay")]
+#[error(
+    "this is no contact: write it like 10.0.0.5:4803, or 192.0.2.7:4803/8f3a21c0 for number 8f3a21c0 at a relay"
+)]
 pub struct ContactError;
 
 impl From<SocketAddr> for Told {
@@ -169,7 +171,11 @@ mod tests {
             ("192.0.2.7:4803/000000c0", None, None),
             ("192.0.2.7:4803/000000c0,198.51.100.2:9", Some("198.51.100.2:9"), None),
             ("192.0.2.7:4803/000000c0@home=10.0.0.5:4803", None, Some(("home", "10.0.0.5:4803"))),
-            ("192.0.2.7:4803/000000c0,198.51.100.2:9@a-b=[::1]:1", Some("198.51.100.2:9"), Some(("a-b", "[::1]:1"))),
+            (
+                "192.0.2.7:4803/000000c0,198.51.100.2:9@a-b=[::1]:1",
+                Some("198.51.100.2:9"),
+                Some(("a-b", "[::1]:1")),
+            ),
         ] {
             let spare = spare.map(|spare| spare.parse().unwrap());
             let local = local.map(|(realm, at)| (realm.parse().unwrap(), at.parse().unwrap()));

@@ -1,5 +1,7 @@
 //! Agents as processes, for tests of what looks at them.
 
+#![allow(dead_code, reason = "each test binary uses its part")]
+
 use std::{
     io::{BufRead as _, BufReader},
     process::{Child, ChildStdout, Command, Output, Stdio},

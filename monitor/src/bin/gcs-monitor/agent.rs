@@ -127,7 +127,10 @@ async fn live(agent: Agent, api: SocketAddr) -> Outcome {
     )?;
     let seeds = agent.seed.into_iter().filter(|seed| *seed != listen).collect();
     if agent.contact.is_some() && !agent.relay.is_empty() {
-        return Err("contact and relay: whoever is reached at an address of its own needs no relay; say one of both".into());
+        return Err(
+            "contact and relay: whoever is reached at an address of its own needs no relay; say one of both"
+                .into(),
+        );
     }
     let relay_for = agent.relay_for.unwrap_or(0).min(RELAY_FOR_MAX as u16).into();
     let nat = Nat { realm: agent.realm, relays: agent.relay, relay_for };

@@ -423,9 +423,9 @@ impl Agent {
             ("oldest".into(), Value::Int(self.seconds(now).cast_signed())),
             ("contacts".into(), Value::list([Value::text(self.told.to_string())])),
         ];
-        let relays = self.relays_itself().then(|| {
-            (summary::RELAYS.into(), Value::list([Value::text(self.contact.to_string())]))
-        });
+        let relays = self
+            .relays_itself()
+            .then(|| (summary::RELAYS.into(), Value::list([Value::text(self.contact.to_string())])));
         let others = self.attributes.iter().map(|(name, value)| (name.clone(), value.clone()));
         let tired = self.is_about_to_expire(now).then(|| ("burden".into(), Value::Int(i64::MAX)));
         Row::new(others.chain(own).chain(tired).chain(relays))
@@ -486,7 +486,9 @@ impl Agent {
                 Outcome::Adopted => {
                     self.changed(now, level);
                     let slot = self.tables[level].slot(child);
-                    if slot.is_some_and(|slot| slot.contacts().iter().any(|contact| relay_of(*contact).is_some())) {
+                    if slot.is_some_and(|slot| {
+                        slot.contacts().iter().any(|contact| relay_of(*contact).is_some())
+                    }) {
                         self.learn_paths(issue);
                     }
                     if *child == self.parts[level] && issue.stamp.generator != self.generator {

@@ -258,6 +258,11 @@ impl Agent {
         self.tell_contact(now);
     }
 
+    /// How long an answer of this contact may take: by relays the way there, and the way back, are up to twice as long.
+    pub(super) fn patience(&self, whom: SocketAddr) -> Duration {
+        self.config.answer * if relay_of(whom).is_some() { 2 } else { 1 }
+    }
+
     /// Relays that rows name.
     fn relays_known(&self) -> Vec<SocketAddrV4> {
         let issues = self.tables.iter().flat_map(Table::issues);
@@ -276,7 +281,9 @@ impl Agent {
     }
 
     fn on_seen(&mut self, now: Time, from: SocketAddr, number: u32, at: SocketAddr) {
-        let Some(reach) = self.reach.as_mut().filter(|reach| !reach.behind && reach.see == number) else { return };
+        let Some(reach) = self.reach.as_mut().filter(|reach| !reach.behind && reach.see == number) else {
+            return;
+        };
         let expected = reach.told.expects.iter().find(|(whom, _)| *whom == from).map(|(_, at)| *at);
         match expected {
             Some(expected) if expected != at => (reach.behind, reach.next) = (true, now),
@@ -359,7 +366,8 @@ impl Agent {
         let realm = self.reach.as_ref().and_then(|reach| reach.told.realm.as_ref());
         let mut paths = Paths::default();
         let slots = self.tables.iter().flat_map(Table::slots);
-        let at_relays = slots.filter(|slot| slot.contacts().iter().any(|contact| relay_of(*contact).is_some()));
+        let at_relays =
+            slots.filter(|slot| slot.contacts().iter().any(|contact| relay_of(*contact).is_some()));
         at_relays.filter_map(|slot| slot.issue()).for_each(|issue| paths.learn(issue, realm));
         self.paths = paths;
     }
@@ -383,7 +391,12 @@ impl Agent {
 
     /// The datagram by which a message gets to a contact now; `None` if there is none.
     #[must_use]
-    pub fn addressed(&mut self, now: Time, to: SocketAddr, message: Message) -> Option<(SocketAddr, Message)> {
+    pub fn addressed(
+        &mut self,
+        now: Time,
+        to: SocketAddr,
+        message: Message,
+    ) -> Option<(SocketAddr, Message)> {
         self.datagram(now, to, message, None)
     }
 

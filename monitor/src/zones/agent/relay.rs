@@ -140,7 +140,10 @@ mod tests {
         assert!(!leases.grant(s(1), at(3), 7, 71), "it is somebody else's");
         assert!(!leases.grant(s(1), at(3), 9, 90), "there are two already");
         assert!(leases.grant(s(30), at(4), 7, 70), "the NAT was restarted");
-        assert_eq!((leases.at(s(59), 7), leases.at(s(59), 8), leases.at(s(60), 8)), (Some(at(4)), Some(at(2)), None));
+        assert_eq!(
+            (leases.at(s(59), 7), leases.at(s(59), 8), leases.at(s(60), 8)),
+            (Some(at(4)), Some(at(2)), None)
+        );
         assert!(leases.grant(s(61), at(3), 9, 90), "8 is over");
         leases.check();
     }

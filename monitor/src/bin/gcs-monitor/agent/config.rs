@@ -192,7 +192,7 @@ every = "5s"
         assert_eq!(file.api, "127.0.0.1:4900".parse().ok());
         assert!(file.seed.len() == 2 && file.api_is_open);
         assert_eq!(file.relay, ["192.0.2.7:4804".parse().unwrap()]);
-        assert_eq!((file.realm, file.relay_for), ("office".parse().ok(), Some(8)));
+        assert_eq!((file.realm.clone(), file.relay_for), ("office".parse().ok(), Some(8)));
         let set = |agent: &Agent, name: &str| {
             agent.set.iter().filter(|(n, _)| n == name).map(|(_, v)| v.to_string()).collect::<Vec<_>>()
         };
