@@ -33,8 +33,8 @@ fn seconds(seconds: u64) -> Duration {
 
 fn relay(of: usize) -> SocketAddrV4 {
     match address(of) {
-        std::net::SocketAddr::V4(at) => at,
-        std::net::SocketAddr::V6(_) => panic!("the simulator's addresses are of IPv4"),
+        SocketAddr::V4(at) => at,
+        SocketAddr::V6(_) => panic!("the simulator's addresses are of IPv4"),
     }
 }
 

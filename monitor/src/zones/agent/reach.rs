@@ -43,8 +43,9 @@ const AVOID: Duration = Duration::from_secs(60);
 const FAILED: usize = 64;
 /// How often it looks for a relay while it has not enough.
 const LOOK: Duration = Duration::from_secs(1);
-/// How often it asks at which address it is seen: until somebody answers, and then.
+/// How often it asks at which address it is seen: until somebody answers, each time after twice as long, and then.
 const SEE: Duration = Duration::from_secs(2);
+const SEE_MAX: Duration = Duration::from_secs(60);
 const SEE_AGAIN: Duration = Duration::from_secs(600);
 /// Contacts of others of which more is known than their name.
 const PATHS: usize = 1024;
@@ -85,8 +86,9 @@ pub(super) struct Reached {
     held: Vec<Held>,
     failed: Vec<(SocketAddrV4, Time)>,
     next: Time,
-    /// The numbers of questions for its address, and whom they went to.
+    /// The number of the last question for its address, and when the next is due if nobody answers.
     see: u32,
+    see_wait: Duration,
     rng: Rng,
 }
 
@@ -208,6 +210,7 @@ impl Agent {
             failed: Vec::new(),
             next: Time::ZERO,
             see: 0,
+            see_wait: SEE,
             rng,
         }));
         self
@@ -248,7 +251,8 @@ impl Agent {
                 reach.keep(now, sends);
             }
         } else {
-            reach.next = if reach.told.expects.is_empty() { Time::NEVER } else { now + SEE };
+            reach.next = if reach.told.expects.is_empty() { Time::NEVER } else { now + reach.see_wait };
+            reach.see_wait = SEE_MAX.min(2 * reach.see_wait);
             reach.see = self.number();
             for (whom, _) in &reach.told.expects {
                 sends.push((*whom, Message { zone: ZoneName::root(), body: Body::See(reach.see) }));
@@ -287,7 +291,7 @@ impl Agent {
         let expected = reach.told.expects.iter().find(|(whom, _)| *whom == from).map(|(_, at)| *at);
         match expected {
             Some(expected) if expected != at => (reach.behind, reach.next) = (true, now),
-            Some(_) => reach.next = now + SEE_AGAIN,
+            Some(_) => (reach.next, reach.see_wait) = (now + SEE_AGAIN, SEE),
             None => {}
         }
     }
