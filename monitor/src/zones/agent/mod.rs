@@ -21,6 +21,7 @@ mod functions;
 mod lookup;
 mod news;
 mod pace;
+mod paths;
 mod reach;
 mod relay;
 pub(crate) mod summary;
@@ -38,7 +39,8 @@ use self::{
     lookup::Lookups,
     news::News,
     pace::Pace,
-    reach::{Paths, Reached},
+    paths::Paths,
+    reach::Reached,
     relay::Leases,
     trust::{Came, Trust},
     watch::Watch,

@@ -1,32 +1,27 @@
-//! How an agent is reached that nobody can dial: it leases a number at two relays and tells others so in its row; and how it, and everybody, reaches such agents.
+//! How an agent is reached that nobody can dial: it leases a number at two relays and tells others so in its row. How others reach it then is in `paths.rs`.
 //!
 //! ```text
 //!   See ──► seed ──► Seen: at another address than it thought? Then there is a NAT between
 //!   behind one: Lease at two relays, each 15 s, which keeps the NAT open ──no answer, four times──► another relay ──► its row changes
-//!
-//!   to who is at a relay:  where its message came from, in answer to it;  in its realm, its address there;  else Relay, by its two relays in turn
-//!   from who is at a relay: By, so that others know who it is, whatever its NAT makes of its address
 //! ```
 //! Its two relays take turns, so when one dies every second datagram still arrives, and questions are asked twice: nobody takes it for gone
 //! until it has found another one. It notices that itself, because nothing comes any more by one of them.
 //!
-//! * **Bounds**: [`RELAYS`] relays, [`PATHS`] contacts of others, [`FAILED`] relays that are not asked again for a while.
+//! * **Bounds**: [`RELAYS`] relays, [`FAILED`] relays that are not asked again for a while.
 
 use std::{
-    collections::BTreeMap,
     net::{SocketAddr, SocketAddrV4},
     time::Duration,
 };
 
 use gcs::{rng::Rng, time::Time};
-use smallvec::SmallVec;
 
 use super::{Agent, Sends, summary::RELAYS as NAMED};
 use crate::zones::{
     contact::{Realm, Told, relay_of, relayed},
     message::{Body, Message},
     name::ZoneName,
-    table::{Issue, Table},
+    table::Table,
 };
 
 /// At so many it has a number.
@@ -47,8 +42,6 @@ const LOOK: Duration = Duration::from_secs(1);
 const SEE: Duration = Duration::from_secs(2);
 const SEE_MAX: Duration = Duration::from_secs(60);
 const SEE_AGAIN: Duration = Duration::from_secs(600);
-/// Contacts of others of which more is known than their name.
-const PATHS: usize = 1024;
 
 /// What an agent is told of how it can be reached.
 #[derive(Clone, Debug, Default)]
@@ -92,20 +85,12 @@ pub(super) struct Reached {
     rng: Rng,
 }
 
-/// What is known of a contact besides.
-#[derive(Clone, Copy, Debug)]
-struct Path {
-    spare: Option<SocketAddrV4>,
-    local: Option<SocketAddr>,
-    /// Whose turn it is.
-    spare_next: bool,
-}
-
-/// Of those that are reached at relays, by contact.
-#[derive(Debug, Default)]
-pub(super) struct Paths(BTreeMap<SocketAddr, Path>);
-
 impl Reached {
+    /// The hosts that can dial it, and it them.
+    pub(super) fn realm(&self) -> Option<&Realm> {
+        self.told.realm.as_ref()
+    }
+
     fn due(&self) -> Time {
         self.held.iter().map(|held| held.due).min().unwrap_or(Time::NEVER).min(self.next)
     }
@@ -179,19 +164,6 @@ impl Reached {
         let contact = relayed(granted.next()?, self.number);
         let local = self.told.realm.clone().map(|realm| (realm, self.local));
         Some(Told { contact, spare: granted.next(), local })
-    }
-}
-
-impl Paths {
-    fn learn(&mut self, issue: &Issue, realm: Option<&Realm>) {
-        for (_, told) in issue.told() {
-            let local = told.local.filter(|(of, _)| Some(of) == realm).map(|(_, at)| at);
-            if relay_of(told.contact).is_none() || (told.spare.is_none() && local.is_none()) {
-                self.0.remove(&told.contact);
-            } else if self.0.len() < PATHS || self.0.contains_key(&told.contact) {
-                self.0.insert(told.contact, Path { spare: told.spare, local, spare_next: false });
-            }
-        }
     }
 }
 
@@ -354,88 +326,5 @@ impl Agent {
         let opened = origin.zip(inner);
         self.counters.strange += u64::from(opened.is_none());
         opened.map(|(origin, inner)| (origin, at, inner))
-    }
-
-    /// A row tells more of contacts than their names.
-    pub(super) fn learn_paths(&mut self, issue: &Issue) {
-        let realm = self.reach.as_ref().and_then(|reach| reach.told.realm.as_ref());
-        self.paths.learn(issue, realm);
-        if self.paths.0.len() >= PATHS {
-            self.learn_all_paths();
-        }
-    }
-
-    /// The same of all rows, and forgets what none says any more.
-    pub(super) fn learn_all_paths(&mut self) {
-        let realm = self.reach.as_ref().and_then(|reach| reach.told.realm.as_ref());
-        let mut paths = Paths::default();
-        let slots = self.tables.iter().flat_map(Table::slots);
-        let at_relays =
-            slots.filter(|slot| slot.contacts().iter().any(|contact| relay_of(*contact).is_some()));
-        at_relays.filter_map(|slot| slot.issue()).for_each(|issue| paths.learn(issue, realm));
-        self.paths = paths;
-    }
-
-    /// The datagrams by which messages get to contacts, from the `first` of these on; `back`: an agent that is at a relay, and where it has just been heard.
-    pub(super) fn address_all(
-        &mut self,
-        now: Time,
-        sends: &mut Sends,
-        first: usize,
-        back: Option<(SocketAddr, SocketAddr)>,
-    ) {
-        let named = relay_of(self.contact).is_some();
-        if !named && sends[first..].iter().all(|(to, _)| relay_of(*to).is_none()) {
-            return;
-        }
-        let routed: SmallVec<[_; 8]> =
-            sends.drain(first..).filter_map(|(to, message)| self.datagram(now, to, message, back)).collect();
-        sends.extend(routed);
-    }
-
-    /// The datagram by which a message gets to a contact now; `None` if there is none.
-    #[must_use]
-    pub fn addressed(
-        &mut self,
-        now: Time,
-        to: SocketAddr,
-        message: Message,
-    ) -> Option<(SocketAddr, Message)> {
-        self.datagram(now, to, message, None)
-    }
-
-    fn datagram(
-        &mut self,
-        now: Time,
-        to: SocketAddr,
-        message: Message,
-        back: Option<(SocketAddr, SocketAddr)>,
-    ) -> Option<(SocketAddr, Message)> {
-        let named = relay_of(self.contact).is_some() && !message.body.is_between();
-        let direct = |agent: &Self, to: SocketAddr, message: Message| {
-            let body = || Body::By(agent.contact, message.encode());
-            Some((to, if named { Message { zone: ZoneName::root(), body: body() } } else { message }))
-        };
-        let Some((relay, number)) = relay_of(to) else { return direct(self, to, message) };
-        let heard = back.filter(|(who, _)| *who == to).map(|(_, at)| at);
-        let path = self.paths.0.get_mut(&to);
-        if let Some(at) = heard.or(path.as_ref().and_then(|path| path.local)) {
-            return direct(self, at, message);
-        }
-        let spare = path.as_ref().and_then(|path| path.spare);
-        if [Some(relay), spare].into_iter().flatten().any(|relay| SocketAddr::V4(relay) == self.contact)
-            && let Some(at) = self.leases.at(now, number)
-        {
-            return Some((at, message));
-        }
-        let relay = match (path, spare) {
-            (Some(path), Some(spare)) => {
-                path.spare_next = !path.spare_next;
-                if path.spare_next { relay } else { spare }
-            }
-            _ => relay,
-        };
-        let body = Body::Relay(number, self.contact, message.encode());
-        Some((relay.into(), Message { zone: ZoneName::root(), body }))
     }
 }
