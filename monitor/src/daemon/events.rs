@@ -154,6 +154,11 @@ impl Subscription {
     pub async fn next(&mut self) -> Result<Event, AskError> {
         loop {
             let left = self.node.look(|_, now| self.renew_at.since(now));
+            if left.is_zero() {
+                // Also while there is always an event.
+                self.renew().await?;
+                continue;
+            }
             tokio::select! {
                 biased;
                 event = self.events.recv() => match event {
@@ -161,7 +166,7 @@ impl Subscription {
                     // The node holds the other end as long as this is not ended.
                     None => std::future::pending().await,
                 },
-                () = tokio::time::sleep(left) => self.renew().await?,
+                () = tokio::time::sleep(left) => {}
             }
         }
     }
@@ -174,7 +179,12 @@ impl Subscription {
         let third = Duration::from_secs(self.lease_s) / 3;
         let (now_s, now) = self.node.look(|agent, now| (agent.seconds(now), now));
         self.renew_at = now + third;
-        let lease = self.lease.renewed(&self.zone, (now_s, self.lease_s), self.sign.as_deref())?;
+        let lease = self.lease.renewed(
+            &self.zone,
+            self.node.contact(),
+            (now_s, self.lease_s),
+            self.sign.as_deref(),
+        )?;
         // It may be there, though nobody has said so.
         self.lease = lease;
         Ok(self.node.install(&self.zone, self.lease.function()).await?)

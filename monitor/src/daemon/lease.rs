@@ -114,19 +114,23 @@ impl Lease {
         Ok(Self { function: made(said)?, removal: made(removal)? })
     }
 
-    /// What takes its place at this second: the same for so many seconds from then on.
+    /// What takes its place at this second: the same for so many seconds from then on, told to the same agent, which may be reached elsewhere now.
     ///
     /// # Errors
     /// It may not be signed any more.
     pub fn renewed(
         &self,
         zone: &ZoneName,
+        own: SocketAddr,
         (now_s, seconds): (u64, u64),
         sign: Option<&dyn Sign>,
     ) -> Result<Self, AskError> {
         // Newer than what would have removed it.
         let issued_s = self.removal.said().issued_s;
-        let said = Said { issued_s, ..self.function.said().clone() };
+        let mut said = Said { issued_s, ..self.function.said().clone() };
+        if let Kind::Standing(standing) = &mut said.kind {
+            standing.to = own;
+        }
         Self::of(zone, said.renewed(now_s, seconds.max(1)), sign)
     }
 
@@ -175,12 +179,15 @@ impl Lease {
         said.expires_s.saturating_sub(said.issued_s)
     }
 
-    /// Whether another one asks the same.
+    /// Whether another one asks the same; the agent that is told may be reached elsewhere by now.
     pub(super) fn is_like(&self, other: &Self) -> bool {
-        let asks = |lease: &Self| {
-            let said = lease.function.said();
-            (said.name.clone(), said.kind.clone(), said.text.clone())
+        let (said, others) = (self.function.said(), other.function.said());
+        let how = |said: &Said| match said.kind {
+            Kind::Standing(Standing { trigger, delivery, every_ms, .. }) => {
+                Some((trigger, delivery, every_ms))
+            }
+            _ => None,
         };
-        asks(self) == asks(other)
+        (&said.name, how(said), &said.text) == (&others.name, how(others), &others.text)
     }
 }

@@ -3,7 +3,7 @@
 use std::{
     collections::BTreeMap,
     io,
-    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4},
     sync::Arc,
     time::Duration,
 };
@@ -22,7 +22,8 @@ use crate::{
     trust::{Counters, Keys, Refusal, Revocation},
     value::Value,
     zones::{
-        agent::{Agent, Config, Found, InstallError, Lookup, LookupError, Sends},
+        agent::{Agent, Config, Found, InstallError, Lookup, LookupError, Reach, Sends},
+        contact::Realm,
         event::Event,
         function::Function,
         kind::Delivery,
@@ -93,6 +94,18 @@ pub struct Traffic {
     pub clock_set: u64,
 }
 
+/// What an agent is told of NATs.
+#[derive(Clone, Debug, Default)]
+pub struct Nat {
+    /// The hosts that can dial it and each other, if it is behind one.
+    pub realm: Option<Realm>,
+    /// Relays to ask for a lease first. If there are any it is behind a NAT or a firewall; otherwise it finds that out, unless it was told
+    /// where others reach it.
+    pub relays: Vec<SocketAddrV4>,
+    /// For how many others it is a relay itself.
+    pub relay_for: usize,
+}
+
 /// Where an agent is, and whom it knows.
 #[derive(Clone, Debug)]
 pub struct Place {
@@ -104,6 +117,8 @@ pub struct Place {
     pub contact: Option<SocketAddr>,
     /// Agents that were there before, anywhere.
     pub seeds: Vec<SocketAddr>,
+    /// Whether others can dial it, and what it does for those whom nobody can dial.
+    pub nat: Nat,
 }
 
 /// An agent on a machine.
@@ -112,7 +127,6 @@ pub struct Node {
     state: Mutex<State>,
     clock: Clock,
     socket: UdpSocket,
-    contact: SocketAddr,
     seeds: Vec<SocketAddr>,
     receive_buffer: usize,
     /// Something was asked of the agent that may have made it want to be woken sooner.
@@ -169,7 +183,8 @@ impl Node {
         };
         let seed = getrandom::u64().map_err(NodeError::Random)?;
         let (clock, seeds) = (Clock::start(), place.seeds.clone());
-        let mut agent = Agent::new(Arc::new(config), place.name.clone(), contact, seeds, seed);
+        let agent = Agent::new(Arc::new(config), place.name.clone(), contact, seeds, seed);
+        let mut agent = agent.relay_for(place.nat.relay_for).reached(reach(place, own));
         agent.set_epoch(clock.epoch_s());
         if let Some(keys) = keys {
             agent = agent.with_keys(keys)?;
@@ -189,7 +204,6 @@ impl Node {
             state: Mutex::new(state),
             clock,
             socket,
-            contact,
             seeds,
             receive_buffer,
             wake,
@@ -199,10 +213,10 @@ impl Node {
         }))
     }
 
-    /// Where others reach it.
+    /// What names it to others: where they reach it, now.
     #[must_use]
     pub fn contact(&self) -> SocketAddr {
-        self.contact
+        self.state.lock().agent.contact().contact
     }
 
     /// Agents that it was told of when it began.
@@ -333,7 +347,11 @@ impl Node {
             if let Some(to) = found.from {
                 let level = u8::try_from(zone.depth()).unwrap_or(u8::MAX);
                 let body = Body::News(vec![(level, Item::Function(function.clone()))]);
-                self.send(to, &Message { zone: zone.clone(), body }).await;
+                let message = Message { zone: zone.clone(), body };
+                let addressed = self.state.lock().agent.addressed(self.clock.now(), to, message);
+                if let Some((to, message)) = addressed {
+                    self.send(to, &message).await;
+                }
             }
             tokio::time::sleep(ARRIVES).await;
             found = self.find(zone).await?;
@@ -448,6 +466,20 @@ impl State {
             }
         }
     }
+}
+
+/// How the agent is reached: by which of its addresses it goes to each of those it knows is what they see if there is no NAT between.
+fn reach(place: &Place, own: SocketAddr) -> Reach {
+    let (realm, relays) = (place.nat.realm.clone(), place.nat.relays.clone());
+    let towards = |seed: &SocketAddr| match own.ip().is_unspecified() {
+        true => Some((*seed, SocketAddr::new(local_towards(*seed)?, own.port()))),
+        false => Some((*seed, own)),
+    };
+    let expects = match place.contact {
+        Some(_) => Vec::new(),
+        None => place.seeds.iter().filter_map(towards).collect(),
+    };
+    Reach { realm, relays, expects }
 }
 
 fn socket(listen: SocketAddr) -> io::Result<std::net::UdpSocket> {

@@ -5,6 +5,7 @@
 
 mod changing;
 mod fleet;
+mod nat;
 mod wheel;
 mod world;
 

@@ -10,13 +10,13 @@ use std::{
 
 use gcs::{rng::Rng, time::Time};
 
-use super::{fleet::Fleet, wheel::Wheel};
+use super::{fleet::Fleet, nat::Nats, wheel::Wheel};
 use crate::{
     events::conditions::Conditions,
     trust::{Refusal, Revocation},
     value::Value,
     zones::{
-        agent::{Agent, Config, Found, InstallError, Lookup, LookupError, Sends, summary},
+        agent::{Agent, Config, Found, InstallError, Lookup, LookupError, Reach, Sends, summary},
         function::Function,
         message::Message,
         name::ZoneName,
@@ -91,7 +91,7 @@ pub struct Plan {
 
 enum Event {
     Tick(u32),
-    Deliver { to: u32, from: u32, message: Message },
+    Deliver { to: u32, from: u32, seen: SocketAddr, message: Message },
 }
 
 /// What an agent has sent.
@@ -123,6 +123,7 @@ pub struct World {
     trace: u64,
     /// None: agents are open.
     fleet: Option<Fleet>,
+    nats: Nats,
 }
 
 /// Where an agent is reached.
@@ -133,21 +134,32 @@ pub fn address(of: usize) -> SocketAddr {
 }
 
 /// An agent that knows a few others.
-fn born(plan: &Plan, config: &Arc<Config>, fleet: Option<&Fleet>, of: usize, seed: u64) -> Agent {
+fn born(
+    plan: &Plan,
+    config: &Arc<Config>,
+    (fleet, nats): (Option<&Fleet>, &Nats),
+    of: usize,
+    seed: u64,
+) -> Agent {
     let (agents, name) = (plan.agents, plan.agents.name(of));
     let first = of / agents.branching * agents.branching;
     let seeds = match plan.seeds {
         Seeds::Near => vec![address(first), address((of + agents.branching) % agents.count())],
         Seeds::First => vec![address(0)],
     };
-    let agent = Agent::new(config.clone(), name, address(of), seeds, seed);
+    let agent = Agent::new(config.clone(), name, nats.own_address(of), seeds, seed);
+    let agent = agent.relay_for(nats.relays.get(&of).copied().unwrap_or(0));
+    let agent = match nats.reach.get(&of) {
+        Some(reach) => agent.reached(reach.clone()),
+        None => agent,
+    };
     match fleet {
         Some(fleet) => fleet.keys(of).and_then(|keys| agent.with_keys(keys)).expect("it is its key"),
         None => agent,
     }
 }
 
-fn index(address: SocketAddr) -> Option<u32> {
+pub(super) fn index(address: SocketAddr) -> Option<u32> {
     match address {
         SocketAddr::V4(at) => u32::from(*at.ip()).checked_sub(0x0a00_0000),
         SocketAddr::V6(_) => None,
@@ -179,8 +191,9 @@ impl World {
         let count = plan.agents.count();
         let config = Arc::new(plan.config.clone());
         let mut rng = Rng::new(plan.seed);
+        let around = (fleet.as_ref(), &Nats::default());
         let mut agents: Vec<Agent> =
-            (0..count).map(|of| born(&plan, &config, fleet.as_ref(), of, rng.next_u64())).collect();
+            (0..count).map(|of| born(&plan, &config, around, of, rng.next_u64())).collect();
         for function in &plan.functions {
             let installed = agents[0].install(Time::ZERO, &ZoneName::root(), function);
             installed.expect("the functions of a plan are right");
@@ -200,6 +213,7 @@ impl World {
             rng,
             trace: 0,
             fleet,
+            nats: Nats::default(),
         }
     }
 
@@ -300,7 +314,9 @@ impl World {
     #[must_use]
     pub fn speaks(&self, of: usize) -> bool {
         let agent = &self.agents[of];
-        agent.table(agent.levels() - 1).is_some_and(|table| table.speakers().contains(&address(of)))
+        agent
+            .table(agent.levels() - 1)
+            .is_some_and(|table| table.speakers().contains(&agent.contact().contact))
     }
 
     /// The same for runs that are the same.
@@ -316,13 +332,32 @@ impl World {
 
     /// A dead agent is started again: another life.
     pub fn restart(&mut self, of: usize) {
-        let config = Arc::new(self.plan.config.clone());
-        let seed = self.rng.next_u64();
-        self.agents[of] = born(&self.plan, &config, self.fleet.as_ref(), of, seed);
+        self.bear(of);
         self.conditions[of] = Default::default();
         self.dead[of] = false;
         self.wakes[of] = self.now_ms() + 1;
         self.wheel.put(self.now_ms() + 1, Event::Tick(of as u32));
+    }
+
+    /// Puts an agent behind a NAT, of 256, before it lives. What it expects to be seen at is its own address.
+    pub fn behind(&mut self, of: usize, nat: u8, reach: Reach) {
+        self.nats.put(of, nat);
+        let own = self.nats.own_address(of);
+        let expects = reach.expects.iter().map(|(whom, _)| (*whom, own)).collect();
+        self.nats.reach.insert(of, Reach { expects, ..reach });
+        self.bear(of);
+    }
+
+    /// Makes an agent a relay for so many others, before it lives.
+    pub fn relay_for(&mut self, of: usize, leases: usize) {
+        self.nats.relays.insert(of, leases);
+        self.bear(of);
+    }
+
+    fn bear(&mut self, of: usize) {
+        let config = Arc::new(self.plan.config.clone());
+        let seed = self.rng.next_u64();
+        self.agents[of] = born(&self.plan, &config, (self.fleet.as_ref(), &self.nats), of, seed);
     }
 
     /// An agent begins anew under the name of another one, by mistake.
@@ -445,14 +480,14 @@ impl World {
                 self.agents[of].tick(now, &mut sends);
                 of
             }
-            Event::Deliver { to, from, message } => {
+            Event::Deliver { to, from, seen, message } => {
                 let to = to as usize;
                 if self.dead[to] || self.parts[to] != self.parts[from as usize] {
                     return;
                 }
                 self.trace =
                     self.trace.rotate_left(5) ^ (u64::from(from) << 32 | to as u64) ^ message.bytes() as u64;
-                self.agents[to].receive(now, address(from as usize), message, &mut sends);
+                self.agents[to].receive(now, seen, message, &mut sends);
                 to
             }
         };
@@ -466,12 +501,15 @@ impl World {
         for (to, message) in sends {
             self.traffic[from].messages += 1;
             self.traffic[from].bytes += message.bytes() as u64;
-            let Some(to) = index(to).filter(|to| (*to as usize) < self.agents.len()) else { continue };
+            let Some((to, seen)) = self.nats.pass(now, from as u32, to) else { continue };
+            if to as usize >= self.agents.len() {
+                continue;
+            }
             if self.rng.chance(self.plan.network.loss_per_mille) {
                 continue;
             }
             let at = now + least + self.rng.below(most - least + 1) + self.slow[to as usize];
-            self.wheel.put(at, Event::Deliver { to, from: from as u32, message });
+            self.wheel.put(at, Event::Deliver { to, from: from as u32, seen, message });
         }
         let (seen, conditions) = &self.conditions[from];
         let look =

@@ -8,6 +8,8 @@
 //! Ask for a table of any zone ──►   ◄── Part of it, or Nearer: who may know
 //! Fired: standing queries have fired ──►   ◄── Confirmed
 //! Whose    who has signed this? ──►   ◄── Chains of certificates
+//! See ──► ◄── Seen: at which address somebody is seen;  Lease of a number at a relay ──► ◄── Leased
+//! Relay a datagram to a number ──► (relay)  Relayed ──►;  By: from an agent that is reached at a relay
 //! Ping ──► ◄── Pong;  PingFor ──► (asks another one to ping)  ◄── Pong, or Silent: it does not hear it, either
 //! ```
 
@@ -79,6 +81,20 @@ pub enum Body {
     Whose(Vec<Signer>),
     /// Certificates of some who sign.
     Chains(Vec<Arc<Chain>>),
+    /// At which address is whoever asks seen? Answered with [`Body::Seen`] of the same number.
+    See(u32),
+    /// At this one.
+    Seen(u32, SocketAddr),
+    /// For the lease of a number at a relay, or for more time, by whoever knows the token of the lease. Answered with [`Body::Leased`].
+    Lease(u32, u64),
+    /// Whether the lease of this number is granted.
+    Leased(u32, bool),
+    /// The message in this datagram to whoever has the lease of this number, from the agent that is reached there.
+    Relay(u32, SocketAddr, Vec<u8>),
+    /// A relay passes on the message in this datagram, from the agent that is reached there.
+    Relayed(SocketAddr, Vec<u8>),
+    /// The message in this datagram is from the agent that is reached there, at a relay.
+    By(SocketAddr, Vec<u8>),
 }
 
 /// What an item is about.
@@ -140,6 +156,14 @@ enum Wire<'a> {
     Whose(Vec<Signer>),
     Chains(#[serde(borrow)] Vec<Cow<'a, [u8]>>),
     Proof(u32, Seal),
+    See(u32),
+    Seen(u32, SocketAddr),
+    Lease(u32, u64),
+    Leased(u32, bool),
+    // Of four bytes, whatever it is: what a relay passes on is not longer than what it got.
+    Relay([u8; 4], SocketAddr, &'a [u8]),
+    Relayed(SocketAddr, &'a [u8]),
+    By(SocketAddr, &'a [u8]),
 }
 
 #[derive(Serialize, Deserialize)]
@@ -182,6 +206,19 @@ impl<'a> WireItem<'a> {
             }
         })
     }
+}
+
+impl Body {
+    /// Whether it is between relays and those who use them, and so in no other message.
+    pub(super) fn is_between(&self) -> bool {
+        let of_leases = matches!(self, Self::See(_) | Self::Seen(..) | Self::Lease(..) | Self::Leased(..));
+        of_leases || matches!(self, Self::Relay(..) | Self::Relayed(..) | Self::By(..))
+    }
+}
+
+/// Bytes of an address.
+fn address(address: SocketAddr) -> usize {
+    if address.is_ipv4() { 8 } else { 20 }
 }
 
 fn named(query: &str) -> bool {
@@ -236,6 +273,11 @@ impl Message {
             Body::Confirmed(query, ids) => 4 + query.len() + 12 * ids.len(),
             Body::Proof(..) => 5 + SEAL,
             Body::Whose(signers) => 2 + 8 * signers.len(),
+            Body::See(_) | Body::Leased(..) => 6,
+            Body::Seen(_, whom) => 5 + address(*whom),
+            Body::Lease(..) => 14,
+            Body::Relay(_, from, bytes) => 6 + address(*from) + bytes.len(),
+            Body::Relayed(from, bytes) | Body::By(from, bytes) => 2 + address(*from) + bytes.len(),
             Body::Chains(chains) => 2 + chains.iter().map(|chain| 4 + chain.about_bytes()).sum::<usize>(),
         };
         DATAGRAM + 4 + self.zone.as_str().len() + body
@@ -263,6 +305,13 @@ impl Message {
             Body::Proof(n, seal) => Wire::Proof(*n, *seal),
             Body::Whose(signers) => Wire::Whose(signers.clone()),
             Body::Chains(chains) => Wire::Chains(chains.iter().map(|chain| chain.encode().into()).collect()),
+            Body::See(n) => Wire::See(*n),
+            Body::Seen(n, whom) => Wire::Seen(*n, *whom),
+            Body::Lease(n, token) => Wire::Lease(*n, *token),
+            Body::Leased(n, granted) => Wire::Leased(*n, *granted),
+            Body::Relay(n, from, bytes) => Wire::Relay(n.to_be_bytes(), *from, bytes),
+            Body::Relayed(from, bytes) => Wire::Relayed(*from, bytes),
+            Body::By(from, bytes) => Wire::By(*from, bytes),
         };
         // Nothing in a message can fail to be written.
         postcard::to_allocvec(&Frame { version: VERSION, zone: self.zone.as_str(), body }).unwrap_or_default()
@@ -299,6 +348,13 @@ impl Message {
             Wire::Confirmed(query, ids) if named(query) => Body::Confirmed(query.into(), ids),
             Wire::Fired(..) | Wire::Confirmed(..) => return Err(MessageError),
             Wire::Proof(n, seal) => Body::Proof(n, seal),
+            Wire::See(n) => Body::See(n),
+            Wire::Seen(n, whom) => Body::Seen(n, whom),
+            Wire::Lease(n, token) => Body::Lease(n, token),
+            Wire::Leased(n, granted) => Body::Leased(n, granted),
+            Wire::Relay(n, from, bytes) => Body::Relay(u32::from_be_bytes(n), from, bytes.to_vec()),
+            Wire::Relayed(from, bytes) => Body::Relayed(from, bytes.to_vec()),
+            Wire::By(from, bytes) => Body::By(from, bytes.to_vec()),
             Wire::Whose(signers) => Body::Whose(signers),
             Wire::Chains(chains) => {
                 let read = chains.iter().map(|bytes| Chain::decode(bytes).map(Arc::new));
@@ -351,6 +407,13 @@ mod tests {
             Body::Busy(whom),
             Body::Fired("event-1".into(), vec![fired]),
             Body::Confirmed("event-1".into(), vec![id]),
+            Body::See(8),
+            Body::Seen(9, whom),
+            Body::Lease(u32::MAX, u64::MAX),
+            Body::Leased(10, true),
+            Body::Relay(11, whom, vec![1, 2, 3]),
+            Body::Relayed("[100::1]:1".parse().unwrap(), vec![4]),
+            Body::By("[100::1]:1".parse().unwrap(), vec![5; 300]),
         ]
         .into_iter()
         .map(|body| Message { zone: "/eu/ams".parse().unwrap(), body })
@@ -381,7 +444,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn other_bytes_are_no_message_and_no_panic(which in 0_usize..14, at: prop::sample::Index, byte: u8, cut: prop::sample::Index) {
+        fn other_bytes_are_no_message_and_no_panic(which in 0_usize..21, at: prop::sample::Index, byte: u8, cut: prop::sample::Index) {
             let mut bytes = all()[which].encode();
             let at = at.index(bytes.len());
             bytes[at] = byte;

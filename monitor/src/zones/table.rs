@@ -17,7 +17,10 @@ use std::{collections::BTreeMap, net::SocketAddr, sync::Arc, time::Duration};
 use gcs::time::Time;
 use smallvec::SmallVec;
 
-use super::function::{FUNCTIONS_MAX, Function};
+use super::{
+    contact::{Told, relay_of},
+    function::{FUNCTIONS_MAX, Function},
+};
 use crate::{
     row::Row,
     sketch::hash::{FNV, fnv, mix},
@@ -71,8 +74,14 @@ impl Issue {
 
     /// Where the agents are that speak for it; at most [`CONTACTS`].
     pub fn contacts(&self) -> SmallVec<[SocketAddr; CONTACTS]> {
+        self.told().map(|(_, told)| told.contact).collect()
+    }
+
+    /// The same with all that it says of them, and as it says so.
+    pub(super) fn told(&self) -> impl Iterator<Item = (&Value, Told)> {
         let contacts = self.row.get("contacts").elements().iter();
-        contacts.filter_map(Value::as_text).filter_map(|text| text.parse().ok()).take(CONTACTS).collect()
+        let told = |value: &'_ Value| value.as_text().and_then(|text| text.parse().ok());
+        contacts.filter_map(move |value| Some((value, told(value)?))).take(CONTACTS)
     }
 }
 
@@ -110,6 +119,12 @@ impl Slot {
     /// Where it is reached, or was.
     pub fn contacts(&self) -> &[SocketAddr] {
         &self.contacts
+    }
+
+    /// Who is lower speaks for others first.
+    fn rank(&self) -> (bool, bool, i64) {
+        let is_relayed = self.contacts.first().is_some_and(|contact| relay_of(*contact).is_some());
+        (self.burden == i64::MAX, is_relayed, self.burden)
     }
 
     /// How many agents it is, or was, with those of them that were missing already.
@@ -212,17 +227,35 @@ impl Table {
 
     /// Who speaks for the zone: of the children with the lowest burden, then with the first names, the first contact each, then the second.
     /// Views of it may differ for a while; nothing that must be done by one only depends on it.
+    /// Who can be dialled comes before who is reached at a relay.
     pub fn speakers(&self) -> SmallVec<[SocketAddr; CONTACTS]> {
+        self.speaking().map(|(_, contact)| contact).collect()
+    }
+
+    /// The same as the children say it, with all that they say of it.
+    pub(super) fn speakers_told(&self) -> impl Iterator<Item = Value> {
+        self.speaking().map(|(slot, contact)| {
+            let mut told = slot.issue.iter().flat_map(|issue| issue.told());
+            let same = told.find(|(_, told)| told.contact == contact);
+            same.map_or_else(|| Value::text(contact.to_string()), |(text, _)| text.clone())
+        })
+    }
+
+    fn speaking(&self) -> impl Iterator<Item = (&Slot, SocketAddr)> {
         let mut first: SmallVec<[&Slot; CONTACTS]> = SmallVec::new();
         for slot in self.slots.iter().filter(|slot| slot.issue.is_some()) {
-            let at = first.iter().position(|other| slot.burden < other.burden).unwrap_or(first.len());
+            let at = first.iter().position(|other| slot.rank() < other.rank()).unwrap_or(first.len());
             if at < CONTACTS {
                 first.truncate(CONTACTS - 1);
                 first.insert(at.min(first.len()), slot);
             }
         }
-        let nth = |n: usize| first.iter().filter_map(move |slot| slot.contacts.get(n).copied());
-        (0..CONTACTS).flat_map(nth).take(CONTACTS).collect()
+        let places = (0..CONTACTS).flat_map(|nth| (0..CONTACTS).map(move |of| (of, nth)));
+        let contact = move |(of, nth): (usize, usize)| {
+            let slot = *first.get(of)?;
+            Some((slot, *slot.contacts.get(nth)?))
+        };
+        places.filter_map(contact).take(CONTACTS)
     }
 
     /// Equal for tables that show the same issues.

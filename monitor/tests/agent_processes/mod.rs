@@ -1,5 +1,7 @@
 //! Agents as processes, for tests of what looks at them.
 
+#![allow(dead_code, reason = "each test binary uses its part")]
+
 use std::{
     io::{BufRead as _, BufReader},
     process::{Child, ChildStdout, Command, Output, Stdio},
@@ -14,6 +16,8 @@ pub(crate) struct Agent {
     pub(crate) process: Child,
     pub(crate) contact: String,
     pub(crate) api: String,
+    /// The network namespace that it is in, if it is not that of the test.
+    host: Option<String>,
     _out: BufReader<ChildStdout>,
 }
 
@@ -24,10 +28,23 @@ impl Drop for Agent {
     }
 }
 
+fn program(host: Option<&str>) -> Command {
+    let program = env!("CARGO_BIN_EXE_gcs-monitor");
+    let Some(host) = host else { return Command::new(program) };
+    let mut command = Command::new("ip");
+    command.args(["netns", "exec", host, program]);
+    command
+}
+
 /// Starts one, with more flags.
 pub(crate) fn agent(name: &str, flags: &[&str]) -> Agent {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_gcs-monitor"));
-    command.args(["agent", "--name", name, "--listen", "127.0.0.1:0", "--api", "127.0.0.1:0"]);
+    agent_on(None, name, "127.0.0.1:0", flags)
+}
+
+/// Starts one in a network namespace.
+pub(crate) fn agent_on(host: Option<&str>, name: &str, listen: &str, flags: &[&str]) -> Agent {
+    let mut command = program(host);
+    command.args(["agent", "--name", name, "--listen", listen, "--api", "127.0.0.1:0"]);
     let command = command.args(flags).stdout(Stdio::piped()).stderr(Stdio::null());
     let mut process = command.spawn().expect("it starts");
     let mut out = BufReader::new(process.stdout.take().expect("piped"));
@@ -36,12 +53,13 @@ pub(crate) fn agent(name: &str, flags: &[&str]) -> Agent {
     let at = line.trim().strip_prefix(&format!("{name} at "));
     let at = at.and_then(|rest| rest.split_once(", asked at http://"));
     let (contact, api) = at.unwrap_or_else(|| panic!("{line}"));
-    Agent { process, contact: contact.into(), api: api.into(), _out: out }
+    let host = host.map(str::to_owned);
+    Agent { process, contact: contact.into(), api: api.into(), host, _out: out }
 }
 
 impl Agent {
     pub(crate) fn run(&self, words: &[&str]) -> Output {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_gcs-monitor"));
+        let mut command = program(self.host.as_deref());
         command.args(words).args(["--api", &self.api]).output().expect("it runs")
     }
 

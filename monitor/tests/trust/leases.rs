@@ -32,8 +32,8 @@ fn parts(lease: &Lease) -> (Said, Said) {
 fn a_lease_and_its_removal_are_signed_and_each_is_newer_than_the_one_before() {
     let (by, first) = (alice("subscribe"), lease(60));
     // Renewed in the same second, and later.
-    let second = first.renewed(&zone("/eu"), (NOW, 60), Some(&by)).unwrap();
-    let third = second.renewed(&zone("/eu"), (NOW + 20, 60), Some(&by)).unwrap();
+    let second = first.renewed(&zone("/eu"), at(4804), (NOW, 60), Some(&by)).unwrap();
+    let third = second.renewed(&zone("/eu"), at(4804), (NOW + 20, 60), Some(&by)).unwrap();
     let all = [&first, &second, &third];
     let of = all.iter().flat_map(|lease| [lease.function(), lease.removal()]);
     let issued: Vec<u64> = of.clone().map(|function| function.said().issued_s).collect();
@@ -47,9 +47,9 @@ fn a_lease_and_its_removal_are_signed_and_each_is_newer_than_the_one_before() {
     }
     assert_eq!(third.function().said().expires_s, NOW + 80);
     // Nothing counts longer than who has signed it, and she may no longer.
-    assert!(third.renewed(&zone("/eu"), (NOW + 10 * 86_400, 60), Some(&by)).is_err());
-    assert!(third.renewed(&zone("/eu"), (NOW + 40, 60), Some(&alice("install"))).is_err());
-    assert!(third.renewed(&zone("/"), (NOW + 40, 60), Some(&by)).is_err());
+    assert!(third.renewed(&zone("/eu"), at(4804), (NOW + 10 * 86_400, 60), Some(&by)).is_err());
+    assert!(third.renewed(&zone("/eu"), at(4804), (NOW + 40, 60), Some(&alice("install"))).is_err());
+    assert!(third.renewed(&zone("/"), at(4804), (NOW + 40, 60), Some(&by)).is_err());
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! `gcs-monitor agent`.
 
 use std::{
-    net::SocketAddr,
+    net::{SocketAddr, SocketAddrV4},
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -11,7 +11,7 @@ use gcs_monitor::{
     daemon::{
         api,
         events::look,
-        node::{Node, Place},
+        node::{Nat, Node, Place},
     },
     eventing::deliver::Deliveries,
     events::tables::{Application, Tables},
@@ -20,7 +20,7 @@ use gcs_monitor::{
     trust::Keys,
     value::Value,
     web,
-    zones::{agent::Config, name::ZoneName},
+    zones::{agent::Config, contact::Realm, name::ZoneName},
 };
 use serde::Deserialize;
 use tokio::{net::TcpListener, sync::oneshot};
@@ -34,6 +34,9 @@ use config::Attributes;
 const LISTEN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 4804);
 /// Where an agent is asked who is not told where.
 pub(crate) const API: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 4805);
+
+/// Leases of a relay.
+const RELAY_FOR_MAX: i64 = 1024;
 
 /// Flags; a file of `--config` has the same, and flags win.
 #[derive(Args, Default, Deserialize)]
@@ -53,6 +56,16 @@ pub(crate) struct Agent {
     /// The address that others are told, if it is another one (behind NAT, or with --listen 0.0.0.0:4804).
     #[arg(long, value_name = "ADDR:PORT")]
     contact: Option<SocketAddr>,
+    /// A relay, an agent that was started with --relay-for. With this flag nobody can dial this agent (NAT, firewall), and it is reached at relays: these, and others that it hears of. May be given several times. Without it and --contact the agent finds out whether there is a NAT.
+    #[arg(long, value_name = "IPv4:PORT", conflicts_with = "contact")]
+    relay: Vec<SocketAddrV4>,
+    /// A name for the hosts that can dial each other though others cannot, such as those of one site: agents of the same realm need no relay between them.
+    #[arg(long, value_name = "NAME")]
+    #[serde(deserialize_with = "config::parsed")]
+    realm: Option<Realm>,
+    /// Is a relay for up to so many agents that nobody can dial, with at most 16 KiB a second for each. Others have to be able to dial it over IPv4.
+    #[arg(long, value_name = "AGENTS", value_parser = clap::value_parser!(u16).range(1..=RELAY_FOR_MAX))]
+    relay_for: Option<u16>,
     /// Agents that are there already, anywhere in the tree; one is enough, three are better. May be given several times.
     #[arg(long, value_name = "ADDR:PORT")]
     seed: Vec<SocketAddr>,
@@ -117,7 +130,15 @@ async fn live(agent: Agent, api: SocketAddr) -> Outcome {
         "it has no name: say --name /eu/ams/host1, or name = \"/eu/ams/host1\" in the file of --config",
     )?;
     let seeds = agent.seed.into_iter().filter(|seed| *seed != listen).collect();
-    let place = Place { name, listen, contact: agent.contact, seeds };
+    if agent.contact.is_some() && !agent.relay.is_empty() {
+        return Err(
+            "contact and relay: whoever is reached at an address of its own needs no relay; say one of both"
+                .into(),
+        );
+    }
+    let relay_for = agent.relay_for.unwrap_or(0).min(RELAY_FOR_MAX as u16).into();
+    let nat = Nat { realm: agent.realm, relays: agent.relay, relay_for };
+    let place = Place { name, listen, contact: agent.contact, seeds, nat };
     if place.name.depth() == 0 {
         return Err("--name /: an agent is below the root, such as /eu/host1".into());
     }

@@ -2,6 +2,7 @@
 
 use std::{
     io::{self, Write as _},
+    net::SocketAddr,
     path::{Path, PathBuf},
 };
 
@@ -113,9 +114,13 @@ pub(crate) fn run(subscribe: &Subscribe) -> Outcome {
 fn signed(subscribe: &Subscribe, signer: &Path, mut on: impl FnMut(&str, Json) -> io::Result<()>) -> Outcome {
     let (api, by, zone): (Api, Identity, ZoneName) =
         (subscribe.api, identity(signer)?, subscribe.zone.parse()?);
-    let agent = api.get("/v1/agent", &[])?;
-    let to = agent["contact"].as_str().unwrap_or_default().parse();
-    let to = to.map_err(|_| format!("the agent at {} does not say where others reach it", api.address()))?;
+    // Asked for each time: behind a NAT it changes with the relay.
+    let contact = || -> Result<SocketAddr, Box<dyn std::error::Error>> {
+        let agent = api.get("/v1/agent", &[])?;
+        let to = agent["contact"].as_str().unwrap_or_default().parse();
+        Ok(to.map_err(|_| format!("the agent at {} does not say where others reach it", api.address()))?)
+    };
+    let to = contact()?;
     let trigger = if subscribe.level { Trigger::Level } else { Trigger::Edge };
     let delivery = if subscribe.at_most_once { Delivery::AtMostOnce } else { Delivery::AtLeastOnce };
     let every_ms = u32::try_from(subscribe.every.as_millis()).unwrap_or(u32::MAX);
@@ -124,7 +129,8 @@ fn signed(subscribe: &Subscribe, signer: &Path, mut on: impl FnMut(&str, Json) -
     let mut lease = Lease::new(&zone, standing, sql.clone(), (now_s(), LEASE_S), Some(&by))?;
     let (mut failed, first) = (None, written(&lease)?);
     let mut renew = || -> Outcome {
-        let next = lease.renewed(&zone, (now_s(), LEASE_S), Some(&by))?;
+        let to = contact().unwrap_or(to);
+        let next = lease.renewed(&zone, to, (now_s(), LEASE_S), Some(&by))?;
         match api.put("/v1/events", &written(&next)?) {
             Ok(_) => lease = next,
             // Nothing else lets it stand longer.

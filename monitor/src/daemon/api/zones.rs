@@ -16,6 +16,7 @@ use crate::{
     display,
     zones::{
         agent::{Agent, Found},
+        contact::Told,
         name::ZoneName,
         table::Slot,
     },
@@ -35,7 +36,6 @@ pub(super) fn zone_of(path: &str) -> Result<ZoneName, Refused> {
 /// `GET /v1/agent`
 pub(super) async fn agent(State(node): State<Arc<Node>>) -> Json<Value> {
     let traffic = node.traffic();
-    let contact = node.contact().to_string();
     let verified = node.verified().map(|counters| {
         json!({
             "accepted": counters.accepted,
@@ -50,7 +50,8 @@ pub(super) async fn agent(State(node): State<Arc<Node>>) -> Json<Value> {
         json!({
             "name": agent.name().as_str(),
             "version": env!("CARGO_PKG_VERSION"),
-            "contact": contact,
+            "contact": agent.contact().to_string(),
+            "behind_nat": agent.is_behind(),
             "seeds": node.seeds().iter().map(ToString::to_string).collect::<Vec<_>>(),
             "receive_buffer": node.receive_buffer(),
             "zones": zones,
@@ -70,6 +71,8 @@ pub(super) async fn agent(State(node): State<Arc<Node>>) -> Json<Value> {
                 "garbage": traffic.garbage,
                 "not_sent": traffic.not_sent,
                 "clock_set": traffic.clock_set,
+                "relayed": counters.relayed,
+                "not_relayed": counters.not_relayed,
             },
         })
     }))
@@ -114,7 +117,7 @@ pub(super) fn table(node: &Node, found: &Found) -> Value {
         .collect();
     json!({
         "zone": found.zone.as_str(),
-        "from": found.from.map(|from| from.to_string()),
+        "from": found.from.map(|from| Told::from(from).to_string()),
         "expected": found.expected,
         "rows": rows,
         "gone": found.gone.iter().map(AsRef::as_ref).collect::<Vec<&str>>(),

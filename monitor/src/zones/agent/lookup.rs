@@ -199,7 +199,7 @@ impl Agent {
                 pending.whom.rotate_left(1);
             }
             pending.tries += 1;
-            pending.until = now + self.config.answer;
+            pending.until = now + self.patience(pending.whom[0]);
             let message = Message { zone: pending.zone.clone(), body: Body::Ask(pending.lookup.0) };
             sends.push((pending.whom[0], message));
             self.lookups.pending.push(pending);

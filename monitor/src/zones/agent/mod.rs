@@ -21,6 +21,9 @@ mod functions;
 mod lookup;
 mod news;
 mod pace;
+mod paths;
+mod reach;
+mod relay;
 pub(crate) mod summary;
 mod trust;
 mod watch;
@@ -36,6 +39,9 @@ use self::{
     lookup::Lookups,
     news::News,
     pace::Pace,
+    paths::Paths,
+    reach::Reached,
+    relay::Leases,
     trust::{Came, Trust},
     watch::Watch,
 };
@@ -43,9 +49,11 @@ pub use self::{
     config::Config,
     functions::InstallError,
     lookup::{Found, Lookup, LookupError},
+    reach::Reach,
     summary::{is_agent, reported},
 };
 use super::{
+    contact::{Told, relay_of},
     message::{Body, Item, Message, Subject},
     name::ZoneName,
     table::{CONTACTS, Generator, Issue, Outcome, Stamp, Table},
@@ -73,6 +81,10 @@ pub struct Counters {
     pub fired: u64,
     /// And how often that was given up, because too much waited.
     pub events_lost: u64,
+    /// Datagrams that were passed on to others, as a relay.
+    pub relayed: u64,
+    /// And that were not: to nobody, too long, or too many.
+    pub not_relayed: u64,
 }
 
 /// Makes another seed of an agent's.
@@ -90,6 +102,8 @@ pub struct Agent {
     zones: Vec<ZoneName>,
     parts: Vec<Arc<str>>,
     contact: SocketAddr,
+    /// All that others are told of it.
+    told: Told,
     /// Agents that were there before, anywhere.
     seeds: Vec<SocketAddr>,
     generator: Generator,
@@ -131,6 +145,10 @@ pub struct Agent {
     counters: Counters,
     /// None: whoever reaches it is believed.
     trust: Option<Box<Trust>>,
+    /// None: others dial it.
+    reach: Option<Box<Reached>>,
+    leases: Leases,
+    paths: Paths,
 }
 
 impl Agent {
@@ -158,6 +176,7 @@ impl Agent {
             name,
             parts,
             contact,
+            told: contact.into(),
             seeds,
             generator: Generator(rng.next_u64()),
             version: 0,
@@ -182,6 +201,9 @@ impl Agent {
             numbers: Rng::new(seed ^ NUMBERS),
             counters: Counters::default(),
             trust: None,
+            reach: None,
+            leases: Leases::default(),
+            paths: Paths::default(),
         }
     }
 
@@ -249,13 +271,18 @@ impl Agent {
             .min(self.watch.next_timer())
             .min(self.lookups.next_timer())
             .min(self.events.next_timer())
+            .min(self.next_reach())
     }
 
     /// Does what is due.
     pub fn tick(&mut self, now: Time, sends: &mut Sends) {
+        let first = sends.len();
         if self.version == 0 {
             self.begin(now);
             self.issue_own(now);
+        }
+        if self.next_reach() <= now {
+            self.be_reached(now, sends);
         }
         self.look_at_versions(now);
         if self.reissue_at <= now {
@@ -288,6 +315,7 @@ impl Agent {
         if self.forget_at.min(self.next_expiry()) <= now {
             self.forget(now);
         }
+        self.address_all(now, sends, first, None);
     }
 
     /// Everybody begins at another moment.
@@ -302,10 +330,13 @@ impl Agent {
         self.watch.begin(watch);
     }
 
-    /// A message from the agent at `from`.
+    /// A datagram from the agent at `from`.
     pub fn receive(&mut self, now: Time, from: SocketAddr, message: Message, sends: &mut Sends) {
-        self.hear(now, from, message, sends);
+        let first = sends.len();
+        let Some((origin, at, message)) = self.opened(now, from, message, sends) else { return };
+        self.hear(now, origin, message, sends);
         self.ask_whose(sends);
+        self.address_all(now, sends, first, at.map(|at| (origin, at)));
     }
 
     fn hear(&mut self, now: Time, from: SocketAddr, message: Message, sends: &mut Sends) {
@@ -344,6 +375,9 @@ impl Agent {
             Body::Silent(number) => self.watch.on_silent(number),
             Body::Ask(_) | Body::Part(..) | Body::Nearer(..) | Body::Whose(_) | Body::Chains(_) => {}
             Body::Fired(..) | Body::Confirmed(..) => {}
+            // These are opened before.
+            Body::See(_) | Body::Seen(..) | Body::Lease(..) | Body::Leased(..) => {}
+            Body::Relay(..) | Body::Relayed(..) | Body::By(..) => {}
         }
     }
 
@@ -389,11 +423,14 @@ impl Agent {
             ("id".into(), Value::text(self.parts[self.leaf()].clone())),
             ("nmembers".into(), Value::Int(1)),
             ("oldest".into(), Value::Int(self.seconds(now).cast_signed())),
-            ("contacts".into(), Value::list([Value::text(self.contact.to_string())])),
+            ("contacts".into(), Value::list([Value::text(self.told.to_string())])),
         ];
+        let relays = self
+            .relays_itself()
+            .then(|| (summary::RELAYS.into(), Value::list([Value::text(self.contact.to_string())])));
         let others = self.attributes.iter().map(|(name, value)| (name.clone(), value.clone()));
         let tired = self.is_about_to_expire(now).then(|| ("burden".into(), Value::Int(i64::MAX)));
-        Row::new(others.chain(own).chain(tired))
+        Row::new(others.chain(own).chain(tired).chain(relays))
     }
 
     /// What it issues first.
@@ -410,6 +447,7 @@ impl Agent {
         self.reissue_at = now + Duration::from_nanos(self.rng.below(refresh));
         self.exchanges = u32::MAX;
         self.tables = tables;
+        self.learn_all_paths();
     }
 
     /// Issues a row for its own child in a table, and says so.
@@ -449,6 +487,12 @@ impl Agent {
             Item::Issue(child, issue) => match self.tables[level].offer(now, child, issue) {
                 Outcome::Adopted => {
                     self.changed(now, level);
+                    let slot = self.tables[level].slot(child);
+                    if slot.is_some_and(|slot| {
+                        slot.contacts().iter().any(|contact| relay_of(*contact).is_some())
+                    }) {
+                        self.learn_paths(issue);
+                    }
                     if *child == self.parts[level] && issue.stamp.generator != self.generator {
                         self.contradicted(now, level);
                     }
@@ -520,5 +564,6 @@ impl Agent {
         assert!(strangers <= CONTACTS, "A1: {strangers} strangers wait for an exchange");
         self.tables.iter().for_each(Table::check);
         self.trust.iter().for_each(|trust| trust.check());
+        self.leases.check();
     }
 }

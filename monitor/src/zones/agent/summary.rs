@@ -1,6 +1,6 @@
 //! Rows of zones: computed out of their tables by the agents that speak for them.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, net::SocketAddrV4, sync::Arc};
 
 use gcs::time::Time;
 
@@ -12,13 +12,16 @@ use crate::{
     zones::{
         function::{Function, STANDARD, count_name},
         name::ZoneName,
-        table::Table,
+        table::{CONTACTS, Table},
     },
 };
 
 /// Bytes and attributes of a zone's row that functions may fill; a row may have some more.
 const BYTES_MAX: usize = 7168;
 const ATTRIBUTES_MAX: usize = 112;
+/// The attribute that names relays: who is one, and some of a zone's.
+pub(super) const RELAYS: &str = "relays";
+
 impl Agent {
     /// Issues the row of the zone at this level, if that is this agent's to do and the row is another one.
     pub(super) fn summarise(&mut self, now: Time, level: usize) {
@@ -110,18 +113,28 @@ pub(crate) fn summary(
     }
     let ints = |name: &'static str| rows.iter().filter_map(move |row| row.get(name).as_int());
     let (present, expected) = table.members();
-    let contacts = table.speakers();
     let oldest = ints("oldest").min().map_or(Value::Null, Value::Int);
     let standard: [(Arc<str>, Value); STANDARD.len()] = [
         ("id".into(), Value::text(zone.id.clone())),
         ("nmembers".into(), Value::Int(present)),
         ("expected".into(), Value::Int(expected)),
         ("depth".into(), Value::Int(ints("depth").max().unwrap_or(0).saturating_add(1))),
-        ("contacts".into(), Value::list(contacts.iter().map(|contact| Value::text(contact.to_string())))),
+        ("contacts".into(), Value::list(table.speakers_told())),
         ("oldest".into(), oldest),
         ("rep".into(), Value::text(zone.rep.as_str())),
     ];
-    (Row::new(attributes.into_iter().chain(standard)), failed)
+    (Row::new(attributes.into_iter().chain(standard).chain(relays(&rows))), failed)
+}
+
+/// Where those behind NATs may be reached, as far as some of its children say so.
+fn relays(rows: &[&Row]) -> Option<(Arc<str>, Value)> {
+    let all = rows.iter().flat_map(|row| row.get(RELAYS).elements().iter().take(1));
+    let some: Vec<Value> = all.filter(|relay| is_relay(relay)).take(CONTACTS).cloned().collect();
+    (!some.is_empty()).then(|| (RELAYS.into(), Value::list(some)))
+}
+
+fn is_relay(value: &Value) -> bool {
+    value.as_text().is_some_and(|text| text.parse::<SocketAddrV4>().is_ok())
 }
 
 /// Whether this is what an agent says of itself, not a zone.

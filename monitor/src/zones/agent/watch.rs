@@ -144,12 +144,13 @@ impl Agent {
         let helps = asked.for_other.is_some();
         let under_way = self.watch.asked.iter().filter(|other| other.for_other.is_some() == helps).count();
         if under_way < if helps { HELPING } else { ASKED } {
-            (asked.number, asked.until) = (self.number(), now + self.config.answer);
+            let patience = self.patience(asked.whom);
+            (asked.number, asked.until) = (self.number(), now + patience);
             if let Some((_, number)) = asked.for_other.filter(|(_, number)| self.wants_proof(*number)) {
                 // Who asks for another one proves to it what it has been proven.
                 asked.number = asked.number & !PROVEN | number & PROVEN;
             }
-            asked.again = now + self.config.answer / 2;
+            asked.again = now + patience / 2;
             self.say(asked.whom, asked.level, Body::Ping(asked.number), sends);
             self.watch.asked.push(asked);
         }

@@ -37,6 +37,9 @@ impl Agent {
             name: self.name.or(file.name),
             listen: self.listen.or(file.listen),
             contact: self.contact.or(file.contact),
+            relay: if self.relay.is_empty() { file.relay } else { self.relay },
+            realm: self.realm.or(file.realm),
+            relay_for: self.relay_for.or(file.relay_for),
             seed: if self.seed.is_empty() { file.seed } else { self.seed },
             api: self.api.or(file.api),
             api_is_open: self.api_is_open || file.api_is_open,
@@ -165,6 +168,9 @@ mod tests {
 name = "/eu/ams/a"
 listen = "10.0.0.1:4804"
 contact = "192.0.2.1:4804"
+relay = ["192.0.2.7:4804"]
+realm = "office"
+relay_for = 8
 seed = ["10.0.0.2:4804", "10.0.0.3:4804"]
 api = "127.0.0.1:4900"
 api_is_open = true
@@ -186,6 +192,8 @@ every = "5s"
         assert_eq!(file.contact, "192.0.2.1:4804".parse().ok());
         assert_eq!(file.api, "127.0.0.1:4900".parse().ok());
         assert!(file.seed.len() == 2 && file.api_is_open);
+        assert_eq!(file.relay, ["192.0.2.7:4804".parse().unwrap()]);
+        assert_eq!((file.realm.clone(), file.relay_for), ("office".parse().ok(), Some(8)));
         let set = |agent: &Agent, name: &str| {
             agent.set.iter().filter(|(n, _)| n == name).map(|(_, v)| v.to_string()).collect::<Vec<_>>()
         };

@@ -139,6 +139,16 @@ fn reached(seen: &Seen, found: &mut Findings) {
             ),
         }
     }
+    if seen.agent["behind_nat"] == true {
+        if contact.contains('/') {
+            found.fine(format!("nobody can dial it, and it is reached at a relay: {contact}"));
+        } else {
+            found.wrong(
+                "nobody can dial it, and it has no relay: others take it for gone",
+                "start agents that can be dialled with --relay-for 64, and name one of them with --relay, or let UDP in and say --contact",
+            );
+        }
+    }
     let others = list(&seen.agent["seeds"]).count();
     let heard = seen.counter("datagrams_received");
     let alone = seen.zones.iter().all(|zone| list(&zone["rows"]).count() <= 1);
