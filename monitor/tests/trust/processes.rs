@@ -240,16 +240,17 @@ impl Agent<'_> {
         String::from_utf8(output.unwrap().stdout).unwrap()
     }
 
-    /// Until the agents of a zone are asked so many standing queries, as this agent sees it.
+    /// Until the agents of a zone are asked so many standing queries, as this agent sees it: these, or if there are none, those that were last.
     #[expect(clippy::disallowed_methods, reason = "processes take real time")]
     fn until_asked(&self, zone: &str, right: usize) -> String {
-        let end = Instant::now() + PATIENCE;
+        let (end, mut before) = (Instant::now() + PATIENCE, String::new());
         loop {
             let said = self.curl(&["-G", "--data-urlencode", &format!("zone={zone}")], "/v1/subscriptions");
             if said.matches("\"name\"").count() == right {
-                return said;
+                return if right == 0 { before } else { said };
             }
             assert!(Instant::now() < end, "{said} instead of {right}");
+            before = said;
             std::thread::yield_now();
         }
     }
@@ -304,7 +305,12 @@ fn standing_queries_and_announcements_are_signed_where_agents_have_keys() {
     // Whoever reads is gone, without a word: what removes it was signed before.
     c.until_asked("/us", 1);
     drop(far);
-    c.until_asked("/us", 0);
+    let last = c.until_asked("/us", 0);
+    let left = last.split("\"expires_in_s\":").nth(1).and_then(|rest| rest.split([',', '}']).next());
+    assert!(
+        left.is_none_or(|left| left.parse::<u64>().unwrap() > 10),
+        "it has ended with its lease only: {last}"
+    );
     // An agent does not take it away unsigned, and whoever may subscribe does.
     let listed = a.until_asked("/", 1);
     let name = listed.split("\"name\":\"").nth(1).and_then(|rest| rest.split('"').next()).unwrap();
