@@ -35,7 +35,7 @@ Example: an authority for everything, one for Europe, an agent there, and somebo
   gcs-monitor ca -d keys zone /eu          keys/eu.key and keys/eu.cert: who has them issues in /eu
   gcs-monitor ca -d keys agent /eu/ams/h1 --by eu
                                            keys/eu-ams-h1.key and .cert go to that machine
-  gcs-monitor ca -d keys client alice --zone /eu --may read,write:app.,install --by eu
+  gcs-monitor ca -d keys client alice --zone /eu --may read,write:app_,install --by eu
   gcs-monitor ca -d keys sign-function load --zone /eu --sql 'SELECT MAX(load) AS load' --by alice
   gcs-monitor ca show keys/alice.cert --authority keys/root.pub
   gcs-monitor ca -d keys revoke keys/alice.cert
