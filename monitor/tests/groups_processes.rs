@@ -1,6 +1,5 @@
 //! Members of a real group, an agent beside them, and what it says of them.
 
-#[allow(dead_code, reason = "each test binary uses its part")]
 mod agent_processes;
 #[path = "health_processes/children.rs"]
 #[allow(dead_code, reason = "each test binary uses its part")]
