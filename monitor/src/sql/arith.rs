@@ -15,51 +15,37 @@ pub(super) fn binary(op: Binary, left: &Value, right: &Value) -> Value {
             Value::Int(bits(op, left, right))
         }
         Binary::Remainder => remainder(left, right),
-        _ => value(numbers(op, number(left), number(right))),
-    }
-}
-
-/// Whether [`numbers`] does it.
-#[inline]
-pub(super) fn is_of_numbers(op: Binary) -> bool {
-    matches!(op, Binary::Add | Binary::Subtract | Binary::Multiply | Binary::Divide)
-}
-
-/// The sum, difference, product or quotient; None where there is none.
-#[inline]
-pub(super) fn numbers(op: Binary, left: Option<Number>, right: Option<Number>) -> Option<Number> {
-    let (left, right) = (left?, right?);
-    if let (Number::Int(left), Number::Int(right)) = (left, right)
-        && let Some(exact) = match op {
-            Binary::Add => left.checked_add(right),
-            Binary::Subtract => left.checked_sub(right),
-            Binary::Multiply => left.checked_mul(right),
-            // Of the smallest integer by -1 it is a float.
-            _ if right != 0 => left.checked_div(right),
-            _ => return None,
+        _ => {
+            let (Some(left), Some(right)) = (number(left), number(right)) else { return Value::Null };
+            if let (Number::Int(left), Number::Int(right)) = (left, right)
+                && let Some(exact) = integers(op, left, right)
+            {
+                return exact;
+            }
+            floats(op, left.float(), right.float())
         }
-    {
-        return Some(Number::Int(exact));
     }
-    let (left, right) = (left.float(), right.float());
-    let float = match op {
+}
+
+/// Integers, unless the result is beyond them.
+fn integers(op: Binary, left: i64, right: i64) -> Option<Value> {
+    match op {
+        Binary::Add => left.checked_add(right).map(Value::Int),
+        Binary::Subtract => left.checked_sub(right).map(Value::Int),
+        Binary::Multiply => left.checked_mul(right).map(Value::Int),
+        _ if right == 0 => Some(Value::Null),
+        _ => left.checked_div(right).map(Value::Int),
+    }
+}
+
+fn floats(op: Binary, left: f64, right: f64) -> Value {
+    Value::float(match op {
         Binary::Add => left + right,
         Binary::Subtract => left - right,
         Binary::Multiply => left * right,
-        _ if right != 0.0 => left / right,
-        _ => return None,
-    };
-    (!float.is_nan()).then_some(Number::Float(float))
-}
-
-/// A number as a value.
-#[inline]
-pub(super) fn value(number: Option<Number>) -> Value {
-    match number {
-        Some(Number::Int(int)) => Value::Int(int),
-        Some(Number::Float(float)) => Value::float(float),
-        None => Value::Null,
-    }
+        _ if right == 0.0 => return Value::Null,
+        _ => left / right,
+    })
 }
 
 /// The remainder of integers; of floats, and of text that is one, that of the integers that CAST makes of them, as a float.

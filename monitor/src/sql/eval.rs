@@ -7,7 +7,6 @@ use std::borrow::Cow;
 use std::cell::Cell;
 use std::cmp::Ordering;
 
-use super::coerce::Number;
 use super::error::EvalError;
 use super::expr::{Binary, Case, Expr, Type, Unary};
 use super::fault::{Fault, Faults};
@@ -78,13 +77,7 @@ impl<'q> Eval<'q> {
     /// Whether a condition holds; unknown is no.
     #[inline]
     pub(super) fn holds(&self, expr: &Expr, frame: &Frame<'_>) -> bool {
-        match expr {
-            Expr::Binary(op, both) if is_comparison(*op) => {
-                self.charge(1);
-                compare(*op, &self.eval(&both[0], frame), &self.eval(&both[1], frame)) == Some(true)
-            }
-            other => coerce::truth(&self.eval(other, frame)) == Some(true),
-        }
+        coerce::truth(&self.eval(expr, frame)) == Some(true)
     }
 
     /// The value of an expression. Columns, which most expressions are, are looked up where they are needed, without a call.
@@ -103,27 +96,9 @@ impl<'q> Eval<'q> {
     /// An operator between two values.
     #[inline(never)]
     fn two(&self, op: Binary, both: &[Expr; 2], frame: &Frame<'_>) -> Value {
-        if arith::is_of_numbers(op) {
-            return arith::value(self.of_numbers(op, both, frame));
-        }
         self.charge(1);
         let (left, right) = (self.eval(&both[0], frame), self.eval(&both[1], frame));
         self.binary(op, &left, &right)
-    }
-
-    /// The number that an expression is for arithmetic; no value is made of it in between.
-    #[inline]
-    pub(super) fn number(&self, expr: &Expr, frame: &Frame<'_>) -> Option<Number> {
-        match expr {
-            Expr::Binary(op, both) if arith::is_of_numbers(*op) => self.of_numbers(*op, both, frame),
-            other => coerce::number(&self.eval(other, frame)),
-        }
-    }
-
-    fn of_numbers(&self, op: Binary, both: &[Expr; 2], frame: &Frame<'_>) -> Option<Number> {
-        self.charge(1);
-        let (left, right) = (self.number(&both[0], frame), self.number(&both[1], frame));
-        arith::numbers(op, left, right)
     }
 
     #[inline(never)]
@@ -175,7 +150,12 @@ impl<'q> Eval<'q> {
 
     fn binary(&self, op: Binary, left: &Value, right: &Value) -> Value {
         match op {
-            _ if is_comparison(op) => known(compare(op, left, right)),
+            Binary::Equal
+            | Binary::NotEqual
+            | Binary::Less
+            | Binary::LessEqual
+            | Binary::Greater
+            | Binary::GreaterEqual => known(compare(op, left, right)),
             Binary::Same => Value::truth(by_value(left, right).is_eq()),
             Binary::Concat => self.concat(left, right),
             Binary::Glob => pattern::glob(self, left, right),
@@ -252,11 +232,6 @@ impl<'q> Eval<'q> {
 /// A condition as a value.
 pub(super) fn known(holds: Option<bool>) -> Value {
     holds.map_or(Value::Null, Value::truth)
-}
-
-fn is_comparison(op: Binary) -> bool {
-    use Binary::{Equal, Greater, GreaterEqual, Less, LessEqual, NotEqual};
-    matches!(op, Equal | NotEqual | Less | LessEqual | Greater | GreaterEqual)
 }
 
 /// Compares two values; unknown when one is NULL.

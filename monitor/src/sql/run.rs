@@ -110,18 +110,16 @@ fn prefix(value: &Value) -> u64 {
 /// The values that the plan reads, row after row; NULL where a row has none.
 pub(super) fn cells<'r>(inputs: &[Arc<str>], rows: &[&'r Row]) -> Vec<&'r Value> {
     let mut cells = Vec::with_capacity(rows.len() * inputs.len());
-    /// Where no value is.
-    const NOWHERE: usize = usize::MAX;
-    let mut places: Vec<usize> = Vec::new();
+    let mut places: Vec<Option<usize>> = Vec::new();
     let mut last: Option<&Arc<Schema>> = None;
     for row in rows {
         if !last.is_some_and(|schema| Arc::ptr_eq(schema, row.schema())) {
             places.clear();
-            places.extend(inputs.iter().map(|name| row.schema().position(name).unwrap_or(NOWHERE)));
+            places.extend(inputs.iter().map(|name| row.schema().position(name)));
             last = Some(row.schema());
         }
         let values = row.values();
-        cells.extend(places.iter().map(|place| values.get(*place).unwrap_or(&Value::Null)));
+        cells.extend(places.iter().map(|place| place.map_or(&Value::Null, |at| &values[at])));
     }
     cells
 }

@@ -11,8 +11,6 @@ mod variance;
 
 use std::collections::BTreeSet;
 
-use super::arith;
-use super::coerce::{self, Number};
 use super::error::EvalError;
 use super::eval::{Eval, Frame};
 use super::expr::{AggregateCall, Expr};
@@ -89,29 +87,6 @@ impl<'r> Run<'r, '_> {
         }
     }
 
-    /// Whether what is aggregated are numbers only, which need not be values in between.
-    fn computes_numbers(&self) -> Option<&'r Expr> {
-        let arg = self.call.args.first().filter(|_| !self.call.distinct)?;
-        matches!(arg, Expr::Binary(op, _) if arith::is_of_numbers(*op)).then_some(arg)
-    }
-
-    /// Hands over the first argument as a number, where there is one.
-    #[inline]
-    fn each_number(&self, mut then: impl FnMut(Number)) -> Result<(), EvalError> {
-        match self.computes_numbers() {
-            Some(arg) => self.each_frame(|frame| {
-                if let Some(number) = self.eval.number(arg, frame) {
-                    then(number);
-                }
-            }),
-            None => self.each(|value| {
-                if let Some(number) = coerce::number(value) {
-                    then(number);
-                }
-            }),
-        }
-    }
-
     /// Of equal ones, such as 1 and 1.0, the first in the order of rows stays.
     fn each_distinct(&self, arg: &'r Expr, mut then: impl FnMut(&Value)) -> Result<(), EvalError> {
         let mut seen = BTreeSet::new();
@@ -175,11 +150,6 @@ pub(super) fn aggregate(eval: &Eval<'_>, call: &AggregateCall, rows: Rows<'_>) -
 fn extreme(run: &Run<'_, '_>, largest: bool) -> Result<Value, EvalError> {
     let mut best = Value::Null;
     run.each(|value| {
-        // Floats are most of what is asked for, and equal only when they are the same.
-        if let (Value::Float(value), Value::Float(best)) = (value, &mut best) {
-            *best = if largest { best.max(*value) } else { best.min(*value) };
-            return;
-        }
         let order = by_value(value, &best);
         let better = best.is_null() || if largest { order.is_gt() } else { order.is_lt() };
         if better || order.is_eq() && *value < best {

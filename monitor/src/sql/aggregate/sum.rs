@@ -58,11 +58,6 @@ impl Sum {
                 None => return,
             },
         };
-        self.add_number(number);
-    }
-
-    #[inline]
-    fn add_number(&mut self, number: Number) {
         self.count += 1;
         match number {
             // Rows are at most 2^32, so 128 bits are enough.
@@ -86,10 +81,7 @@ impl Sum {
 
 fn total(run: &Run<'_, '_>) -> Result<Sum, EvalError> {
     let mut sum = Sum::default();
-    match run.computes_numbers() {
-        Some(_) => run.each_number(|number| sum.add_number(number))?,
-        None => run.each(|value| sum.add(value))?,
-    }
+    run.each(|value| sum.add(value))?;
     Ok(sum)
 }
 
@@ -114,8 +106,8 @@ pub(super) fn average(run: &Run<'_, '_>) -> Result<Value, EvalError> {
 pub(super) fn weighted_average(run: &Run<'_, '_>) -> Result<Value, EvalError> {
     let (mut weighted, mut weights) = (Floats::default(), Floats::default());
     run.each_frame(|frame| {
-        let value = run.eval.number(&run.call.args[0], frame);
-        let weight = run.eval.number(&run.call.args[1], frame).map(Number::float);
+        let value = coerce::number(&run.eval.eval(&run.call.args[0], frame));
+        let weight = coerce::number(&run.eval.eval(&run.call.args[1], frame)).map(Number::float);
         if let (Some(value), Some(weight)) = (value, weight.filter(|weight| *weight > 0.0)) {
             weighted.add(value.float() * weight);
             weights.add(weight);

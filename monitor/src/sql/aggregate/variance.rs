@@ -3,7 +3,7 @@
 //! Chan, Golub, LeVeque, "Algorithms for computing the sample variance: analysis and recommendations", 1983: the sums of
 //! squares that would be subtracted from one another never come up.
 
-use super::super::coerce::Number;
+use super::super::coerce::{self, Number};
 use super::super::error::EvalError;
 use super::super::fault::Fault;
 use super::Run;
@@ -19,16 +19,6 @@ struct Population {
 }
 
 impl Population {
-    /// The same as adding a population of one.
-    #[inline]
-    fn add_one(&mut self, number: f64) {
-        let before = self.count;
-        self.count += 1.0;
-        let (apart, share) = (number - self.mean, 1.0 / self.count);
-        self.squares += apart * apart * (before * share);
-        self.mean += apart * share;
-    }
-
     fn add(&mut self, other: Self) {
         let count = self.count + other.count;
         let apart = other.mean - self.mean;
@@ -42,12 +32,16 @@ impl Population {
 pub(super) fn variance(run: &Run<'_, '_>) -> Result<Value, EvalError> {
     let mut all = Population::default();
     if run.call.args.len() == 1 {
-        run.each_number(|number| all.add_one(number.float()))?;
+        run.each(|value| {
+            if let Some(number) = coerce::number(value) {
+                all.add(Population { count: 1.0, mean: number.float(), squares: 0.0 });
+            }
+        })?;
     } else {
         let mut bad = false;
         run.each_frame(|frame| {
-            let [mean, variance, count] =
-                [0, 1, 2].map(|n| run.eval.number(&run.call.args[n], frame).map(Number::float));
+            let [mean, variance, count] = [0, 1, 2]
+                .map(|n| coerce::number(&run.eval.eval(&run.call.args[n], frame)).map(Number::float));
             if let (Some(mean), Some(variance), Some(count)) = (mean, variance, count) {
                 bad |= variance < 0.0 || count < 0.0;
                 if count > 0.0 {
@@ -68,7 +62,7 @@ mod tests {
 
     fn of(numbers: &[f64]) -> Population {
         let mut all = Population::default();
-        numbers.iter().for_each(|number| all.add_one(*number));
+        numbers.iter().for_each(|mean| all.add(Population { count: 1.0, mean: *mean, squares: 0.0 }));
         all
     }
 
