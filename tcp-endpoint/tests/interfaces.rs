@@ -6,8 +6,9 @@
 
 mod hosts;
 
+use gcs::time::Time;
 use gcs_tcp_endpoint::{
-    link::{Config, Mac, MacChoice, Vip},
+    link::{Config, Link, Mac, MacChoice, Outputs, Vip},
     net::{AfPacket, Error, Interface, Options, Tap, Tun, mac_of},
 };
 use hosts::{Hosts, Replica, until};
@@ -207,5 +208,29 @@ fn an_interface_that_goes_down_is_an_error_and_works_again_when_it_is_up() {
     until("it hears a question again", || {
         hosts.ping(V4, 0.05);
         nic.recv(&mut received).is_ok() && !received.is_empty()
+    });
+}
+
+/// Sends what is to be said first where it may not be.
+fn is_fenced(nic: &mut dyn Interface, config: Config) {
+    let mut out = Outputs::default();
+    Link::new(config).unwrap().set_active(Time::ZERO, true, &mut out);
+    let frames = out.frames.len() as u64;
+    assert!(frames > 0, "it announces its addresses");
+    nic.send(&mut out.frames, &|| false).unwrap();
+    let seen = nic.traffic();
+    assert_eq!((seen.sent, seen.fenced, out.frames.len()), (0, frames, 0), "{seen:?}");
+}
+
+/// As a leader whose lease ends while it sends.
+#[test]
+fn what_may_not_be_sent_any_more_is_not() {
+    let Some(hosts) = Hosts::new() else { return };
+    hosts.enter("h0", || {
+        let config = Config::ethernet(mac_of("eth0").unwrap(), MacChoice::Own, vips());
+        is_fenced(&mut AfPacket::open("eth0", &config, Options::default()).unwrap(), config);
+        let mut tap = Tap::open("tap0", 1500, true).unwrap();
+        let config = Config::ethernet(tap.mac().unwrap(), MacChoice::Own, vips());
+        is_fenced(&mut tap, config);
     });
 }
